@@ -1,4 +1,4 @@
-"""Time, memory and accuracy of every renderer: brute_force, adaptive and baked.
+"""Time, memory and accuracy of every renderer: brute_force, adaptive, antialiased and baked.
 
 All renderers draw the same views, one after the other. Differences are to :mod:`benchmarks.brute_force_renderer`, which
 evaluates every sample and every point of every ray. To measure another renderer, add it to ``WAYS``.
@@ -61,13 +61,16 @@ PSI = 0.7
 """Truncation of the person."""
 BAKE = BakeConfig()
 """How the person is baked; the same for images of all sizes."""
-WayName = Literal["brute_force", "adaptive", "baked"]
+WayName = Literal["brute_force", "adaptive", "antialiased", "baked"]
 """Name of a renderer."""
 WAYS: dict[WayName, Way] = {
     "brute_force": lambda model, face, *, yaw, pitch, size: (
         brute_force_image(face, yaw=yaw, pitch=pitch, size=size).rgb
     ),
-    "adaptive": lambda model, face, *, yaw, pitch, size: face.image(yaw=yaw, pitch=pitch, size=size).rgb,
+    "adaptive": lambda model, face, *, yaw, pitch, size: face.render(
+        yaw=yaw, pitch=pitch, size=size, antialias=False
+    ),
+    "antialiased": lambda model, face, *, yaw, pitch, size: face.render(yaw=yaw, pitch=pitch, size=size),
     "baked": BakedRenderer(),
 }
 """Renderers by name; all others are compared with the first one."""
@@ -93,7 +96,8 @@ class RenderBenchmark:
     sizes: int | tuple[int, ...] = (64, 128, 256)
     """Heights and widths of the images, pixels."""
     ways: WayName | tuple[WayName, ...] = tuple(WAYS)
-    """Renderers to measure: brute_force, optionally followed by adaptive and baked."""
+    """Renderers to measure: brute_force, optionally followed by adaptive, antialiased and baked. antialiased: adaptive
+    with smooth outlines, which brute_force lacks."""
     repetitions: int = 3
     """Number of images of each renderer and size; their median time is reported."""
     seed: int = 7

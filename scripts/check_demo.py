@@ -88,7 +88,7 @@ def model_images(config: CheckConfig) -> RenderFace:
 
     def image(seed: int, yaw: float, strength: float) -> Image:
         face = model.face(seed, expression=strength * smile, psi=config.psi)
-        return to_bytes(face.render(yaw=yaw, size=config.size))
+        return to_bytes(face.render(yaw=yaw, size=config.size, antialias=False))
 
     return image
 

@@ -104,12 +104,13 @@ def render_view_rgb(
 
 @torch.inference_mode()
 def render_view(generator: Generator, view: PosedLatents, size: int, psi: float = 1.0) -> RenderedImage:
-    """Render one face and return its colours, depth and opacity.
+    """Render one face, one ray for each pixel, and return its colours, depth and opacity.
 
     ``view`` is a batch of one; ``size`` is pixels; ``psi`` is the truncation of the appearance (1: none, 0: the mean).
     """
     pitch, yaw = view.pose[0].tolist()
-    return Face(generator.condition(view.latents, psi), view.latents).image(yaw=yaw, pitch=pitch, size=size)
+    face = Face(generator.condition(view.latents, psi), view.latents)
+    return face.image(yaw=yaw, pitch=pitch, size=size, antialias=False)
 
 
 @torch.no_grad()

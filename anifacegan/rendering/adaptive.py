@@ -43,7 +43,7 @@ from torch import Tensor
 from anifacegan.geometry.rays import Rays
 from anifacegan.models.generator import ConditionedFields
 from anifacegan.models.numba_fields import with_numba_fields
-from anifacegan.rendering.adaptive_cells import Cells, SampleCache
+from anifacegan.rendering.adaptive_cells import Cells, Places, SampleCache
 from anifacegan.rendering.adaptive_tracing import Compositor, RayTracer
 from anifacegan.runtime.cpu import one_blas_thread
 
@@ -69,34 +69,61 @@ def render_adaptive(
         stride: every ``stride``-th ray of every ``stride``-th row is searched for all its crossings and guides the rays
             between; 1: every ray, None: a stride that suits ``size``.
     """
-    tracer = RayTracer(with_numba_fields(fields), rays)
+    values, _ = render_pixels(RayTracer(with_numba_fields(fields), rays), size, stride)
+    return values.T.reshape(8, size, size)
+
+
+def render_pixels(
+    tracer: RayTracer, size: int, stride: int | None = None
+) -> tuple[Float[Tensor, "pixel 8"], Cells | None]:
+    """Render the pixels of a square image, whose rays the tracer has row by row; see :func:`render_adaptive`.
+
+    Returns the rendered values, and the cells of the image, which can guide further rays between its pixels; None if
+    every ray was traced on its own.
+    """
     if stride is None:
-        pixel = 2 * math.tan(math.radians(fields.ray_sampling.fov_deg / 2)) / max(size - 1, 1)
+        pixel = 2 * math.tan(math.radians(tracer.fields.ray_sampling.fov_deg / 2)) / max(size - 1, 1)
         stride = max(1, round(CELL_SIZE / pixel))
-    pixels = torch.arange(size * size, device=rays.origins.device)
+    pixels = torch.arange(size * size, device=tracer.origins.device)
     if stride == 1 or size <= stride:
-        return tracer.trace(pixels).values.T.reshape(8, size, size)
+        return tracer.trace(pixels).values, None
     cells = Cells.between_grid_rays(tracer, size, stride)
-    values = rays.origins.new_empty(size * size, 8)
+    values = tracer.origins.new_empty(size * size, 8)
     values[cells.pixels] = cells.corners.values
     inside = torch.ones_like(pixels, dtype=torch.bool)
     inside[cells.pixels] = False
     pixels = pixels[inside]
+    row, column = (index.to(values) for index in (pixels // size, pixels % size))
+    values[pixels] = render_inside_cells(tracer, cells, pixels, row, column)
+    return values, cells
+
+
+def render_inside_cells(
+    tracer: RayTracer,
+    cells: Cells,
+    rays: Int[Tensor, "ray"],
+    row: Float[Tensor, "ray"],
+    column: Float[Tensor, "ray"],
+) -> Float[Tensor, "ray 8"]:
+    """Render rays inside the cells of an image, guided by the grid rays at the corners of their cells.
+
+    ``rays`` are indices of the tracer's rays; they pass through the image at ``row`` and ``column``, in pixels.
+    """
+    values = tracer.origins.new_empty(len(rays), 8)
 
     def render_slice(part: slice) -> None:
-        values[pixels[part]] = _render_inside_cells(tracer, cells, pixels[part])
+        values[part] = _render_slice(tracer, cells, rays[part], cells.locate(row[part], column[part]))
 
-    tracer.in_slices(len(pixels), render_slice)
-    return values.T.reshape(8, size, size)
+    tracer.in_slices(len(rays), render_slice)
+    return values
 
 
-def _render_inside_cells(
-    tracer: RayTracer, cells: Cells, pixels: Int[Tensor, "ray"]
+def _render_slice(
+    tracer: RayTracer, cells: Cells, rays: Int[Tensor, "ray"], places: Places
 ) -> Float[Tensor, "ray 8"]:
-    """Render rays inside cells, guided by the grid rays at the corners of their cells."""
-    cell, corners, corner_weights = cells.locate(pixels)
-    compositor = Compositor(tracer.origins[pixels])
-    samples = SampleCache(tracer, pixels)
+    cell, corners, corner_weights = places
+    compositor = Compositor(tracer.origins[rays])
+    samples = SampleCache(tracer, rays)
     for k, level in enumerate(tracer.levels):
         needed = cells.visible[cell, k] & (compositor.transmittance > 0)
         on_its_own = cells.ambiguous[cell, k] | samples.complete
@@ -113,7 +140,7 @@ def _render_inside_cells(
         interval = torch.cat([interval[found], rest_interval[rest_found]])
         if len(ray):
             _composite_crossings(tracer, samples, compositor, ray, interval, level)
-    return tracer.finish(pixels, compositor)
+    return tracer.finish(rays, compositor)
 
 
 def _composite_crossings(

@@ -22,13 +22,16 @@ SEARCH_STEPS = 4
 """Largest number of pairs of neighbouring samples of a ray that are tried around a manifold's expected crossing."""
 
 
+Places = tuple[Int[Tensor, "ray"], Int[Tensor, "ray 4"], Float[Tensor, "ray 4"]]
+"""Places of rays inside cells: the cell that each ray lies in, the indices of the cell's four corners among the grid
+rays, and the corners' bilinear weights."""
+
+
 @dataclass(frozen=True)
 class Cells:
     """Grid rays of an image (every k-th ray of every k-th row), C rows of C rays, and the (C - 1) x (C - 1) cells
     between them."""
 
-    size: int
-    """Height and width of the image, pixels."""
     lines: Int[Tensor, "line"]
     """Indices of the image rows that contain grid rays; the columns have the same indices. The image's first and last
     row are included."""
@@ -57,20 +60,21 @@ class Cells:
         ambiguous = _any_corner(~corners.hit) | (spread > MAX_SPREAD)
         may_appear = _any_corner(in_front) & (ambiguous | (spread > STEEP_SPREAD))
         visible = _any_corner(~corners.invisible, margin=1) | may_appear
-        return cls(size, lines, pixels, corners, visible, ambiguous)
+        return cls(lines, pixels, corners, visible, ambiguous)
 
-    def locate(
-        self, pixels: Int[Tensor, "ray"]
-    ) -> tuple[Int[Tensor, "ray"], Int[Tensor, "ray 4"], Float[Tensor, "ray 4"]]:
-        """Find the cell that each ray lies in, the indices of the cell's four corners among the grid rays, and the
-        corners' bilinear weights; ``pixels`` are pixel indices, row by row."""
+    def locate(self, row: Float[Tensor, "ray"], column: Float[Tensor, "ray"]) -> Places:
+        """Find the cells that rays lie in, and their places inside; ``row`` and ``column`` are in pixels.
+
+        A ray beyond the image's outermost pixel centres belongs to the nearest cell, whose weights are extrapolated.
+        """
         last = len(self.lines) - 2
         first_line, fractions = [], []
-        for index in (pixels // self.size, pixels % self.size):  # row, column
-            line = (torch.searchsorted(self.lines, index, right=True) - 1).clamp(max=last)
+        for place in (row, column):
+            line = torch.searchsorted(self.lines.to(place), place, right=True) - 1
+            line = line.clamp(min=0, max=last)
             before, after = self.lines[line], self.lines[line + 1]
             first_line.append(line)
-            fractions.append((index - before).to(self.corners.distance) / (after - before))
+            fractions.append((place - before) / (after - before))
         (row, column), (down, right) = first_line, fractions
         corner = row * (last + 2) + column
         corners = torch.stack([corner, corner + 1, corner + last + 2, corner + last + 3], dim=1)

@@ -1,6 +1,7 @@
 """Rays of the adaptive renderer: samples, radiance, front-to-back compositing, and tracing a ray on its own.
 
-See :mod:`anifacegan.rendering.adaptive` for the algorithm. Rays are named by the index of their pixel, row by row.
+See :mod:`anifacegan.rendering.adaptive` for the algorithm. Rays are named by their index in the tracer; in an image
+with one ray a pixel, that is the index of the pixel, row by row.
 """
 
 from collections.abc import Callable

@@ -23,8 +23,8 @@ class RenderedImage:
     foreground_rgb: Float[Tensor, "3 height width"]
     """Colour of the head, premultiplied by its opacity."""
     depth: Float[Tensor, "1 height width"]
-    """Expected distance from the camera along each pixel's ray, world units; the background plane is one of its
-    points."""
+    """Expected distance from the camera along the ray through each pixel's centre, world units; the background plane is
+    one of its points. Anti-aliasing leaves it as it is."""
 
 
 @runtime_checkable

@@ -23,6 +23,7 @@ from anifacegan.models.generator import ConditionedFields, Generator
 from anifacegan.models.model_folder import CARD
 from anifacegan.models.released import PITCH_OFFSET, is_released_folder, load_released
 from anifacegan.rendering.adaptive import render_adaptive
+from anifacegan.rendering.antialiasing import render_antialiased
 from anifacegan.rendering.frame import RenderedImage, check_size
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.resources import located_model
@@ -38,13 +39,18 @@ class Face:
     """Latents of the person and the expression, a batch of one."""
 
     @torch.inference_mode()
-    def image(self, *, yaw: float = 0.0, pitch: float = 0.0, size: int = 256) -> RenderedImage:
+    def image(
+        self, *, yaw: float = 0.0, pitch: float = 0.0, size: int = 256, antialias: bool = True
+    ) -> RenderedImage:
         """Render a square view of the face: colours, opacity and depth of each pixel.
 
         Args:
             yaw: radians from frontal; positive yaw turns the face to the image's right.
             pitch: radians from frontal; at positive pitch the face looks down.
             size: height and width of the image, pixels.
+            antialias: make outlines smooth: pixels on sharp edges are the mean of several rays
+                (:mod:`anifacegan.rendering.antialiasing`). Otherwise, and for depth always, a pixel is one ray through
+                its centre.
 
         Raises:
             InputError: ``size`` is below 2.
@@ -52,10 +58,13 @@ class Face:
         check_size(size)
         device = self.latents.z_id.device
         angles = torch.tensor([[pitch, yaw]], dtype=torch.float32, device=device)
-        rays = image_rays(
-            yaw=angles[:, 1], pitch=angles[:, 0], size=size, fov_deg=self.fields.ray_sampling.fov_deg
-        )
-        image = render_adaptive(self.fields, rays, size)
+        pitches, yaws = angles.T
+        if antialias:
+            image = render_antialiased(self.fields, yaw=yaws, pitch=pitches, size=size)
+        else:
+            fov_deg = self.fields.ray_sampling.fov_deg
+            rays = image_rays(yaw=yaws, pitch=pitches, size=size, fov_deg=fov_deg)
+            image = render_adaptive(self.fields, rays, size)
         return RenderedImage(
             rgb=image[:3].clamp(0, 1),
             foreground=image[3:4].clamp(0, 1),
@@ -64,7 +73,7 @@ class Face:
         )
 
     def render(
-        self, *, yaw: float = 0.0, pitch: float = 0.0, size: int = 256
+        self, *, yaw: float = 0.0, pitch: float = 0.0, size: int = 256, antialias: bool = True
     ) -> Float[Tensor, "3 size size"]:
         """Render a square view of the face and return its colours, RGB in [0, 1], background included.
 
@@ -72,11 +81,13 @@ class Face:
             yaw: radians from frontal; positive yaw turns the face to the image's right.
             pitch: radians from frontal; at positive pitch the face looks down.
             size: height and width of the image, pixels.
+            antialias: make outlines smooth: pixels on sharp edges are the mean of several rays
+                (:mod:`anifacegan.rendering.antialiasing`). Otherwise a pixel is one ray through its centre.
 
         Raises:
             InputError: ``size`` is below 2.
         """
-        return self.image(yaw=yaw, pitch=pitch, size=size).rgb
+        return self.image(yaw=yaw, pitch=pitch, size=size, antialias=antialias).rgb
 
 
 @dataclass(frozen=True)

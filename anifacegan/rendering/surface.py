@@ -34,7 +34,8 @@ def visible_surface(
     """Reconstruct the visible surface of a head from a rendered image with depth.
 
     Args:
-        image: the image, with opacity and expected distances.
+        image: the image, with opacity and expected distances, rendered without anti-aliasing: opacity and distance of a
+            pixel must be of one ray.
         yaw, pitch: the camera with which the image was rendered, radians from frontal.
         ray_sampling: field of view and background plane with which it was rendered.
     """

@@ -66,7 +66,7 @@ def test_golden_images_survive_the_import(golden: Path, official: Path, tmp_path
     latents = (torch.from_numpy(expected["z_id"]), torch.from_numpy(expected["z_noise"]))
     face = load_model(tmp_path / "ours").face(latents=latents, expression=official / "01626.mat", psi=0.7)
     image = torch.from_numpy((expected["images"][1] + 1) / 2)  # case 1: the smile, frontal
-    assert (face.render(size=24) - image.clamp(0, 1)).abs().max() <= 5e-4
+    assert (face.render(size=24, antialias=False) - image.clamp(0, 1)).abs().max() <= 5e-4
 
 
 @pytest.mark.parametrize("kind", ["missing", "ours", "broken"])

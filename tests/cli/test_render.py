@@ -20,6 +20,7 @@ from anifacegan.cli.render.plan import plan_video
 from anifacegan.cli.render.run import run
 from anifacegan.face_model.coefficients import BFM, read_expression
 from anifacegan.models.latent_files import write_people
+from anifacegan.rendering.images import to_bytes
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import MANIFEST, read_image
@@ -106,6 +107,19 @@ def test_frames_are_what_the_library_renders(config: RenderConfig) -> None:
         image = face.image(yaw=-0.35 + 0.7 * share, pitch=0.2 * share, size=12)
         expected = (image.rgb * 255).permute(1, 2, 0).numpy()
         assert np.abs(frames_of(config.out, "seed2")[k] - expected).max() <= 0.51
+
+
+def test_antialias_smooths_frames_and_not_depth(config: RenderConfig) -> None:
+    face = load_model(config.model).face(seed=1, expression="smile")
+    for antialias in (True, False):
+        out = config.out / str(antialias)
+        manifest = run(replace(config, seeds=1, yaw=0.3, size=40, depth=True, antialias=antialias, out=out))
+        expected = face.render(yaw=0.3, size=40, antialias=antialias)
+        assert (frames_of(out, "seed1")[-1] == to_bytes(expected)).all()
+        assert manifest["settings"]["antialias"] is antialias
+    smooth, one_ray = (config.out / name / "seed1" for name in ("True", "False"))
+    assert (smooth / "frame_003.png").read_bytes() != (one_ray / "frame_003.png").read_bytes()
+    assert (smooth / "depth_003.png").read_bytes() == (one_ray / "depth_003.png").read_bytes()
 
 
 def test_pose_and_expression_both_change_the_image(config: RenderConfig) -> None:

@@ -6,7 +6,7 @@ frames, compares some of these frames with the adaptive renderer, and uses the a
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -51,9 +51,11 @@ class AdaptiveRenderer:
 
     face: Callable[[Float[np.ndarray, "64"]], Face]
     """Function from expression coefficients to the person's face with this expression."""
+    antialias: bool
+    """Whether outlines are smooth."""
 
     def image(self, z_exp: Float[np.ndarray, "64"], *, yaw: float, pitch: float, size: int) -> RenderedImage:
-        return self.face(z_exp).image(yaw=yaw, pitch=pitch, size=size)
+        return self.face(z_exp).image(yaw=yaw, pitch=pitch, size=size, antialias=self.antialias)
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ class RendererChoice:
     model: Model
     renderer: Renderer
     """Value of the option ``renderer``."""
+    antialias: bool = True
+    """Whether the outlines of images that the networks render are smooth."""
 
     @cached_property
     def charts(self) -> ManifoldCharts:
@@ -113,7 +117,9 @@ class RendererChoice:
 
         ``latents`` are z_id and z_noise, (1, 80) each; ``psi`` is the truncation of the appearance.
         """
-        return AdaptiveRenderer(lambda z_exp: self.model.face(latents=latents, expression=z_exp, psi=psi))
+        return AdaptiveRenderer(
+            lambda z_exp: self.model.face(latents=latents, expression=z_exp, psi=psi), self.antialias
+        )
 
     def select(
         self, name: str, latents: tuple, psi: float, target: VideoRequest
@@ -145,7 +151,8 @@ class RendererChoice:
                 raise InputError(f"{name}: {error}") from None
             return self._stays_adaptive(name, adaptive, str(error))
         probes = probe_frames(target.trajectory.z_exp, BakeConfig().inbetweens)
-        lowest = min(self._psnr(baked, adaptive, target, k) for k in probes)
+        one_ray = replace(adaptive, antialias=False)  # as baked frames have it
+        lowest = min(self._psnr(baked, one_ray, target, k) for k in probes)
         facts["psnr_to_adaptive_db"] = round(lowest, 1)
         if self.renderer == "auto" and lowest < LEAST_PSNR:
             return self._stays_adaptive(name, adaptive, f"the PSNR of baked frames would be {lowest:.1f} dB")

@@ -47,7 +47,9 @@ def run(config: RenderConfig) -> dict[str, Any]:
         cells = len(plan.sheet_yaw) * len(plan.sheet_expressions)
         count = len(plan.people) * (len(plan.trajectory) + cells)
         with tqdm(total=count, unit="frame", disable=None) as progress:
-            choice = None if isinstance(plan.model, Avatar) else RendererChoice(plan.model, config.renderer)
+            choice = None
+            if not isinstance(plan.model, Avatar):
+                choice = RendererChoice(plan.model, config.renderer, config.antialias)
             entries: list[dict[str, Any]] = []
             rows: list[SheetRow] = []
             sheet_seconds = 0.0

@@ -43,16 +43,21 @@ class FaceRenderer:
         latents = self.model.person(person) if isinstance(person, int) else person
         return self.model.face(latents=latents, expression=z_exp, psi=self.config.psi if psi is None else psi)
 
-    def image(self, face: Face, *, yaw: float = 0.0, pitch: float = 0.0) -> RenderedImage:
+    def image(
+        self, face: Face, *, yaw: float = 0.0, pitch: float = 0.0, antialias: bool = False
+    ) -> RenderedImage:
         """Render a view of a face; the images lie on the CPU.
 
         Angles are radians from frontal; at positive yaw the face turns to the image's right, at positive pitch it looks
         down.
 
+        Surfaces are read from images without anti-aliasing: depth and opacity of a pixel are of one ray then.
+
         Raises:
             InputError: the colours are not finite.
         """
-        image = moved(face.image(yaw=yaw, pitch=pitch, size=self.config.size), torch.device("cpu"))
+        seen = face.image(yaw=yaw, pitch=pitch, size=self.config.size, antialias=antialias)
+        image = moved(seen, torch.device("cpu"))
         if not image.rgb.isfinite().all():
             raise InputError(f"{self.config.model}: colours are not finite; weights or latents are broken")
         self.progress.update()
@@ -67,12 +72,14 @@ class FaceRenderer:
         pitch: float = 0.0,
         psi: float | None = None,
     ) -> Pixels:
-        """Render a person, given by a random seed or by latents, with an expression to an 8-bit image.
+        """Render a person, given by a random seed or by latents, with an expression to an 8-bit image with smooth
+        outlines.
 
         ``yaw`` and ``pitch`` are radians from frontal; ``psi`` is the truncation of the appearance (1: full variety, 0:
         the mean), None that of the figure.
         """
-        return to_bytes(self.image(self.face(person, z_exp, psi), yaw=yaw, pitch=pitch).rgb)
+        face = self.face(person, z_exp, psi)
+        return to_bytes(self.image(face, yaw=yaw, pitch=pitch, antialias=True).rgb)
 
 
 def image_bytes(image: Float[Tensor, "height width 3"]) -> Pixels:
