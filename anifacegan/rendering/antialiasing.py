@@ -9,7 +9,7 @@ staircase. Here the image is rendered in two passes:
    and, at half the weight, of opacity: an outline that has the colour of the background becomes visible where the head
    is laid over something else. The further rays are guided by the cells of the first pass, as the pixels are.
 
-   With the centre the rays are five rooks that threaten no other, so that edges of any direction meet them evenly::
+   With the centre, the rays lie in five different rows and columns, so that an edge passes them one after another::
 
        . . . 1 .        rows and columns are a fifth of a pixel apart
        4 . . . .
