@@ -22,8 +22,9 @@ from anifacegan.geometry.config import RaySamplingConfig
 
 @dataclass(frozen=True)
 class LayeredMesh:
-    """A baked person: textured triangle meshes, one for each radiance manifold (the layers), with blendshapes that
-    deform them. Points are in target space (the posed face), world units.
+    """A baked person: one textured triangle mesh for each radiance manifold (a layer), and blendshapes of all layers.
+
+    Points are in target space, world units. Target space holds the face with its expression; only the camera turns.
     """
 
     vertices: Float[np.ndarray, "vertex 3"]

@@ -12,12 +12,14 @@ class DataConfig:
     """Place of a data set, and how it is read."""
 
     path: Path
-    """Folder or .zip of images and .mat files."""
+    """Folder or .zip of images (.png, .jpg, .jpeg) and .mat files. An image belongs to the .mat file of the same path
+    without suffix, or else to the only .mat file of the same name."""
     size: int = 256
     """Height and width of the images, in pixels; an image of another size counts as damaged."""
     pitch_offset: float = 0.0
-    """Pitch, in radians, that Deep3DFaceRecon reports for a frontal face; it is subtracted. Ignored for .mat files that
-    store the exact pose (those of 'anifacegan dataset'). It is 0.1 for the released .mat files and those of FFHQ."""
+    """Pitch, in radians, that Deep3DFaceRecon reports for a frontal face. It is subtracted from the pitch in the .mat
+    files; 0.1 is right for the released .mat files and those of FFHQ. Ignored for .mat files that store the exact pose
+    (those of 'anifacegan dataset')."""
     mirror: bool = False
     """Use the mirror image of every image as well. The face model has to define how its coefficients are mirrored."""
     skip_bad: bool = False

@@ -209,9 +209,9 @@ class MeasureConfig:
     batch: int = 32
     """Number of images that the judge (see the option judge) processes at once; it does not change the results."""
     pitch_offset: float | None = None
-    """Pitch, in radians, that Deep3DFaceRecon reports for a frontal face; it is subtracted. Ignored for .mat files that
-    store the exact pose (those of 'anifacegan dataset'). null: the value in the model's card.yaml; two models that are
-    compared must have the same value there."""
+    """Pitch, in radians, that Deep3DFaceRecon reports for a frontal face. It is subtracted from the pitch in the .mat
+    files. Ignored for .mat files that store the exact pose (those of 'anifacegan dataset'). null: the value in the
+    model's card.yaml; two models that are compared must have the same value there."""
     face_model: Path | None = None
     """File of the open face model. null: the file that 'anifacegan face-model' keeps in the cache."""
     device: Device = "auto"

@@ -4,9 +4,10 @@
 
 x is a vertex of the face model's mesh with the expression, delta the offset from x to the same vertex of the neutral
 face, and D the generator's deformation field. Only vertices of the face (skin that no hair style covers, and eyeballs)
-that the sampled camera sees are counted. The mean is taken over the vertices of each face, then over the faces. The
-report also has the error of a field that is zero everywhere, for reference; and, for the vertices that the expression
-moves by more than 1 mm, the error divided by how far they move.
+that the sampled camera sees are counted. The mean is taken over the vertices of each face, then over the faces.
+
+The report has two more numbers. One is the error of a field that is zero everywhere, for reference. The other uses only
+the vertices that the expression moves by more than 1 mm: their mean error divided by the mean distance that they move.
 """
 
 import math
@@ -34,18 +35,25 @@ MOVING_MM = 1.0
 
 @dataclass(frozen=True)
 class DeformationError:
-    """Mean distances between the deformation field's offsets and those of the face model's mesh, over all faces."""
+    """Mean error of the deformation field over several faces.
+
+    The error at a vertex of the face model's mesh is the distance between the field's offset and the mesh's offset.
+    Only visible vertices count: vertices of the face that the face's sampled camera sees. A vertex is moving if the
+    expression moves it by more than 1 mm.
+    """
 
     error_mm: float
-    """Mean error over the visible vertices, millimetres."""
+    """Error, millimetres: mean over the visible vertices of a face, then over the faces."""
     error_interocular: float
-    """Mean error over the visible vertices, divided by the interocular distance of the neutral face."""
+    """Error divided by the interocular distance of the neutral face: mean over the visible vertices of a face, then
+    over the faces."""
     still_mm: float
-    """Mean error of a deformation field that is zero everywhere, for reference, millimetres."""
+    """``error_mm`` of a deformation field that is zero everywhere, for reference, millimetres."""
     moving_mm: float
-    """Mean error over the vertices of all faces that move by more than 1 mm, millimetres; nan if there is none."""
+    """Error, millimetres: mean over the moving visible vertices of all faces together; nan if there is none."""
     moving_relative: float
-    """``moving_mm`` divided by the mean distance by which the same vertices move; 1 for a field that is always 0."""
+    """``moving_mm`` divided by the mean distance by which the expression moves the same vertices. It is 1 for a field
+    that is zero everywhere, and nan if no vertex is moving."""
     count: int
     """Number of faces."""
     vertices: int
@@ -54,8 +62,7 @@ class DeformationError:
 
 @dataclass(frozen=True)
 class DeformationItems:
-    """Errors of the deformation field, against the face model's mesh, on each face's visible vertices, and on those of
-    them that the expression moves by more than 1 mm.
+    """Errors of the deformation field on the visible vertices of each face; see :class:`DeformationError`.
 
     All tensors are float64 on the CPU.
     """
@@ -69,14 +76,14 @@ class DeformationItems:
     vertices: Float[Tensor, "face"]
     """Number of visible vertices."""
     moving_error_mm: Float[Tensor, "face"]
-    """Sum of the errors over the visible vertices that move by more than 1 mm, millimetres."""
+    """Sum of the errors over the moving vertices (visible, and moved by more than 1 mm), millimetres."""
     moving_step_mm: Float[Tensor, "face"]
-    """Sum of the distances by which the visible vertices move that move by more than 1 mm, millimetres."""
+    """Sum, over the moving vertices, of the distances by which the expression moves them, millimetres."""
     moving: Float[Tensor, "face"]
-    """Number of visible vertices that the expression moves by more than 1 mm."""
+    """Number of moving vertices."""
 
     def report(self) -> DeformationError:
-        """Return the errors averaged over all faces."""
+        """Return the errors averaged over all faces, those of moving vertices over all moving vertices."""
         numbers = self.bootstrap_statistics().estimate()
         moving = float(self.moving.sum())
         return DeformationError(
@@ -144,7 +151,9 @@ def deformation_items(
 def visible_face_vertices(
     surfaces: FaceSurfaces, angles: Float[Tensor, "1 2"], vertices: Float[Tensor, "1 vertex 3"]
 ) -> Bool[Tensor, "vertex"]:
-    """Mark the mesh vertices that are corners of a triangle of the face that is visible in an image.
+    """Mark the mesh vertices of the face that are visible from a camera.
+
+    A vertex is visible if one of its triangles, on the face, is visible in at least one pixel.
 
     ``angles`` are the camera's pitch and yaw in radians from frontal; ``vertices`` are in world units.
     """

@@ -2,9 +2,9 @@
 
 In an expression ramp, a sequence of T images, one person's expression grows from neutral to full strength, slowly at
 both ends: its strength in frame k is (1 - cos(pi k / (T - 1))) / 2. The measured landmarks are those that the judge
-(the face regressor for evaluation) finds in the images; the target landmarks are those of the coefficients that the
-images were generated from. The metric is the mean length of the second difference over time (the acceleration) of the
-measured landmarks, divided by that of the target landmarks.
+(the face regressor for evaluation) finds in the images. The target landmarks are those of the coefficients that the
+images were generated from. The acceleration of a landmark is the length of the second difference of its position over
+time. The metric is the mean acceleration of the measured landmarks divided by that of the target landmarks.
 """
 
 import math
@@ -21,16 +21,18 @@ from anifacegan.evaluation.bootstrap import BootstrapStatistics, Draws, Weights,
 
 @dataclass(frozen=True)
 class Smoothness:
-    """How smoothly a face moves while an expression grows: mean length of the second difference l(k + 1) - 2 l(k) + l(k
-    - 1) of the landmarks l in frame k.
+    """How smoothly a face moves while an expression grows.
+
+    The acceleration of a landmark is the length of l(k + 1) - 2 l(k) + l(k - 1), where l(k) is its position in frame
+    k. It is averaged over all landmarks, frames and ramps.
     """
 
     measured_mm: float
-    """Mean length for the landmarks that a face regressor for evaluation measures in the images, millimetres."""
+    """Acceleration of the landmarks that the judge (the face regressor for evaluation) finds in the images, mm."""
     target_mm: float
-    """Mean length for the landmarks of the coefficients that the images were generated from, millimetres."""
+    """Acceleration of the landmarks of the coefficients that the images were generated from, mm."""
     ratio: float
-    """``measured_mm`` divided by ``target_mm``: 1 is as smooth as the target; nan if the target does not move."""
+    """``measured_mm`` divided by ``target_mm``; 1 is as smooth as the target, nan means that the target is still."""
     ramps: int
     """Number of expression ramps (image sequences in which an expression grows)."""
     frames: int
@@ -45,19 +47,23 @@ def eased_strengths(frames: int) -> Float[Tensor, "frame"]:
 
 @dataclass(frozen=True)
 class SmoothnessItems:
-    """Mean length of the landmarks' second difference over time in each ramp, an image sequence in which a person's
-    expression grows (CPU).
+    """Acceleration of landmarks in each ramp, an image sequence in which a person's expression grows.
+
+    The acceleration is the length of the landmarks' second difference over time (see :class:`Smoothness`), averaged
+    over the landmarks and the frames of a ramp. All tensors are on the CPU.
     """
 
     measured_mm: Float[Tensor, "ramp"]
-    """Mean length for the landmarks that a face regressor for evaluation measures in the images, millimetres."""
+    """Acceleration of the landmarks that the judge (the face regressor for evaluation) finds in the images, mm."""
     target_mm: Float[Tensor, "ramp"]
-    """Mean length for the landmarks of the coefficients that the images were generated from, millimetres."""
+    """Acceleration of the landmarks of the coefficients that the images were generated from, mm."""
     frames: int
     """Number of images in each expression ramp."""
 
     def report(self) -> Smoothness:
-        """Return the lengths averaged over all image sequences, and their ratio."""
+        """Return the measured acceleration and the target acceleration, each averaged over all ramps, and the former
+        average divided by the latter.
+        """
         measured, target = float(self.measured_mm.mean()), float(self.target_mm.mean())
         return Smoothness(
             measured_mm=measured,
@@ -68,10 +74,10 @@ class SmoothnessItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return ``ratio_from_1``, |ratio - 1|, as a statistic over bootstrap samples of the image sequences.
+        """Return ``ratio_from_1``, |ratio - 1|, as a statistic over bootstrap samples of the ramps.
 
-        ``ratio`` is the acceleration of the measured landmarks divided by that of the target landmarks: below 1 the
-        face moves less than it should, above 1 it jitters.
+        ``ratio`` is the mean acceleration of the measured landmarks divided by the mean acceleration of the target
+        landmarks. Below 1 the face moves less than it should; above 1 it jitters.
         """
         measured, target = self.measured_mm.numpy(), self.target_mm.numpy()
 
@@ -84,11 +90,11 @@ class SmoothnessItems:
 def smoothness_items(
     measured: Float[Tensor, "ramp frame 68 3"], target: Float[Tensor, "ramp frame 68 3"]
 ) -> SmoothnessItems:
-    """Compute the second differences over time of landmarks in image sequences (ramps) of at least three images.
+    """Compute the accelerations of landmarks in ramps (image sequences) of at least three images.
 
     Args:
         measured: landmarks that were measured in the images, without the head pose, millimetres.
-        target: landmarks of the coefficients that the images were generated from, likewise.
+        target: landmarks of the coefficients that the images were generated from, without the head pose, millimetres.
     """
     return SmoothnessItems(_second_difference(measured), _second_difference(target), measured.shape[1])
 

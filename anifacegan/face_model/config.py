@@ -19,7 +19,8 @@ class DriveConfig:
     """Pose and expression of every frame of a video."""
 
     expression: str | tuple[str, ...] = "mat/smile.mat"
-    """Expression: a .mat file, names with strengths such as smile=0.7,blink=0.3, or neutral. Several expressions are
+    """Expression: a .mat file, names with strengths such as smile=0.7,blink=0.3, or neutral. The demo model's names are
+    smile, jaw_open, blink, brow_raise, frown, pucker and ARKit's 52 units, such as mouthSmile. Several expressions are
     shown one after another; a folder of .mat files is shown as a sequence, sorted by name. Relative paths are looked up
     in the current folder, then among the package's files (mat/)."""
     strength: float | tuple[float, ...] | None = None
@@ -36,8 +37,9 @@ class DriveConfig:
     pose_from_mat: bool = False
     """Take yaw and pitch from the .mat files of the expressions instead of the options yaw and pitch."""
     pitch_offset: float | None = None
-    """Pitch, in radians, that Deep3DFaceRecon reports for a frontal face; it is subtracted. Ignored for .mat files that
-    store the exact pose (those of 'anifacegan dataset'). null: the value in the model's card.yaml."""
+    """Pitch, in radians, that Deep3DFaceRecon reports for a frontal face. It is subtracted from the pitch in the .mat
+    files. Ignored for .mat files that store the exact pose (those of 'anifacegan dataset'). null: the value in the
+    model's card.yaml."""
 
     def __post_init__(self) -> None:
         if self.frames is not None and not 1 <= self.frames <= MOST_FRAMES:

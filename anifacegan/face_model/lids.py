@@ -71,21 +71,24 @@ class TensorsOfArrays:
 class LidClosing(TensorsOfArrays):
     """How the upper lid of one eye closes, by turning about the horizontal axis through the eyeball's centre.
 
-    A column is a vertex of the upper lid's margin (its edge at the eye); lengths are model units.
+    A lid's margin is its edge at the eye. Each vertex of the upper margin turns by an angle at which it meets the lower
+    margin. A follower is a skin vertex that turns with the lid: its turn is a weighted sum of the turns of the nearest
+    vertices of the upper margin. The axis ``column`` runs along a margin, ``near`` over these nearest vertices. Lengths
+    are model units.
     """
 
     upper: Int[np.ndarray, " column"]
-    """Vertex indices of the upper lid's margin from the inner to the outer corner of the eye."""
+    """Vertex indices of the upper margin, from the inner to the outer corner of the eye, corners included."""
     lower: Int[np.ndarray, " column"]
-    """Vertex indices of the lower lid's margin from the inner to the outer corner; both margins have the corners."""
+    """Vertex indices of the lower margin, from the inner to the outer corner of the eye, corners included."""
     below: Float[np.ndarray, " column"]
     """Position on the lower margin below each vertex of the upper margin, as a fractional index in ``lower``."""
     followers: Int[np.ndarray, " follower"]
     """Indices of the skin vertices that turn when the lid closes, the upper margin among them."""
     columns: Int[np.ndarray, "follower near"]
-    """Indices in ``upper`` of the margin vertices whose turns each follower takes part in."""
+    """Indices in ``upper`` of the vertices of the upper margin that each follower follows."""
     shares: Float[np.ndarray, "follower near"]
-    """Share of the turn of each vertex in ``columns`` that is added to the follower's turn, 0 to 1."""
+    """Weights, in a follower's turn, of the turns of the vertices in ``columns``."""
     blink_upper: Float[np.ndarray, "column 3"]
     """Displacement of the upper margin by the linear face model at full blink."""
     blink_lower: Float[np.ndarray, "column 3"]
@@ -102,7 +105,7 @@ class LidClosing(TensorsOfArrays):
 
     @cached_property
     def share_below(self) -> Float[np.ndarray, " column"]:
-        """Place of each position in ``below`` between the vertices ``first_below`` (0) and ``first_below + 1`` (1)."""
+        """Fractional part of each position in ``below``: 0 at ``lower[first_below]``, 1 at the next vertex."""
         return self.below - self.first_below
 
 
@@ -115,7 +118,7 @@ class Eye(TensorsOfArrays):
     lids: Int[np.ndarray, " lid_vertex"]
     """Indices of the eyelid vertices that must stay outside the eyeball."""
     closing: LidClosing
-    """Edges of the lids, and which vertices turn when the upper lid closes."""
+    """How the upper lid closes: the margins of both lids, and the vertices that turn."""
 
 
 def place_lids(
@@ -123,9 +126,10 @@ def place_lids(
     z_exp: Float[Tensor, "batch 64"] | None,
     eyes: tuple[Eye, ...],
 ) -> Float[Tensor, "batch vertex 3"]:
-    """Correct the eyelids of faces of the linear face model: close them by the blink, push them out of the eyeballs.
+    """Correct the eyelids of faces of the linear face model.
 
-    All other vertices stay.
+    First each upper lid is turned until the eye is closed as far as the expression's blink says. Then lid vertices
+    that are inside an eyeball, or too near to it, are pushed outward. All other vertices stay.
 
     Args:
         vertices: faces with the expressions ``z_exp``, not posed, model units.
@@ -153,11 +157,12 @@ def blink_strength(z_exp: Float[Tensor, "batch 64"], closing: LidClosing) -> Flo
 def subset_with_lids(
     selected: Int[np.ndarray, " point"], eyes: tuple[Eye, ...]
 ) -> tuple[Int[np.ndarray, " more_points"], tuple[Eye, ...]]:
-    """Extend a selection of a mesh's vertices by those that :func:`place_lids` needs to place lids among them.
+    """Extend a selection of a mesh's vertices so that :func:`place_lids` can place the selected lid vertices.
 
-    ``selected`` are vertex indices, which may repeat. Returns these indices followed by the added ones, and the eyes
-    with indices into this list in place of the mesh. Eyeballs are then fitted to fewer vertices, so lids differ a
-    little from those of the whole mesh.
+    ``selected`` are vertex indices, which may repeat. Two values are returned. The first has the indices in
+    ``selected``, followed by added ones: the margins of the lids and some vertices of each eyeball. The second has the
+    eyes, with indices into this longer list instead of the mesh. As a sphere is fitted to fewer vertices of an eyeball,
+    lids differ a little from those of the whole mesh.
     """
     support = [part for eye in eyes for part in (_ball_samples(eye), eye.closing.upper, eye.closing.lower)]
     start, found = len(selected), []

@@ -94,13 +94,15 @@ class FaceLandmarks(nn.Module):
 def coefficient_camera(
     angle: Float[Tensor, "batch 3"], trans: Float[Tensor, "batch 3"], size: int, kind: CameraKind
 ) -> Camera:
-    """Make the camera that shows the face of given coefficients; it projects points of the unposed face in model units.
+    """Make the camera that projects a face whose pose is given by the coefficients ``angle`` and ``trans``.
+
+    The camera takes points of the unposed face in model units (1 model unit counts as 10 cm).
 
     Args:
-        angle: pitch, yaw and roll of the face, radians.
-        trans: translation of the face, model units.
+        angle: coefficients ``angle``: pitch, yaw and roll of the face, radians.
+        trans: coefficients ``trans``: translation of the face, model units.
         size: height and width of the image, pixels.
-        kind: selects the focal length, that of the generator's field of view or Deep3DFaceRecon's.
+        kind: selects the focal length: the generator's or Deep3DFaceRecon's.
     """
     camera = reconstruction_camera(angle, trans, size)
     if kind == "generator":

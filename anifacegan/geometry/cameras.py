@@ -167,8 +167,9 @@ def to_lm68(camera: Camera, landmarks: Float[Tensor, "batch point 3"]) -> Float[
 
 
 def from_lm68(lm68: Float[Tensor, "batch 68 2"], size: int) -> Float[Tensor, "batch 68 2"]:
-    """Convert the landmarks ``lm68`` of a coefficient file to pixel coordinates of a square image of another size.
+    """Convert the landmarks ``lm68`` of a coefficient file to pixel coordinates of a ``size`` x ``size`` image.
 
-    x runs right and y down; integers are pixel centres.
+    ``lm68`` are pixel coordinates of a 224 x 224 image. In both images x runs right, y runs down, and integers are
+    pixel centres.
     """
     return lm68 * ((size - 1) / (RECONSTRUCTION_SIZE_PX - 1))

@@ -78,7 +78,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Write a generator's model folder: its weights and card.yaml.
 
     Raises:
-        InputError: the folder cannot be written, it is unchanged then; or a feature is beyond half precision's range.
+        InputError: the folder cannot be written (it is unchanged then), or a value of the template's feature planes
+            is beyond the range of float16.
     """
     tensors = dict(checkpoint.generator.state_dict())
     planes = checkpoint.generator.template.planes

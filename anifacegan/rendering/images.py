@@ -22,7 +22,10 @@ def to_bytes(image: Float[Tensor, "channel height width"]) -> UInt8[np.ndarray, 
 def straight_alpha(
     foreground_rgb: Float[Tensor, "3 height width"], foreground: Float[Tensor, "1 height width"]
 ) -> Float[Tensor, "4 height width"]:
-    """Convert colours premultiplied by their opacity to RGBA with straight alpha, as PNG stores it."""
+    """Convert colours premultiplied by opacity to RGBA with straight alpha, as PNG stores it; all in [0, 1].
+
+    ``foreground_rgb`` are the premultiplied colours, ``foreground`` is the opacity. Colours are 0 where it is 0.
+    """
     rgb = torch.where(foreground > 0, foreground_rgb / foreground.clamp(min=1e-8), 0.0)
     return torch.cat([rgb.clamp(0, 1), foreground])
 

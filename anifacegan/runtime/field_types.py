@@ -16,7 +16,9 @@ import yaml
 
 
 def converted(hint: Any, value: Any) -> Any:
-    """Convert a plain value to the type ``hint``. Texts are parsed, because options are texts, and so is 1e-3 in YAML.
+    """Convert a plain value to the type ``hint``. A text is parsed where ``hint`` is not a text.
+
+    Command-line options arrive as texts, and PyYAML reads 1e-3 as a text.
 
     Raises:
         ValueError or TypeError: the value is of another type.
@@ -103,7 +105,7 @@ def type_name(hint: Any) -> str:
     if origin is tuple and parts[-1] is Ellipsis:
         return f"a list, each {type_name(parts[0])}"
     if origin is typing.Literal:
-        return "one of " + ", ".join(str(part) for part in parts)
+        return ("one of " if len(parts) > 1 else "") + ", ".join(str(part) for part in parts)
     return "keys and values" if is_dataclass(hint) or origin is dict else str(hint)
 
 

@@ -13,8 +13,7 @@ MANY = {int: "whole numbers", float: "numbers", str: "texts", Path: "paths"}
 
 
 def print_help(kind: type, command: str, leading: Sequence[str]) -> None:
-    """Print the help of a command: the docstring of each field, with those of a nested dataclass in a group of their
-    own.
+    """Print the help of a command: the docstrings of the fields, those of each nested dataclass in a group of its own.
 
     ``leading`` names the fields whose values may also be given as words before the first option.
     """
@@ -35,10 +34,12 @@ def print_help(kind: type, command: str, leading: Sequence[str]) -> None:
             name.upper(), nargs="?", help=f"Value of --{name} (see below); may also be given as --{name}."
         )
     groups: dict[str, Any] = {"": parser}
+    off: set[str] = set()  # groups that are null by default
     texts = {"": _docstrings(kind)}
     for key, hint, default in nested_fields(kind, "", None):
         owner, _, name = key.rpartition(".")
-        text = f"{texts[owner].get(name, '')} ({_kind_of_value(hint)}{_shown(default)})".strip()
+        shown = f"; required if {owner} is given" if default is MISSING and owner in off else _shown(default)
+        text = f"{texts[owner].get(name, '')} ({_kind_of_value(hint)}{shown})".strip()
         words = "?" if hint is bool else "+" if item_type(hint) is not None else None
         groups[owner].add_argument(
             f"--{key}", nargs=words, metavar=name.upper(), help=text.replace("%", "%%")
@@ -46,6 +47,8 @@ def print_help(kind: type, command: str, leading: Sequence[str]) -> None:
         inner = dataclass_in(hint)
         if inner is not None:
             groups[key], texts[key] = parser.add_argument_group(key, _summary(inner)), _docstrings(inner)
+            if default is None:
+                off.add(key)
     parser.print_help()
 
 
@@ -71,7 +74,8 @@ def _kind_of_value(hint: Any) -> str:
     """Describe the values of an option: "one or more numbers, or null" where a list and null are allowed."""
     null = type(None) in get_args(hint)
     if dataclass_in(hint) is not None:
-        return "a group of options, listed below" + (", or null" if null else "")
+        on = ", or null; switched on by any option of the group, or by {} with all defaults"
+        return "a group of options, listed below" + (on if null else "")
     if item_type(hint) in MANY:
         return f"one or more {MANY[item_type(hint)]}" + (", or null" if null else "")
     return type_name(hint)

@@ -198,8 +198,9 @@ class TrainConfig:
     """Data set of faces with coefficients: synthetic images of the open face model, or photographs. Only the stages
     warm_up_deform and adversarial can learn from photographs."""
     task: Literal["generator"] = "generator"
-    """Kind of network that is trained. These are the options of a generator; the other kinds, reconstruction (a face
-    regressor) and prior (of identity or expression), have others: 'anifacegan train --task reconstruction --help'."""
+    """Kind of network that is trained. This help lists the options of a generator. The other kinds are reconstruction
+    (a face regressor) and prior (of identity or expression); 'anifacegan train --task reconstruction --help' and
+    '--task prior --help' list their options."""
     face_model: Path | None = None
     """File of the face model that the coefficients belong to: an open face model or BFM_model_front.mat. null: the open
     face model in the cache."""
@@ -212,14 +213,14 @@ class TrainConfig:
     schedule: Schedule = field(default_factory=Schedule)
     """Stages of training, batch sizes and learning rates."""
     weights: LossWeights = field(default_factory=LossWeights)
-    """Factors of the losses before and during adversarial training: losses on paired images (renders with known latents
-    and surface), and imitation losses, which make faces follow the face model."""
+    """Factors of two kinds of losses. Losses on paired images (renders with known latents and surface) compare with the
+    renders. Imitation losses make faces follow the face model; they are used before and in adversarial training."""
     reconstruction: Path | None = None
-    """Face reconstruction network (a network from an image to face coefficients) of the loss landmarks: its model
-    folder, or Deep3DFaceRecon's .pth file. Needed where weights.landmarks is not 0."""
+    """Face reconstruction network (a network from an image to face coefficients) of the loss 'landmarks': its model
+    folder, or Deep3DFaceRecon's .pth file. Required if weights.landmarks is not 0."""
     rasterizer: Backend = "auto"
-    """Rasterizer that draws the face model's mesh for the loss geometry. auto: numba on the CPU; on the GPU nvdiffrast,
-    or torch where nvdiffrast is not installed."""
+    """Rasterizer that draws the face model's mesh for the loss 'geometry'. auto: numba on the CPU; on the GPU
+    nvdiffrast, or torch where nvdiffrast is not installed."""
     real: DataConfig | None = None
     """Data set of the real images of adversarial training: any faces with coefficients, of which only the poses are
     used. null: the images of the option data."""

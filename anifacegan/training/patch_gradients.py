@@ -118,7 +118,10 @@ class ImageRenderer:
 
 
 def as_images(rgb: Float[Tensor, "batch ray 3"], size: int) -> Float[Tensor, "batch 3 size size"]:
-    """Arrange the colours of an image's rays, row by row in [0, 1], as images in [-1, 1]."""
+    """Convert the colours of rays, in [0, 1], to images with colours in [-1, 1].
+
+    An image has ``size`` * ``size`` rays, in the order of its pixels: row by row from the top, from left to right.
+    """
     return 2 * rgb.transpose(1, 2).unflatten(2, (size, size)) - 1
 
 

@@ -163,7 +163,15 @@ def checksums(
 def fresh_state(
     config: TrainConfig, real: RealImages | None, imitation: ImageImitation | None, workers: Workers
 ) -> State:
-    """Create the state of a new run: uninitialized generator, optimizers, and a discriminator for ``real`` images."""
+    """Create the state of a new run. The generator is not initialized: :func:`initialize` does it, or a snapshot.
+
+    Args:
+        config: configuration of the run.
+        real: real images of adversarial training; None for a run without it, which has no discriminator.
+        imitation: losses in adversarial training that compare generated images with the face model; None: no such
+            losses.
+        workers: processes that train together.
+    """
     generator, adversarial = Generator(config.generator), None
     if real is not None:
         discriminator = Discriminator(config.discriminator)

@@ -52,8 +52,8 @@ class Schedule:
     """Number of mesh vertices that are drawn in each step; all faces of the step have the same vertices."""
     mesh_offset: float = 0.0
     """Largest distance, along the vertex normal, between a vertex and the training point that is drawn for it, world
-    units; 0: the points are the vertices. In the loss L_3DMM (weights.deformation), a point's weight falls with this
-    distance and is 0 from 0.00316 on."""
+    units; 0: the points are the vertices. In the loss L_3DMM (weights.deformation), the weight of a point falls with
+    its own distance from the vertex, and is 0 from 0.00316 on."""
     prior_faces: int = 0
     """Number of faces that are sampled from the priors once, at the start; the deformation learns to imitate their
     meshes as it does those of the data. 0: none. Adversarial training generates faces from the priors, whose
@@ -74,8 +74,9 @@ class Schedule:
     """Learning rate of the manifolds at the first step of the stage complete, the only one before adversarial training
     in which they learn. It falls as half a cosine to 0.03 times this value at the end of the stage."""
     adam_betas: tuple[float, float] = (0.9, 0.99)
-    """Decay per step of Adam's moving averages of the gradient and of its square, before adversarial training. With
-    0.99, not 0.999, a texel of the feature planes that no ray has read for a while starts afresh."""
+    """Decay per step of Adam's moving averages of the gradient and of its square, before adversarial training. The
+    second is 0.99, not Adam's usual 0.999, so that the averages of a texel of the feature planes that no ray has read
+    for some hundred steps have decayed to about 0."""
     gradient_limit: float = 1.0
     """Largest norm of the gradient of each field; a larger gradient is scaled down to this norm."""
     precision: Precision = "float32"

@@ -64,11 +64,14 @@ class TrainingSource:
     def load(
         self, surfaces_folder: Path, fov_deg: float, held_out: int, workers: Workers
     ) -> tuple[PairedData | Photographs, MeshSampler]:
-        """Load the faces to learn from and the sampler of their meshes; the last ``held_out`` images are not trained
-        on.
+        """Load the faces to learn from, and a sampler of points on their meshes.
 
-        The surfaces of synthetic images are rendered first if ``surfaces_folder`` does not hold them yet. ``fov_deg``
-        is the field of view of the generator's camera, degrees.
+        Args:
+            surfaces_folder: folder of the geometry buffers of synthetic images: the distance from the camera at each
+                pixel, and which vertices the camera sees. If the folder lacks them, they are rendered into it first.
+            fov_deg: field of view of the generator's camera, degrees.
+            held_out: number of images at the end of the data set that are not trained on.
+            workers: processes that train together; the first one renders.
         """
         if self.synthetic_renderer is None or self.latents.noise is None:
             faces = Photographs(self.dataset, self.latents, fov_deg, held_out)
@@ -82,8 +85,10 @@ class TrainingSource:
         return data, MeshSampler(self.mesh, surfaces.visible)
 
     def mean_surface(self) -> Float[np.ndarray, "vertex 3"]:
-        """Return the vertices of the mean face, world units: of the open face model those of the head's skin, without
-        eyes, teeth and tongue; of the Basel Face Model all, as it has a face only.
+        """Return the vertices of the mean face, world units.
+
+        Of the open face model these are the vertices of the head's skin, without eyes, teeth and tongue. Of the Basel
+        Face Model, which has no such parts, they are all vertices.
         """
         vertices = self.mesh.mean.reshape(-1, 3)
         if self.synthetic_renderer is not None:
@@ -99,8 +104,10 @@ class TrainingSource:
         )
 
     def expressions(self, held_out: int) -> dict[str, Float[np.ndarray, "64"]]:
-        """Return the expressions that preview images show, coefficients by name: neutral, then the face model's named
-        expressions; if it has none, those of some of the last ``held_out`` faces, which training never uses.
+        """Return the coefficients, by name, of the expressions that preview images show.
+
+        The first is neutral. Then come the named expressions of the open face model. The Basel Face Model has no named
+        expressions; for it, expressions of the last ``held_out`` faces follow, which training never uses.
         """
         units = self.units()
         if units is None:

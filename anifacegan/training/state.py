@@ -82,8 +82,9 @@ def new_state(
     """Create the state of a new run: a fresh optimizer of the fields, and averaged weights.
 
     The optimizer does not contain the coefficient priors, which are fitted before training
-    (:mod:`anifacegan.training.initialization`). ``adversarial`` has to train the same ``generator``. ``betas`` are the
-    decays of Adam's moments.
+    (:mod:`anifacegan.training.initialization`). ``adversarial`` has to train the same ``generator``; None for a run
+    without adversarial training. ``betas`` are the decays of Adam's moments. ``average_decay`` is the decay per step
+    of the averaged weights.
     """
     groups = [{"params": weights, "field": name} for name, weights in weight_groups(generator).items()]
     optimizer = adam(groups, betas)

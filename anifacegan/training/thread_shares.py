@@ -54,10 +54,11 @@ class ThreadWorker(Workers):
     """One of several threads that share the batches of a process, with the interface of :class:`Workers`."""
 
     exchange: Exchange = field(kw_only=True)
+    """Adds up tensors of all threads that share the batch."""
 
     @property
     def single(self) -> bool:
-        """False: the batch is shared by several threads."""
+        """Whether this worker has the whole batch; always False, because a thread has a share of it only."""
         return False
 
     def _sum(self, value: Shaped[Tensor, "*any"]) -> Shaped[Tensor, "*any"]:
@@ -76,11 +77,14 @@ def thread_count(workers: Workers, device: torch.device, sizes: list[int]) -> in
 def shared_gradients(
     threads: int, weights: list[Tensor], losses: Callable[[ThreadWorker], dict[str, Tensor]]
 ) -> dict[str, Tensor]:
-    """Compute losses and their gradients in several threads; return the losses of the whole batch.
+    """Compute losses in several threads and return the losses of the whole batch by name.
 
-    The gradients of ``weights`` are replaced, by None where no loss depends on a weight.
+    Sets ``.grad`` of each of ``weights`` to the gradient of the sum of the returned losses, or to None if no loss
+    depends on the weight.
 
-    ``losses(worker)`` returns the losses of the share of the batch that belongs to ``worker``.
+    ``losses(worker)`` returns the losses by name of the share of the batch that belongs to ``worker``. Shares have
+    equal sizes. The mean of a loss over all shares must be the loss of the whole batch; this holds if the loss is a
+    mean over its share.
     """
     exchange = Exchange(threads)
 

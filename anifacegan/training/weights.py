@@ -11,12 +11,12 @@ class ImageWeights:
     """Factors of the losses that compare generated images with the face model; 0 switches a loss off."""
 
     geometry: float = 1e2
-    """Factor of the loss L_Ch: L1 distance (world units) between the surface of a generated face and the face model's
-    mesh along the rays of the camera, averaged over the face's pixels."""
+    """Factor of the loss L_Ch: L1 distance (world units) between two points on a camera ray, one on the surface of the
+    generated face and one on the face model's mesh; averaged over the face's pixels."""
     landmarks: float = 0.0
     """Factor of the loss L_lm: mean squared distance (world units squared) between two sets of the face model's 68
-    landmarks in space: from the coefficients that an image was generated with, and from those that the network of the
-    option reconstruction estimates in it."""
+    landmarks in 3D. One set belongs to the coefficients that an image was generated with. The other belongs to the
+    coefficients that the network of the option 'reconstruction' estimates in the image."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, *vars(self))
@@ -25,9 +25,9 @@ class ImageWeights:
 @dataclass(frozen=True)
 class LossWeights(ImageWeights):
     """Factors of the losses; 0 switches a loss off. Losses on paired images (renders with known latents and surface):
-    colour, silhouette, free_space, plane_variation. Imitation losses, which make faces follow the face model: geometry
-    and landmarks, on images in adversarial training, and deformation, mouth_gap, roughness, minimal, neutral,
-    alignment.
+    colour, silhouette, free_space, plane_variation. Imitation losses make faces follow the face model. On generated
+    images, in adversarial training only: geometry, landmarks. On points, in all stages: deformation, mouth_gap,
+    roughness, minimal, neutral, alignment.
     """
 
     colour: float = 1.0
@@ -42,8 +42,8 @@ class LossWeights(ImageWeights):
     of the face model's mesh."""
     mouth_gap: float = 3e3
     """Factor of the mean squared error (world units squared) of the deformation field's offsets at points between open
-    lips, where the mesh has no vertices; the target is interpolated between the upper and the lower lip. Without this
-    loss the lips' colours would be stretched across the opening."""
+    lips, where the mesh has no vertices. The target offsets are interpolated between the upper and the lower lip.
+    Without this loss, the lips' colours would be stretched across the opening."""
     roughness: float = 3e3
     """Factor of the mean squared difference of the deformation field between points about 1 mm apart, which keeps the
     field smooth."""
@@ -54,12 +54,12 @@ class LossWeights(ImageWeights):
     """Factor of the mean squared length of the deformation of faces with the neutral expression, where it should be
     0."""
     alignment: float = 3e4
-    """Factor of the mean squared error (world units squared) of the alignment field's offsets near neutral meshes; this
-    field moves template points to a mean head. Needs generator.alignment."""
+    """Factor of the mean squared error (world units squared) of the alignment field's offsets near neutral meshes. The
+    alignment field moves each person's template points to a mean head. Needs generator.alignment."""
     plane_variation: float = 0.0
-    """Factor of the total variation of the feature planes: the mean squared difference of neighbouring texels, a random
-    sample of them in each step on paired images. It fills texels that images rarely show from their neighbours. Needs
-    generator.template.planes."""
+    """Factor of the total variation of the feature planes: the mean squared difference of neighbouring texels. Each
+    step on paired images takes a random sample of texels. Texels that images rarely show become like their neighbours.
+    Needs generator.template.planes."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class AdversarialWeights:
     """Factor, in the discriminator's loss, of -log p(generated) of generated images."""
     discriminator_r1: float = 0.5
     """Factor, in the discriminator's loss, of the R1 penalty: the squared norm of the gradient of the logit with
-    respect to real images. It is gamma / 2 with gamma 1."""
+    respect to real images. The default is gamma / 2 with gamma = 1."""
     discriminator_pose_real: float = 15.0
     """Factor, in the discriminator's loss, of the squared error of the pose that the discriminator estimates in real
     images."""
@@ -90,7 +90,7 @@ class AdversarialWeights:
 
 
 def require_network(weights: ImageWeights, reconstruction: Path | None) -> None:
-    """Require a face reconstruction network if the loss landmarks has a weight.
+    """Require a face reconstruction network if the factor of the loss 'landmarks' is not 0.
 
     Raises:
         InputError: there is none; the message names both options.

@@ -1,9 +1,9 @@
 """Blendshapes: where expressions move the vertices of a person's layers.
 
-Some template points are occluded with an expression: no point of the deformed face shows them, as an eye behind a
-closed lid. Their vertices are moved aside. Some triangles then reach across the place of occluded points, or span an
-opening, such as the one between parted lips. These triangles get corners of their own, with texture coordinates at
-which they show the same as the networks at this place.
+With an expression, some template points are occluded: no point of the deformed face shows them. Example: an eye behind
+a closed lid. The vertices of occluded points are moved aside. Some triangles then span an occluded region; others span
+an opening, such as parted lips. Each of these triangles gets three corners that it shares with no other triangle. The
+texture coordinates of these corners are chosen so that the triangle shows what the networks show at its place.
 """
 
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ OCCLUDED_RESIDUAL = 2e-4
 """Residual of a template point's inverse warp, world units, above which the point counts as occluded (no point of the
 deformed face shows it)."""
 LEAST_VOLUME_RATIO = 0.75
-"""Skin counts as stretched over an occluded part of the face if its volume in template space, divided by its volume in
-target space (the deformed face), is smaller than this."""
+"""Skin beside an occluded region counts as stretched if a small volume of it in template space, divided by the same
+volume in target space (the deformed face), is smaller than this."""
 SPANNING_STRETCH, SPANNING_LENGTH = 6.0, 0.004
 """A triangle spans an opening if its longest side is more than SPANNING_STRETCH times as long as with a neutral face,
 and longer than SPANNING_LENGTH world units."""
@@ -36,25 +36,31 @@ times as long as with a neutral face."""
 class DeformedMesh:
     """The vertices of a mesh with an expression.
 
-    A vertex is occluded if no point of the deformed face shows its template point (point of the face without
-    deformation), as an eye behind a closed lid. Beside occluded vertices, the skin on one side (the lid, or the slit
-    between lips) is stretched over their place; the skin on the other side is not. The occluded vertices are moved to
-    the side that is not stretched, and triangles reach from there to the stretched side.
+    Every vertex belongs to a template point, a point of the face without deformation. The vertex is occluded if the
+    deformation carries no point of target space (the deformed face) to its template point. Example: the lids are
+    closed, and the template point lies on the eye.
+
+    An occluded region has two borders. At one border the deformation stretches the skin over the region, as it
+    stretches a closed lid over the eye; at the other border the skin keeps its size. Occluded vertices are moved to
+    the border that keeps its size. Triangles then reach from there to the stretched border.
     """
 
     x: Float[np.ndarray, "vertex 3"]
     """Positions of the vertices in target space, world units."""
     residual: Float[np.ndarray, "vertex"]
-    """Distance, in template space, from each vertex's template point to the one that the networks show at the position
-    found for the vertex, world units; large if the vertex is occluded. Computed before occluded vertices were moved."""
+    """Distance between the template point that a vertex should have and the template point to which the deformation
+    carries the position found for the vertex, world units. It is large for an occluded vertex. The position is the one
+    before occluded vertices were moved."""
     stretched: Bool[np.ndarray, "vertex"]
-    """Whether each vertex is visible, beside an occluded one, and on the stretched side."""
+    """Whether each vertex is on the stretched border of an occluded region; False for occluded vertices."""
 
     def spanning(
         self, triangles: Int[np.ndarray, "triangle 3"], neutral: Float[np.ndarray, "vertex 3"]
     ) -> Bool[np.ndarray, "triangle"]:
-        """Mark the triangles that span an opening, such as the one between parted lips, or that reach across points
-        that the deformed face hides, such as an eye behind a closed lid.
+        """Mark triangles that span an opening, such as parted lips, or an occluded region, such as a covered eye.
+
+        A triangle spans an opening if the expression makes it long. It spans an occluded region if it has an occluded
+        corner and a stretched one, and the expression makes it longer.
 
         ``triangles`` are vertex indices; ``neutral`` are the positions of the vertices with a neutral face, world
         units.
@@ -71,8 +77,9 @@ class DeformedMesh:
 
 @dataclass(frozen=True)
 class MovingMesh:
-    """A mesh with blendshapes, which move its vertices with a person's expressions. Points are in target space (the
-    posed face), world units.
+    """A mesh with blendshapes, which move its vertices with a person's expressions.
+
+    Points are in target space (the face with its expression), world units.
     """
 
     mesh: LayerMesh
@@ -89,17 +96,15 @@ class MovingMesh:
     """Offsets of the texture coordinates of the corners of ``spanning`` at every stored strength (``inbetween``) of
     each expression, texels."""
     residual: Float[np.ndarray, "shape"]
-    """Error of each expression, world units: the distance between a vertex's template point (point of the face without
-    deformation) and the one that the networks show at the vertex's position; 0.99 quantile over the vertices, at the
-    worst of the expression's stored strengths."""
+    """Error of each expression, world units. The error of a vertex is ``DeformedMesh.residual``. Of these errors the
+    0.99 quantile over the vertices is taken at each stored strength of the expression, then the largest quantile."""
 
 
 def deformed_mesh(condition: Condition, z_exp: Float[np.ndarray, "64"], mesh: LayerMesh) -> DeformedMesh:
     """Find the positions of a mesh's vertices on the face with an expression.
 
-    Some vertices are hidden, as an eye behind a closed lid: no point of the deformed face shows their points of the
-    mesh. Each of these gets the position of another vertex: the visible one, on skin that is not stretched over the
-    hidden part, that is the fewest edges of the mesh away.
+    An occluded vertex (see :class:`DeformedMesh`) gets the position of another vertex: the nearest one, counted in
+    edges of the mesh, on the border that is not stretched. If no edges lead from there, it keeps the position found.
 
     Args:
         condition: function from expression coefficients to the fields of one person with this expression (the networks
@@ -153,8 +158,9 @@ def moving_mesh(
 ) -> MovingMesh:
     """Compute blendshapes of a mesh: where its vertices are at several strengths of each expression.
 
-    A triangle that spans an opening, such as an open mouth, at some strength gets corners of its own. At this strength
-    its texture coordinates show what the networks show there; if they show nothing of its layer, it shrinks to a point.
+    A triangle that spans an opening (such as an open mouth) at any strength gets three corners that it shares with no
+    other triangle. At the strengths at which it spans an opening, its texture coordinates change: the triangle then
+    shows what the networks show there. If the networks show nothing of its layer there, it shrinks to a point.
 
     Args:
         condition: function from expression coefficients to the fields of one person with this expression (the networks

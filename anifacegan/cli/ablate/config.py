@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Literal
 
 from anifacegan.evaluation.config import EvaluationConfig, SampleConfig
 from anifacegan.training.config import TrainConfig
@@ -36,11 +37,13 @@ class AblationConfig(TrainConfig):
 
     out: Path
     """Folder for one run folder per variant, ablation.md and ablation.json."""
+    task: Literal["generator"] = "generator"
+    """Kind of network that is trained. Always generator here."""
     judge: Path = Path("checkpoints/judge")
     """Folder of the judge, a face reconstruction network that estimates expressions in generated images. It should be a
     network that was not used in any training loss of the model."""
     samples: SampleConfig = field(default_factory=lambda: SampleConfig(count=400))
-    """Generated images in which expressions are estimated: their number, seed, size and distribution."""
+    """Number, seed, size and distribution of the generated images in which expressions are estimated."""
     people: int = 30
     """Number of people whose identity is compared between their expressions."""
     expressions: int = 6
@@ -67,8 +70,10 @@ class AblationConfig(TrainConfig):
         return TrainConfig(**{field.name: getattr(self, field.name) for field in fields(TrainConfig)})
 
     def variants(self) -> dict[str, TrainConfig]:
-        """Return the training configurations by name: with all imitation losses, for each one that has a weight without
-        it, and without any.
+        """Return the training configuration of each variant by its name.
+
+        One variant has all imitation losses. For each imitation loss that has a weight, one variant lacks only this
+        loss. The last variant has no imitation loss.
         """
         training = self.training()
         unused = () if self.schedule.adversarial else IMAGE_TERMS

@@ -14,11 +14,15 @@ from anifacegan.face_model.expressions import is_strong_unit
 
 
 class Sides(Enum):
-    """Which side of the face an action unit moves; units in the middle of the face have no sides."""
+    """Side of the face, left or right, on which an action unit moves.
 
-    BOTH = "both, a little differently"
-    ONE = "one, drawn for the whole kind"
-    OTHER = "the other one"
+    ONE is drawn at random for each expression and each kind of movement: all units of the kind with ONE move on the
+    same side, and those with OTHER on the opposite side. A unit in the middle of the face ignores its side.
+    """
+
+    BOTH = "both sides, with slightly different strengths"
+    ONE = "one side, drawn at random"
+    OTHER = "the side opposite to ONE"
 
 
 @dataclass(frozen=True)

@@ -170,10 +170,11 @@ def positions_below(points: np.ndarray, margins: LidMargins) -> np.ndarray:
 def lid_followers(
     mean: np.ndarray, blink: np.ndarray, skin: np.ndarray, margins: LidMargins, ball: tuple[np.ndarray, float]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find the N vertices that turn when an upper lid closes, and how much of the turn of the lid's margin each takes.
+    """Find the N vertices that turn when an upper lid closes (followers), and the weights of their turns.
 
-    A vertex's share is the angle by which the blink's linear displacement turns it, divided by that of the nearest
-    vertices of the upper margin, both less the turn of the lower margin there.
+    A follower's turn is a weighted sum of the turns of the nearest vertices of the upper margin. The sum of the weights
+    is a ratio of two angles by which the linear model's blink turns points: that of the follower, divided by that of
+    the nearest margin vertices. The turn of the lower margin is subtracted from both angles.
 
     Args:
         mean: (V, 3) vertices of the mean face.
@@ -183,8 +184,8 @@ def lid_followers(
         ball: centre (3,) and radius of the eyeball.
 
     Returns:
-        Vertex indices (N,); for each, indices in ``margins.upper`` of the vertices that it follows, (N, NEAR_COLUMNS);
-        and its shares of their turns, of the same shape.
+        Vertex indices (N,) of the followers; indices in ``margins.upper`` of the vertices that each follower follows,
+        (N, NEAR_COLUMNS); and the weights of their turns, of the same shape.
     """
     centre, radius = ball
     skin = skin[np.linalg.norm(mean[skin] - centre, axis=1) < AROUND_EYE * radius]

@@ -47,8 +47,9 @@ def antialias(
 ) -> Float[Tensor, "batch height width channel"]:
     """Blend the colours of an image across silhouettes; differentiable in the image and in the vertices.
 
-    Coverage is exact for vertical and horizontal silhouettes. Slanted ones keep their area, but distribute it to other
-    pixels than a box filter. The changes by several silhouettes in one pixel add up, so colours may leave their range.
+    The coverage of a pixel is exact at vertical and horizontal silhouettes. At slanted silhouettes only the sum of the
+    coverage over neighbouring pixels is right; a single pixel may have a coverage other than a box filter gives. The
+    changes by several silhouettes in one pixel add up, so colours may leave their range.
 
     Args:
         image: any channels, such as shaded colours or ``fragments.mask`` as numbers.

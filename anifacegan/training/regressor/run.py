@@ -115,7 +115,10 @@ def initialize(
 
 
 def fresh_state(config: ReconstructionRun) -> ReconstructionState:
-    """Create the state of a new run: an uninitialized network and its optimizer."""
+    """Create the state of a new run: its network, and the optimizer.
+
+    The network is not initialized: :func:`initialize` does it, or a snapshot, or the weights of an initial model.
+    """
     network = FaceRegressor(config.network).to(memory_format=torch.channels_last)
     return new_state(network, config.schedule)
 

@@ -210,12 +210,15 @@ def _gather(points, base, k, steps, absorption, light):
 @kernel(inline="always", fastmath=True)
 @no_type_check
 def colour_point(i, strands, light, colours):
-    """Compute the colour of one point of strands, and the light there if it is not computed yet, into ``colours``.
+    """Compute the colour of one point of hair strands and store it in ``colours.rgb``.
+
+    The light at the point is interpolated between two points of its strand. Where their light is not computed yet, it
+    is computed, and stored in ``colours.light``.
 
     Args:
         i: index of the point in ``strands.points``.
-        strands: :class:`FlatStrands`.
-        light: :class:`StrandLight`.
+        strands: :class:`FlatStrands`, the points of all hair strands.
+        light: :class:`StrandLight`, light sources and shadows.
         colours: :class:`PointColours` of these strands, changed in place.
     """
     zero, one = np.float32(0), np.float32(1)
