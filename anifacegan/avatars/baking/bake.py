@@ -3,13 +3,13 @@
 A person's colours are a function of template points (points of the face without deformation) and do not depend on the
 expression. So each radiance manifold becomes a layer with one texture (:mod:`.textures`). The layer is flattened by the
 manifold's chart, a map from the manifold to a square (:mod:`.charts`). An expression only changes the geometry:
-blendshapes move each vertex of a layer from its template point to the point of the deformed face that shows this
-template point, the target point (:mod:`.blendshapes`). Where an expression stretches the skin, mesh and texture are
-finer (:mod:`.refinement`).
+blendshapes move each vertex of a layer to its target point, the point of the deformed face that shows the vertex's
+template point (:mod:`.blendshapes`). Where an expression stretches the skin, mesh and texture are finer
+(:mod:`.refinement`).
 
-A grid divides each layer into cells. Textures are first evaluated coarsely and drawn from many sides with every
-expression, to find the cells that are visible. Only these cells stay in the mesh, and only in these cells are the
-textures evaluated texel by texel (:mod:`.visibility`).
+A grid divides each layer into cells. Textures are first evaluated coarsely. The coarse layers are drawn from many sides
+with every expression, to find the visible cells (:mod:`.visible_cells`). The textures are evaluated texel by texel in
+visible cells only, and other cells are left out of the mesh if no ray needs them.
 """
 
 import dataclasses
@@ -38,15 +38,16 @@ TRANSPARENT = 1 / 512
 
 @dataclass(frozen=True)
 class BakeReport:
-    """Approximation errors of a person baked into textured meshes, and how much had to be computed."""
+    """Approximation errors of a person baked into textured meshes, and the number of network evaluations."""
 
     residual: Float[np.ndarray, "shape"]
-    """Error of each baked expression, world units: the distance between the template point (point of the face without
-    deformation) that a vertex was made for and the template point that the networks show at the vertex's position; 0.99
-    quantile over the vertices, at the worst of the expression's stored strengths."""
+    """Error of each baked expression, world units. The error of a vertex is a distance between two points of the face
+    without deformation: the one that the vertex was made for, and the one that the networks show at the vertex's
+    position. Of these errors the 0.99 quantile over the vertices is taken at each stored strength of the expression,
+    then the largest quantile."""
     folded_share: float
-    """Share of visible directions from the centre of the manifolds that cross a manifold more than once; only the
-    outermost crossing is baked."""
+    """Share of the visible directions, from the centre of the manifolds, along which a ray crosses a manifold more than
+    once. Only the outermost crossing is baked."""
     evaluated: int
     """Number of points at which the template network was evaluated."""
 
@@ -68,8 +69,8 @@ def bake(
         The meshes with textures and blendshapes, and the errors of this approximation.
 
     Raises:
-        InputError: the model reads its colours at points beside the manifolds, as the released model does; nothing of
-            the person is visible; or the networks give values that are not finite.
+        InputError: the model's radiance_offset_gain is not 1, as in the released model, so that the colours of a
+            manifold depend on the expression; nothing of the person is visible; or a value is not finite.
     """
     z_exp = z_exp.astype(np.float32)
     fields = condition(np.zeros(EXP_DIM, np.float32))

@@ -28,8 +28,8 @@ REACH = 1.2
 CROWDING = 2.5
 """The number K of the projection: the middle of the chart is 2.4 times as fine as it would be without the sinh."""
 SEARCH_GRID = 96
-"""Number of directions along each side of a chart in a first, coarse search for the manifold. The radii that it finds
-are the start of a Newton search on the final grid."""
+"""Number of directions along each side of a chart in a coarse search for the manifold. The radii found by the coarse
+search are the start of a Newton search on the final grid."""
 LARGEST_RADIUS = 0.4
 """Largest radius of the search, world units: farther from the centre than anything that a camera sees."""
 RADIUS_SAMPLES = 128
@@ -63,8 +63,8 @@ class ManifoldCharts:
     """Distance of the manifold from the centre of the manifold field at each grid point, world units; rows go along v,
     columns along u. NaN where there is no manifold."""
     folded_share: float
-    """Share of the visible grid points whose direction from the centre crosses the manifold more than once. The
-    outermost crossing is stored; a ray from outside meets it first."""
+    """Share of the visible grid points along whose direction from the centre a ray crosses the manifold more than once.
+    The outermost crossing is stored, because a ray from outside meets it first."""
 
     @property
     def side(self) -> int:
@@ -74,8 +74,8 @@ class ManifoldCharts:
     def points(self, level: int, at: Float[Tensor, "point 2"]) -> Float[Tensor, "point 3"]:
         """Return points of the manifold with index ``level``, world units; NaN where there is no manifold.
 
-        ``at`` are positions (column, row) on the square grid on which the manifold is sampled: whole numbers are grid
-        points, between which the distance from the grid's centre behind the head is interpolated bilinearly.
+        ``at`` are positions (column, row) on the square grid on which the manifold is sampled; whole numbers are grid
+        points. Between grid points, the manifold's distance from the centre behind the head is interpolated bilinearly.
         """
         uv = torch.lerp(self.low[level], self.high[level], at / (self.side - 1))
         return from_chart(uv, _bilinear(self.radius[level], at))
@@ -123,7 +123,7 @@ def chart_direction(uv: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 3"]:
 def to_chart(x: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 2"]:
     """Compute the coordinates (u, v) of points in world units on the square to which manifolds are flattened.
 
-    They depend only on the direction of a point from a fixed centre behind the head, not on its distance.
+    The coordinates depend only on the direction of a point from a fixed centre behind the head.
     """
     d = torch.nn.functional.normalize(x - WORLD_PER_NETWORK_UNIT * x.new_tensor(SPHERE_CENTRE), dim=-1)
     plane = d[..., :2] / (1 + d[..., 2:])
@@ -131,18 +131,19 @@ def to_chart(x: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 2"]:
 
 
 def from_chart(uv: Float[Tensor, "*grid 2"], radius: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 3"]:
-    """Compute points in world units from their coordinates (u, v) on the square to which manifolds are flattened, and
-    from their distances ``radius`` from the centre behind the head.
+    """Compute points, world units, that lie at the distance ``radius`` from the centre behind the head.
 
-    (u, v) give the direction from the centre in the same way for all manifolds.
+    ``uv`` are coordinates on the square to which manifolds are flattened. They give the direction of a point from the
+    centre, in the same way for all manifolds.
     """
     centre = WORLD_PER_NETWORK_UNIT * uv.new_tensor(SPHERE_CENTRE)
     return centre + radius[..., None] * chart_direction(uv)
 
 
 def evaluate_in_slices(field: Field, x: Float[Tensor, "*batch 3"]) -> Tensor:
-    """Evaluate a field (a function of points) at points of any batch shape, SLICE_POINTS points at a time to limit the
-    memory; return its values in the same shape.
+    """Evaluate a field (a function of points) at points ``x``, SLICE_POINTS points at a time to limit the memory.
+
+    Returns the values; their first axes are the batch axes of ``x``.
     """
     flat = x.reshape(1, -1, 3)
     values = torch.cat([field(part) for part in flat.split(SLICE_POINTS, dim=1)], dim=1)

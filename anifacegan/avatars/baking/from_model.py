@@ -15,8 +15,7 @@ from anifacegan.rendering.model import Model
 
 @torch.inference_mode()
 def model_charts(model: Model, side: int) -> ManifoldCharts:
-    """Sample the radiance manifolds of a model, each on a square grid of ``side`` x ``side`` directions from behind the
-    head.
+    """Sample the radiance manifolds of a model along ``side`` x ``side`` directions from a centre behind the head.
 
     All people of the model have the same manifolds.
     """
@@ -30,8 +29,8 @@ def person_condition(model: Model, latents: tuple[Tensor, Tensor], psi: float) -
     """Return a function from expression coefficients to the fields of one person with this expression: deformation,
     manifold scalar and radiance.
 
-    ``latents`` are the person's z_id and z_noise, (1, 80) each. ``psi`` is the truncation of z_noise: 1 leaves it as it
-    is, 0 gives the average appearance.
+    ``latents`` are the person's z_id and z_noise, (1, 80) each. ``psi`` is the truncation of z_noise: 1 leaves z_noise
+    unchanged, 0 gives the average appearance.
     """
     device = model.generator.device
     z_id, z_noise = (latent.to(device) for latent in latents)

@@ -3,7 +3,7 @@
 D is the deformation field of one person with one expression. A target point is a point of the deformed face, a template
 point one of the face without deformation. The fixed-point iteration ``x <- x_template - D(x)`` is tried first. Where it
 does not converge, for example between lips that open, Newton's method is run with the expression at 25, 50, 75 and
-100 % of its strength; each run starts from the result before. All points are in world units.
+100 % of its strength. Each run starts from the result of the previous one. All points are in world units.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ TOLERANCE = 3e-5
 """The fixed-point iteration stops at a point if its residual |x + D(x) - x_template| is smaller, world units."""
 FIXED_POINT_STEPS, NEWTON_STEPS = 6, 8
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
-"""Factors of the expression coefficients at which Newton's method is run, each from the result before."""
+"""Factors of the expression coefficients at which Newton's method is run; each run starts from the previous result."""
 DIFFERENCE, LONGEST_STEP = 1e-4, 3e-3
 """Step of the finite differences for the Jacobian, and longest Newton step, world units."""
 
@@ -31,11 +31,11 @@ Condition = Callable[[Float[np.ndarray, "64"]], ConditionedFields]
 def target_points(
     condition: Condition, z_exp: Float[np.ndarray, "64"], x_template: Float[Tensor, "vertex 3"]
 ) -> tuple[Float[Tensor, "vertex 3"], Float[Tensor, "vertex"]]:
-    """Find the points x of the deformed face that an expression's deformation D maps to given template points, the
-    points of the face without deformation.
+    """Find the points of the deformed face that an expression's deformation D maps to given template points.
 
-    ``condition`` is a function from expression coefficients to the fields of one person with this expression. Returns
-    the points x and their residuals |x + D(x) - x_template|; all are in world units.
+    ``condition`` is a function from expression coefficients to the fields of one person with this expression.
+    ``x_template`` are the template points, points of the face without deformation. Returns the points x of the deformed
+    face and the residuals |x + D(x) - x_template|. All are in world units.
     """
     x, residual = _fixed_point(condition(z_exp).offset, x_template)
     diverged = residual > TOLERANCE
@@ -52,10 +52,10 @@ def target_points(
 
 
 def volume_ratio(offset: Field, x: Float[Tensor, "vertex 3"]) -> Float[Tensor, "vertex"]:
-    """Compute det(d x_template / d x), the volume around a point of the face without deformation divided by the volume
-    around the same point of the deformed face.
+    """Compute det(d x_template / d x): a small volume of the face without deformation, divided by the volume that the
+    same part has on the deformed face.
 
-    ``offset`` is the deformation field, ``x`` are points of the deformed face; both are in world units.
+    ``offset`` is the deformation field; ``x`` are points of the deformed face. Both are in world units.
     """
     probes = x[:, None] + torch.cat([x.new_zeros(1, 3), DIFFERENCE * torch.eye(3, device=x.device)])
     template = probes + evaluate_in_slices(offset, probes)

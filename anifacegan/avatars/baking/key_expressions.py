@@ -6,19 +6,18 @@ import scipy.linalg
 from jaxtyping import Float
 
 NEGLIGIBLE = 0.02
-"""An expression gets no blendshape of its own if other blendshapes approximate its coefficients with a smaller error;
-relative to the video's longest vector of expression coefficients."""
+"""An expression gets no blendshape if a linear combination of those chosen before approximates its coefficients with a
+smaller error than this. The error is divided by the length of the video's longest vector of expression coefficients."""
 PROBED_SHAPES = 4
-"""Number of blendshapes, the first ones of :func:`key_expressions`, at whose frames of the video the avatar is compared
-with the networks."""
+"""Number of expressions, the first ones of :func:`key_expressions`, with which the avatar is tested."""
 
 
 def key_expressions(z_exp: Float[np.ndarray, "image 64"]) -> list[int]:
-    """Choose the frames of a video whose expressions become an avatar's blendshapes: linear combinations of these
-    expressions approximate those of all frames. Return the frames' indices.
+    """Choose the frames of a video whose expressions become an avatar's blendshapes, and return their indices.
 
-    ``z_exp`` are the expression coefficients of each frame. The frames are found by QR decomposition with pivoting;
-    those that add most come first. The list is empty if all frames are neutral.
+    Linear combinations of the chosen expressions approximate the expressions of all frames. They are found by QR
+    decomposition with pivoting: each is the one that the earlier ones approximate worst. The list is empty if all
+    frames are neutral. ``z_exp`` are the expression coefficients of each frame.
     """
     length = np.linalg.norm(z_exp, axis=1).max()
     if length == 0:
@@ -29,12 +28,13 @@ def key_expressions(z_exp: Float[np.ndarray, "image 64"]) -> list[int]:
 
 
 def probe_frames(z_exp: Float[np.ndarray, "image 64"], inbetweens: int) -> list[int]:
-    """Return the indices of the frames of a video in which its avatar is expected to be least accurate, at most eight.
+    """Return the indices of at most eight frames of a video in which its avatar is expected to be least accurate.
 
-    An avatar's blendshape stores ``inbetweens`` shapes, at equally spaced strengths up to the full expression; between
-    them vertices move along straight lines, which a real face's do not. The frames are those of the first four
-    expressions that get a blendshape, and for each of these the frame nearest to the middle between its last two
-    shapes. If all frames are neutral, the middle one is returned.
+    Up to four of them are the first frames of :func:`key_expressions`, whose expressions become blendshapes. A
+    blendshape stores ``inbetweens`` shapes, at equally spaced strengths up to the full expression. Between two shapes
+    the avatar's vertices move along straight lines, but those of a face do not. So for each of the four expressions the
+    frame is added whose strength is nearest to the middle between the last two shapes. If all frames are neutral, only
+    the middle frame of the video is returned.
 
     ``z_exp`` are the expression coefficients of each frame.
     """

@@ -17,8 +17,8 @@ from torch import Tensor
 from anifacegan.avatars.baking.charts import ManifoldCharts, to_chart
 
 RIM = 4
-"""Number of transparent grid cells around opaque ones that are included at first, because a ray may leave the layer in
-them."""
+"""Width, in grid cells, of the rim of transparent cells around opaque cells that is included at first, because a ray
+may leave the layer in a transparent cell."""
 LevelCells = Bool[np.ndarray, "level cell_row cell_column"]
 """Whether each grid cell of each layer is selected."""
 
@@ -33,11 +33,10 @@ class Layers:
     charts: ManifoldCharts
     """The manifolds, each flattened to a square and sampled on a square grid."""
     rows: Float[Tensor, "row"]
-    """Positions along v of the lines between the rows of cells, as indices of the grid points on which each manifold is
-    sampled: rising from 0 to side - 1, with fractions."""
+    """Positions along v of the lines between the rows of cells. The unit is the spacing of the ``side`` x ``side`` grid
+    points on which each manifold is sampled; the positions rise from 0 to side - 1."""
     columns: Float[Tensor, "column"]
-    """Positions along u of the lines between the columns of cells, as indices of the grid points on which each manifold
-    is sampled: rising from 0 to side - 1, with fractions."""
+    """Positions along u of the lines between the columns of cells, in the same unit; they rise from 0 to side - 1."""
     height: int
     """Height of the textures, texels."""
     width: int
@@ -49,10 +48,10 @@ class Layers:
         return len(self.charts.radius)
 
     def texel_positions(self, height: int, width: int) -> Float[Tensor, "{height} {width} 2"]:
-        """Return where the texels of a texture of ``height`` x ``width`` texels lie on the grid on which each manifold
-        is sampled, as (column, row) indices of grid points, with fractions.
+        """Return the positions of texels on the grid on which each manifold is sampled.
 
-        The outermost texels are on the edges of the grid.
+        The texture has ``height`` x ``width`` texels; the outermost ones lie on the edges of the grid. A position is
+        (column, row), a fractional index of grid points.
         """
         lines = [
             _interpolate(line, torch.arange(count, device=line.device) * ((len(line) - 1) / (count - 1)))
@@ -73,11 +72,10 @@ class Layers:
     def texels(
         self, level: Int[np.ndarray, "point"], x_template: Float[np.ndarray, "point 3"]
     ) -> Float[np.ndarray, "point 2"]:
-        """Return the texture coordinates (column, row), in texels, of points of the face without deformation (world
-        units).
+        """Return the texture coordinates (column, row), in texels, of points of the face without deformation.
 
-        ``level`` are the indices of the layers whose textures are meant. A point is projected onto its layer along its
-        direction from a fixed centre behind the head.
+        ``level`` is the index of each point's layer; ``x_template`` are the points, world units. A point beside its
+        layer is projected onto the layer, along the line from a fixed centre behind the head to the point.
         """
         charts = self.charts
         low, high = (bound[torch.from_numpy(level)].cpu() for bound in (charts.low, charts.high))
@@ -112,8 +110,8 @@ class Layers:
     def cells_showing(self, texels: Bool[np.ndarray, "level height width"]) -> LevelCells:
         """Mark, in an array (level, cell row, cell column), the cells that show at least one of the marked texels.
 
-        The mask ``texels`` may have another height and width than the textures. A cell also shows texels just outside
-        of it, by bilinear interpolation.
+        The mask ``texels`` may have another height and width than the textures. A cell also shows the texels just
+        outside of the cell, because of bilinear interpolation.
         """
         summed = np.pad(texels.cumsum(1).cumsum(2), ((0, 0), (1, 0), (1, 0)))
         top, bottom = _texel_range(texels.shape[1], len(self.rows))
@@ -135,10 +133,10 @@ def _texel_range(count: int, lines: int) -> tuple[Int[np.ndarray, "cell"], Int[n
 
 
 def unrefined_layers(charts: ManifoldCharts, texture: int) -> Layers:
-    """Make layers with evenly spaced cells: their corners are the points of the grid on which each manifold is sampled.
+    """Make layers with evenly spaced cells, whose corners are the grid points on which each manifold is sampled.
 
-    ``charts`` are the manifolds, each flattened to a square with such a grid; ``texture`` is the height and width of
-    the textures, texels.
+    ``charts`` are the manifolds, each flattened to a square and sampled on a grid; ``texture`` is the height and width
+    of the textures, texels.
     """
     line = torch.arange(charts.side, dtype=torch.float32, device=charts.radius.device)
     return Layers(charts, line, line, texture, texture)
@@ -199,8 +197,9 @@ def cell_mesh(cells: LevelCells, layers: Layers) -> LayerMesh:
 
 
 def submesh(mesh: LayerMesh, cells: LevelCells) -> LayerMesh:
-    """Return the mesh with only the triangles of the marked cells; no vertices are removed. ``cells`` is a mask (level,
-    cell row, cell column).
+    """Return the mesh with only the triangles of the marked cells and with all vertices.
+
+    ``cells`` is a mask (level, cell row, cell column).
     """
     selected = cells.ravel()[mesh.cell]
     selected_before = np.concatenate([[0], selected.cumsum()])

@@ -1,7 +1,8 @@
 """Triangles that span an opening, such as an open mouth: which part of their layer they must show.
 
-With such an expression a frontal camera looks through the opening, at parts of the layer far behind these triangles. So
-each of these triangles gets corners of its own, whose texture coordinates change with the expression.
+With the mouth open, a frontal camera looks through the opening, at parts of the layer far behind the triangles that
+span it. So each of these triangles gets three corners that it shares with no other triangle. The texture coordinates of
+these corners change with the expression.
 """
 
 import dataclasses
@@ -22,8 +23,8 @@ SEARCH_START, SEARCH_END, SEARCH_STEP = -0.01, 0.05, 0.001
 """A manifold is searched for along the view direction, at distances from SEARCH_START to SEARCH_END behind a triangle,
 in steps of SEARCH_STEP; world units."""
 TOWARDS_CENTRE = 0.8
-"""What a triangle must show is evaluated at points this share of the way from its corners to its centre, because the
-corners themselves lie on the rims of the opening."""
+"""What a triangle must show is evaluated at three points inside the triangle, because its corners lie on the rims of
+the opening. The points are this share of the way from each corner to the triangle's centre."""
 
 TexelsOf = Callable[[Int[np.ndarray, "point"], Float[np.ndarray, "point 3"]], Float[np.ndarray, "point 2"]]
 """Takes layer indices and template points; returns texture coordinates, see :meth:`Layers.texels`."""
@@ -32,7 +33,7 @@ TexelsOf = Callable[[Int[np.ndarray, "point"], Float[np.ndarray, "point 3"]], Fl
 def visible_template_points(
     fields: ConditionedFields, x: Float[Tensor, "point 3"], level: Int[Tensor, "point"]
 ) -> tuple[Float[Tensor, "point 3"], Bool[Tensor, "point"]]:
-    """Find which point of a given manifold a frontal camera sees at each point x of the deformed face.
+    """Find the point of a given manifold that a frontal camera sees through or near each point x of the deformed face.
 
     Args:
         fields: fields of a person with an expression.
@@ -40,7 +41,8 @@ def visible_template_points(
         level: index of the manifold of each point.
 
     Returns:
-        The points moved back to the face without deformation, world units; and whether the camera sees one at each x.
+        The points that the camera sees, moved to the face without deformation, world units; and whether there is such a
+        point on the camera's ray through each x, near x.
     """
     direction = torch.nn.functional.normalize(x - x.new_tensor([0.0, 0.0, 1.0]), dim=-1)
     t = torch.arange(SEARCH_START, SEARCH_END, SEARCH_STEP, device=x.device)
@@ -86,9 +88,9 @@ class OpeningTriangles:
 
         Args:
             mesh: mesh of all layers.
-            neutral: positions of its vertices with a neutral face, world units.
-            blendshapes: offsets of its vertices from these positions, world units.
-            is_spanning: whether each triangle spans an opening.
+            neutral: positions of the mesh's vertices with a neutral face, world units.
+            blendshapes: offsets of the mesh's vertices from ``neutral``, world units.
+            is_spanning: whether each triangle spans an opening at each stored strength of each expression.
         """
         triangles = np.flatnonzero(is_spanning.any((0, 1)))
         corners = mesh.triangles[triangles]
@@ -103,7 +105,10 @@ class OpeningTriangles:
         )
 
     def separated(self, mesh: LayerMesh) -> LayerMesh:
-        """Return the mesh with corners of their own, as its last vertices, for the triangles that span an opening."""
+        """Return the mesh with added vertices at its end: three for each triangle that spans an opening.
+
+        The triangle has these vertices as its corners, and shares them with no other triangle.
+        """
         own = self.corners.ravel()
         triangles = mesh.triangles.copy()
         triangles[self.triangles] = len(mesh.x_template) + np.arange(own.size, dtype=np.int32).reshape(-1, 3)
@@ -120,11 +125,12 @@ class OpeningTriangles:
         inbetween_z_exp: Float[np.ndarray, "shape inbetween 64"],
         texels_of: TexelsOf,
     ) -> tuple[Float[np.ndarray, "shape inbetween corner 3"], Float[np.ndarray, "shape inbetween corner 2"]]:
-        """Return the corners' offsets (world units), and those of their texture coordinates (texels), at each stored
-        strength of each expression.
+        """Compute how the corners of the spanning triangles change at each stored strength of each expression.
 
-        If a triangle spans an opening and a camera sees its layer there, its corners get the texture coordinates of the
-        visible part of the layer. If the camera does not see the layer, the corners meet in the triangle's centre.
+        Returns the offsets of their positions (world units) and of their texture coordinates (texels). Where a triangle
+        spans an opening, a frontal camera looks through the triangle. If the camera sees the triangle's layer, the
+        corners get the texture coordinates of the visible part of the layer. If not, all three corners move to the
+        triangle's centre.
 
         Args:
             condition: function from expression coefficients to the fields of one person with this expression.

@@ -1,5 +1,5 @@
-"""Refinement: where expressions stretch the skin, the grid lines of the layers are closer together, and with them the
-vertices of the mesh and the texels of the textures."""
+"""Refinement: where expressions stretch the skin, the grid lines of the layers are closer together. The vertices of the
+mesh and the texels of the textures are then closer together, too."""
 
 import numpy as np
 import torch
@@ -21,12 +21,12 @@ from anifacegan.avatars.baking.textures import coarse_textures
 from anifacegan.models.generator import ConditionedFields
 
 REFINED_STRETCH, REMAINING_STRETCH, MOST_PARTS = 4.0, 2.0, 4
-"""Grid cells of a layer that are stretched by more than the factor REFINED_STRETCH are divided into parts that are
-stretched by at most REMAINING_STRETCH, but into at most MOST_PARTS parts."""
+"""A grid cell that an expression stretches by more than the factor REFINED_STRETCH is divided. The number of parts is
+the smallest one with which each part is stretched by at most REMAINING_STRETCH, but at most MOST_PARTS."""
 OPACITY_SPACING = 8
 """Distance, in texels, between the points at which opacities are evaluated to find the most opaque layer, the skin."""
 STRETCH_LAYERS = (-3, 0, 3)
-"""Layers in which the stretch is measured: index relative to that of the most opaque layer, the skin."""
+"""Layers in which the stretch is measured: index minus the index of the most opaque layer, the skin."""
 
 
 def refined_layers(

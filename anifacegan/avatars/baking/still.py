@@ -63,11 +63,11 @@ def bake_still(
 def colours_on_manifolds(
     fields: ConditionedFields, condition: Condition, z_exp: Float[np.ndarray, "64"]
 ) -> ConditionedFields:
-    """Return a person's fields with colours that are functions of template points, points of the face without
-    deformation.
+    """Return a person's fields, changed so that the colour is a function of the template point only.
 
-    With the expression ``z_exp`` these are the model's colours. ``fields`` are the person's fields with this
-    expression, and ``condition`` is a function from expression coefficients to such fields.
+    A template point is a point of the face without deformation. With the expression ``z_exp``, the changed fields have
+    the model's colours. ``fields`` are the person's fields with any expression; ``condition`` is a function from
+    expression coefficients to the person's fields with this expression.
     """
     extra_gain, align = fields.radiance_offset_gain - 1, fields.align
 

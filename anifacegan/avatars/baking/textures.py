@@ -22,10 +22,10 @@ BACKGROUND_SIDE = 384
 def coarse_textures(
     fields: ConditionedFields, layers: Layers, spacing: int = COARSE
 ) -> Float[np.ndarray, "level height width 4"]:
-    """Evaluate colours premultiplied by opacity, and opacities, in [0, 1], at every ``spacing``-th texel of every
-    ``spacing``-th row of the textures of all layers; 0 where there is no manifold.
+    """Evaluate coarse textures of all layers, with one texel for each ``spacing`` x ``spacing`` texels of a texture.
 
-    ``fields`` are the person's fields with any expression, as colours do not depend on it.
+    Returns colours premultiplied by opacity, and opacities, in [0, 1]; 0 where there is no manifold. ``fields`` are the
+    person's fields with any expression, because colours do not depend on the expression.
     """
     positions = layers.texel_positions(math.ceil(layers.height / spacing), math.ceil(layers.width / spacing))
     textures = []
@@ -46,7 +46,7 @@ def fine_textures(
     Args:
         fields: the person's fields.
         layers: the grid of cells on each layer.
-        coarse: textures in [0, 1] at fewer texels, which are interpolated where no cell is visible.
+        coarse: textures in [0, 1] with fewer texels; they are interpolated in cells that are not visible.
         visible: mask (level, cell row, cell column) of the cells that are evaluated texel by texel.
 
     Returns:
@@ -84,7 +84,10 @@ def to_bytes(colours: Float[np.ndarray, "*batch 4"]) -> UInt8[np.ndarray, "*batc
 
 
 def background_texture(fields: ConditionedFields, reach: float) -> UInt8[np.ndarray, "side side 3"]:
-    """Evaluate the colours of the background plane for x and y from -reach to reach, world units; 255 stands for 1."""
+    """Evaluate the colours of the background plane for x and y from -reach to reach, world units.
+
+    The first row is at the top (y = reach); 255 stands for 1.
+    """
     line = torch.linspace(-reach, reach, BACKGROUND_SIDE, device=fields.levels.device)
     y, x = torch.meshgrid(-line, line, indexing="ij")
     plane = torch.stack([x, y, torch.full_like(x, fields.ray_sampling.background_z)], dim=-1)
@@ -95,8 +98,9 @@ def background_texture(fields: ConditionedFields, reach: float) -> UInt8[np.ndar
 def premultiplied_radiance(
     fields: ConditionedFields, x: Float[Tensor, "*batch 3"]
 ) -> Float[Tensor, "*batch 4"]:
-    """Return colours premultiplied by opacity (rgb), and opacities, in [0, 1], at points of the face without
-    deformation (world units).
+    """Return colours premultiplied by opacity (entries 0 to 2) and opacities (entry 3), in [0, 1].
+
+    ``x`` are points of the face without deformation, world units.
     """
 
     def evaluate(x: Tensor) -> Tensor:

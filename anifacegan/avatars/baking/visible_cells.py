@@ -21,8 +21,8 @@ VIEWS = (
 VISIBLE_MARGIN = 1
 """Grid cells at most this many rows and columns away from a visible cell are counted as visible, too."""
 OCCLUDER_MARGIN = 3
-"""Grid cells at most this many rows and columns away from a cell that hides another one are counted as hiding it, too,
-because of the views between those that are drawn."""
+"""Grid cells at most this many rows and columns away from an occluding cell are counted as occluding, too, because of
+the views between those that are drawn."""
 
 
 def _views(widest_rad: float) -> Iterator[tuple[float, float]]:
@@ -33,7 +33,7 @@ def _views(widest_rad: float) -> Iterator[tuple[float, float]]:
 
 
 def entered_cells(mesh: LayerMesh, view: View) -> Int[np.ndarray, "layer size size"]:
-    """Find in which grid cell each pixel's ray meets each layer of a mesh first.
+    """Find, for each pixel and each layer, the grid cell in which the pixel's ray first meets the layer.
 
     ``view`` is the camera. Returns flat indices of cells (level, cell row, cell column); -1 where the ray does not meet
     the layer.
@@ -43,14 +43,14 @@ def entered_cells(mesh: LayerMesh, view: View) -> Int[np.ndarray, "layer size si
 
 
 def occluding_cells(cells: LevelCells, complete: LayerMesh, fov_deg: float, widest_rad: float) -> LevelCells:
-    """Mark the transparent cells that hide, in some view, one of ``cells`` of the same layer.
+    """Mark the occluding cells: transparent cells that hide, in some view, one of ``cells`` of the same layer.
 
-    A ray sees a layer only at the point where it first meets the layer. So a transparent cell in front hides the parts
-    of its layer that the ray would meet farther away.
+    A ray sees a layer only at the point where the ray first meets the layer. So a transparent cell hides the parts of
+    the same layer behind the cell.
 
     Args:
-        cells: mask (level, cell row, cell column) of the opaque cells and some around them; the result is such a mask,
-            too.
+        cells: mask (level, cell row, cell column) of the opaque cells and some around them. The result is a mask of the
+            same shape.
         complete: mesh of all cells, in template space (the face without deformation).
         fov_deg: field of view of the views, degrees.
         widest_rad: largest angle of the views from frontal, radians.
@@ -73,9 +73,9 @@ def visible_cells(
 ) -> tuple[LevelCells, LevelCells]:
     """Find which of ``cells`` are visible in some view of the neutral face or of a baked expression.
 
-    ``mesh`` has the same triangles as the layered mesh, and knows their cells. Returns two masks (level, cell row, cell
-    column), as ``cells`` is one: the visible cells; and the needed cells, which also include those where rays leave a
-    visible layer.
+    ``mesh`` has the same triangles as the layered mesh, and the cell of each triangle. Returns two masks (level, cell
+    row, cell column). The first marks the visible cells. The second also marks the cells in which rays leave a visible
+    layer.
     """
     flags = np.zeros((2, len(mesh.triangles)), bool)
     shapes = range(len(layered_mesh.blendshapes))
