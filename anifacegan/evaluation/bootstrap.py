@@ -1,9 +1,9 @@
 """Paired bootstrap: 95 % confidence intervals of metrics and of their differences between two models.
 
-The items of a metric are what it is measured on: images, people or faces. A bootstrap draw picks as many items as there
-are, at random with replacement, and is stored as one weight for each item: how often the item was picked. Every
-statistic (a mean, a ratio of means, a mean over pairs) is computed from these weights. Both models are measured on the
-same items and get the same draws, so an item that is hard for both does not widen the interval of the difference.
+A metric is measured on items: images, people or faces. A bootstrap draw picks as many items as there are, at random
+with replacement. The draw is stored as one weight for each item: how often the item was picked. Every statistic (a
+mean, a ratio of means, a mean over pairs) is computed from these weights. Both models are measured on the same items
+and get the same draws. So an item that is hard for both models does not widen the interval of the difference.
 
     interval of x = x + [q(2.5 %), q(97.5 %)] of (x* - mean of x*)                                   (Efron 1979)
 
@@ -36,8 +36,9 @@ class BootstrapStatistics:
     counts: Mapping[str, int]
     """Kind of item, such as people -> number of these items; empty if the statistics cannot be resampled."""
     compute: Callable[[Sequence[Weights]], dict[str, Draws]]
-    """Takes, for each kind of item in the order of ``counts``, how often each item was picked in each bootstrap draw
-    (draw, item); returns the name of each statistic -> its value in every draw."""
+    """Function that computes all statistics. It takes one array (draw, item) for each kind of item, in the order of
+    ``counts``: how often each item was picked in each bootstrap draw. It returns the name of each statistic -> its
+    value in every draw."""
 
     def estimate(self) -> dict[str, float]:
         """Return the name of each statistic -> its value if every item is counted once."""
@@ -77,10 +78,10 @@ class Difference:
 def differences(
     a: BootstrapStatistics, b: BootstrapStatistics, draws: int, rng: np.random.Generator
 ) -> dict[str, Difference]:
-    """Estimate all statistics of the models A and B and their differences B - A, with 95 % intervals from ``draws``
-    bootstrap draws (random samples of the measured items, with replacement).
+    """Compute all statistics of the models A and B, and the differences B - A, with 95 % intervals.
 
-    Returns the name of each statistic -> its values for A, B and B - A.
+    The intervals come from ``draws`` bootstrap draws (random samples of the measured items, with replacement). Returns
+    the name of each statistic -> its values for A, B and B - A.
 
     Raises:
         ValueError: the two models were not measured on the same numbers of items.
@@ -117,8 +118,8 @@ def resample_weights(items: int, draws: int, rng: np.random.Generator) -> Weight
 def interval(value: float, draws: Draws) -> Estimate:
     """Compute the 95 % interval of a statistic from its values in all bootstrap draws.
 
-    ``value`` is the statistic of all items. There is no interval if it, or over half of the values in the draws, are
-    not finite.
+    ``value`` is the statistic of all items. There is no interval if ``value`` is not finite, or if over half of the
+    values in the draws are not finite.
     """
     finite = draws[np.isfinite(draws)]
     if not math.isfinite(value) or len(finite) < max(2, len(draws) / 2):
@@ -141,17 +142,17 @@ def weighted_mean(
 def weighted_ratio(
     weights: Weights, numerator: Shaped[np.ndarray, " item"], denominator: Shaped[np.ndarray, " item"]
 ) -> Draws:
-    """Compute, in each bootstrap draw, the sum of ``numerator`` over the picked items divided by that of
-    ``denominator``; nan if the latter is 0.
+    """Compute, in each bootstrap draw, the ratio of two sums over the picked items: the sum of ``numerator`` divided by
+    the sum of ``denominator``.
 
-    ``weights`` (draw, item) say how often each item was picked.
+    ``weights`` (draw, item) say how often each item was picked. A ratio is nan if the sum of ``denominator`` is 0.
     """
     return ratio(*(weights @ np.asarray(values, np.float64) for values in (numerator, denominator)))
 
 
 def ratio(numerator: Draws, denominator: Draws) -> Draws:
-    """Divide the statistic ``numerator`` by the statistic ``denominator`` in each bootstrap draw; nan where the latter
-    is 0.
+    """Divide the statistic ``numerator`` by the statistic ``denominator`` in each bootstrap draw; nan where
+    ``denominator`` is 0.
     """
     return np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator != 0)
 
@@ -170,10 +171,9 @@ def pair_mean(weights: Weights, distance: Shaped[np.ndarray, "item item"]) -> Dr
 def weighted_correlation(
     weights: Weights, x: Shaped[np.ndarray, "item entry"], y: Shaped[np.ndarray, "item entry"]
 ) -> Float[np.ndarray, "draw entry"]:
-    """Compute, in each bootstrap draw, the correlation (Pearson) over the items of each entry of x with that of y.
+    """Compute, in each bootstrap draw and for each entry, Pearson's correlation of x and y over the picked items.
 
-    ``weights`` (draw, item) say how often each item was picked. The correlation is 0 if the entry of x or that of y is
-    constant.
+    ``weights`` (draw, item) say how often each item was picked. The correlation is 0 if x or y is constant there.
     """
     x, y = (np.asarray(values, np.float64) - np.mean(values, axis=0, dtype=np.float64) for values in (x, y))
     mean_x, mean_y = weighted_mean(weights, x), weighted_mean(weights, y)

@@ -67,10 +67,9 @@ class ComparedStatistic:
 
     @property
     def significant(self) -> bool | None:
-        """Whether the difference between the models counts: its 95 % interval excludes zero, or only one model's value
-        is defined.
+        """Whether the difference between the models counts; None if there is no interval.
 
-        None if there is no interval.
+        It counts if its 95 % interval excludes zero, or if the value of only one model is defined.
         """
         return True if self.only_defined_for is not None else self.estimates.is_significant()
 
@@ -121,10 +120,7 @@ class Verdict:
 
 
 def verdict(statistics: Iterable[ComparedStatistic]) -> Verdict:
-    """Decide which statistics each of the models A and B wins.
-
-    With that, the verdict says whether B may replace A: it wins at least one statistic and loses none.
-    """
+    """Decide which statistics model A wins, and which statistics model B wins."""
     decidable = [statistic for statistic in statistics if statistic.significant is not None]
     won_by = {
         model: tuple(f"{s.metric}: {s.name}" for s in decidable if s.winner == model) for model in ("A", "B")
@@ -163,8 +159,8 @@ class ComparedMetric:
 def compare(metric: str, a: Evaluation, b: Evaluation, draws: int, seed: int) -> ComparedMetric:
     """Compare model A and model B by one metric; both evaluations must have the same settings.
 
-    The intervals come from ``draws`` bootstrap draws (random samples of the measured items, with replacement), which
-    depend only on the seed and on the metric's name.
+    The intervals come from ``draws`` bootstrap draws (random samples of the measured items, with replacement). The
+    draws depend only on the seed and on the metric's name.
 
     Raises:
         InputError: something that the metric needs (a face regressor for evaluation, a mesh, a package) is missing.
@@ -189,8 +185,8 @@ def require_same_faces(face_models: tuple[str, str], pitch_offsets: tuple[float,
 
     Args:
         face_models: names of the models' face models.
-        pitch_offsets: pitch that .mat files without an exact pose give a frontal face, radians, as each model's
-            card.yaml says; None if the user gave one value for both.
+        pitch_offsets: ``pitch_offset`` of A and of B in their card.yaml, radians: the pitch of a frontal face in .mat
+            files without an exact pose. None if the user gave one value for both models.
 
     Raises:
         InputError: the face models or the pitch offsets differ.

@@ -32,10 +32,10 @@ from anifacegan.runtime.typed_config import plain
 
 
 def run(config: CompareConfig) -> str:
-    """Compare two models by the metrics of ``config``, write the output folder, and return as text the table and the
-    verdict, whether B may replace A.
+    """Compare two models by the metrics of ``config``, and write the output folder.
 
-    If the run is interrupted, the output folder stays as it was before.
+    Returns a text: the table, and the verdict whether B may replace A. If the run is interrupted, the output folder
+    stays as it was before.
 
     Raises:
         InputError: an option, a model or a file is wrong, or the models cannot show the same faces.

@@ -19,17 +19,19 @@ from anifacegan.evaluation.face_detector import DetectedFace, head_yaw
 
 @dataclass(frozen=True)
 class Detection:
-    """Results of a face detector on images of the expressions that the model is shipped with, at yaws from -0.35 to
-    0.35 radians.
+    """Results of a face detector on generated images.
+
+    The images show the named expressions of the model, at yaws from -0.35 to 0.35 radians.
     """
 
     detection_rate: float
     """Share of the images in which a face is found."""
     yaw_r: float
-    """Pearson's correlation of the camera's yaw with the yaw of the detected landmarks; nan if undefined."""
+    """Pearson's correlation, over the images in which a face is found, of the camera's yaw with the yaw of the detected
+    landmarks; nan if undefined."""
     yaw_error_deg: float
-    """Mean absolute difference between the camera's yaw and the yaw of the detected landmarks, degrees; nan if no face
-    is found."""
+    """Mean absolute difference, over the images in which a face is found, between the camera's yaw and the yaw of the
+    detected landmarks, degrees; nan if no face is found."""
     images: int
     """Number of images."""
     people: int
@@ -40,7 +42,7 @@ class Detection:
 
 @dataclass(frozen=True)
 class DetectionItems:
-    """Yaw angles of each image, radians."""
+    """Two yaw angles of each image, radians: that of the camera, and that of the detected face."""
 
     target_yaw: Float[np.ndarray, "person image"]
     """Yaw of the camera that rendered the image."""
@@ -48,7 +50,7 @@ class DetectionItems:
     """Yaw of the detected landmarks; nan if no face is found."""
 
     def report(self) -> Detection:
-        """Return the detection rate and the agreement of the yaws over all images."""
+        """Return the detection rate over all images, and how well the two yaws agree over the images with a face."""
         detected = np.isfinite(self.measured_yaw)
         target, measured = self.target_yaw[detected], self.measured_yaw[detected]
         error = float(np.rad2deg(np.abs(target - measured)).mean()) if len(measured) else math.nan

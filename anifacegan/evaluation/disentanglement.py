@@ -8,10 +8,10 @@
 A face embedder turns an image into an identity vector, the embedding. Pose, expression coefficients and landmarks are
 measured by the judge, a face regressor that is only used for evaluation; its errors are part of all numbers.
 
-Each number is the mean, over people and changes, of the difference between the changed and the unchanged face of one
-person. A number whose name ends in ``_share`` is this mean divided by a change of natural size: for embedding and
-landmarks by the mean difference between people, for the expression by the mean difference that a change of the
-expression itself makes.
+Each number is the mean difference between a changed face and the unchanged face of the same person, over people and
+changes. A number whose name ends in ``_share`` is this mean divided by a difference of natural size. For embedding and
+landmarks this is the mean difference between the unchanged faces of two people. For the expression coefficients it is
+the mean difference that a change of the expression makes.
 """
 
 from collections.abc import Sequence
@@ -33,14 +33,15 @@ from anifacegan.evaluation.bootstrap import (
 
 @dataclass(frozen=True)
 class Disentanglement:
-    """How much a face changes where it should not, when one of its latents or the camera changes; lower is better.
+    """Unwanted changes of a face when one of its latents or the camera changes; lower is better.
 
-    An embedding is the identity vector of a face image. Pose, expression coefficients and landmarks are measured in the
-    images by a face regressor for evaluation.
+    All changes are means over people and over the changed images of a person. An embedding is the identity vector of a
+    face image. Pose, expression coefficients and landmarks are measured in the images by the judge, a face regressor
+    that is only used for evaluation.
     """
 
     expression_moves_embedding: float
-    """Euclidean distance of the embeddings when the expression changes."""
+    """Mean Euclidean distance that the embedding moves when the expression changes."""
     expression_moves_embedding_share: float
     """``expression_moves_embedding`` divided by the mean distance between the embeddings of different people's neutral
     faces."""
@@ -49,23 +50,20 @@ class Disentanglement:
     yaw_moves_expression: float
     """Mean absolute change of the expression coefficients when the yaw changes."""
     yaw_moves_expression_share: float
-    """``yaw_moves_expression`` divided by the mean absolute change of the measured coefficients when the expression
-    itself changes."""
+    """``yaw_moves_expression`` divided by the mean absolute change of the expression coefficients when the expression
+    changes."""
     noise_moves_landmarks_mm: float
     """Mean distance by which the 68 landmarks move, without the head pose, when the appearance latent z_noise changes,
     millimetres."""
     noise_moves_landmarks_share: float
-    """``noise_moves_landmarks_mm`` divided by the mean distance between the landmarks of different people."""
+    """``noise_moves_landmarks_mm`` divided by the mean distance between the same landmark of two people."""
     people: int
     """Number of people."""
 
 
 @dataclass(frozen=True)
 class FaceMeasurements:
-    """Measurements in several images of each person: first the unchanged face, then the changed ones.
-
-    The judge is a face regressor that is only used for evaluation.
-    """
+    """Measurements in several images of each person: first the unchanged face, then the changed faces."""
 
     embedding: Float[Tensor, "person change feature"]
     """Identity vector that the face embedder computes from each image."""
@@ -79,16 +77,17 @@ class FaceMeasurements:
 
 @dataclass(frozen=True)
 class DisentanglementItems:
-    """Mean changes of each person's face, and distances between the unchanged faces of different people.
+    """Mean changes of each person's face, and distances between the unchanged faces of two people.
 
-    An embedding is the identity vector of a face image. Pose, expression coefficients and landmarks are measured in the
-    images by a face regressor for evaluation. All tensors are on the CPU.
+    A mean change is the mean over a person's changed faces of the difference from the unchanged face. An embedding is
+    the identity vector of a face image. Pose, expression coefficients and landmarks are measured in the images by the
+    judge, a face regressor that is only used for evaluation. All tensors are on the CPU.
     """
 
     embedding: Float[Tensor, "person"]
-    """Mean Euclidean change of the embedding when the expression changes."""
+    """Mean Euclidean distance that the embedding moves when the expression changes."""
     embedding_between: Float[Tensor, "person person"]
-    """Euclidean distance between the embeddings of two people."""
+    """Euclidean distance between the embeddings of the unchanged faces of two people."""
     pose_deg: Float[Tensor, "person"]
     """Mean absolute change of pitch, yaw and roll when the expression changes, degrees."""
     exp: Float[Tensor, "person"]
@@ -98,10 +97,11 @@ class DisentanglementItems:
     landmarks_mm: Float[Tensor, "person"]
     """Mean distance by which the landmarks move when the appearance latent changes, millimetres."""
     landmarks_between_mm: Float[Tensor, "person person"]
-    """Mean distance between the landmarks of two people, millimetres."""
+    """Distance between a landmark of one person and the same landmark of the other, on unchanged faces, averaged over
+    the 68 landmarks, millimetres."""
 
     def report(self) -> Disentanglement:
-        """Return the changes averaged over all people."""
+        """Return the changes averaged over all people, and the shares: these averages divided by natural changes."""
         numbers = self.bootstrap_statistics().estimate()
         return Disentanglement(
             expression_moves_embedding=float(self.embedding.mean()),
@@ -115,7 +115,9 @@ class DisentanglementItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return the shares and the change of the pose as statistics over bootstrap samples of the people."""
+        """Return all shares (names with ``_share``) and the mean change of the pose as statistics over bootstrap
+        samples of the people.
+        """
         values = {name: value.numpy() for name, value in vars(self).items()}
 
         def compute(weights: Sequence[Weights]) -> dict[str, Draws]:
@@ -139,9 +141,9 @@ class DisentanglementItems:
 def disentanglement_items(
     expression: FaceMeasurements, yaw: FaceMeasurements, noise: FaceMeasurements
 ) -> DisentanglementItems:
-    """Compute each person's changes from three sets of measurements of the same people.
+    """Compute the mean changes of each person from three sets of measurements of the same people.
 
-    In each set the first face of a person is unchanged, and one thing changes in the others.
+    In each set the first face of a person is unchanged. The other faces of the person differ from it in one respect.
 
     Args:
         expression: faces whose expression changes.
@@ -162,8 +164,9 @@ def disentanglement_items(
 def change_from_first(
     values: Float[Tensor, "person change *value"],
 ) -> Float[Tensor, "person other_change *value"]:
-    """Subtract the values of each person's unchanged face, the first along ``change``, from those of the person's other
-    faces.
+    """Subtract the values of each person's unchanged face from the values of the person's changed faces.
+
+    The unchanged face is the first one along the axis ``change``; it is not in the result.
     """
     return values[:, 1:] - values[:, :1]
 
@@ -173,6 +176,6 @@ def _person_mean(values: Float[Tensor, "person *value"]) -> Float[Tensor, "perso
 
 
 def _distances(values: Float[Tensor, "person *value"]) -> Float[Tensor, "person person"]:
-    """Compute Euclidean distances between people; if there are landmarks, averaged over the landmarks."""
+    """Compute Euclidean distances between people along the last axis, averaged over the other axes (landmarks)."""
     distance = (values[:, None] - values[None]).norm(dim=-1)  # (P, P) or (P, P, 68)
     return distance.flatten(2).mean(dim=-1).cpu() if distance.ndim > 2 else distance.cpu()

@@ -1,8 +1,8 @@
 """Measurement of a model by any selection of metrics; images that several metrics need are rendered once.
 
-``evaluate`` returns all numbers of a model as a dictionary. ``Evaluation`` measures one metric at a time, so that the
-other metrics can still be measured when one lacks something, such as a package. Its ``items`` are the values of a
-metric for each image, face or person, which :mod:`anifacegan.evaluation.compare` resamples.
+``evaluate`` returns all numbers of a model as a dictionary. ``Evaluation`` measures one metric at a time: if a metric
+lacks something, such as a package, the others can still be measured. ``Evaluation.items`` returns the values of a
+metric for each image, face or person; :mod:`anifacegan.evaluation.compare` resamples them.
 """
 
 import dataclasses
@@ -79,12 +79,12 @@ Items = (
     | SmoothnessItems
     | DetectionItems
 )
-"""Values of one metric for each image, face or person. ``report()`` returns the metric's numbers over all of them,
-``bootstrap_statistics()`` its statistics for bootstrap samples of them."""
+"""Values of one metric for each item: image, face or person. ``report()`` returns the metric's numbers over all items.
+``bootstrap_statistics()`` returns the metric's statistics as functions of a bootstrap sample of the items."""
 OTHER_FACES = 103
-"""Number added to the seed to sample the faces of the deformation error, which are not those of the other metrics."""
+"""Number added to the seed to sample the faces of the deformation error; other metrics have other faces."""
 LEAST_DETECTED_PX = 192
-"""Smallest image height, pixels, for the detection rate: a face is then 80 px high."""
+"""Smallest height of the images for the detection rate, pixels. In an image of this height a face is 80 px high."""
 CONSISTENCY_YAWS = (0.0, -0.3, 0.3)
 """Yaws of the views that view consistency compares, radians; the first view is warped into the others."""
 
@@ -111,7 +111,7 @@ def evaluate(
 
 
 class Evaluation:
-    """Measurement of one model by single metrics; images that were rendered for one metric are kept for the others."""
+    """Measures one model, one metric at a time; images that were rendered for a metric are kept for other metrics."""
 
     def __init__(self, inputs: EvaluationInputs, config: EvaluationConfig) -> None:
         self.image_sets = ImageSets(inputs, config)
@@ -127,10 +127,10 @@ class Evaluation:
         return self.items(name).report()
 
     def items(self, name: str) -> Items:
-        """Return the values of one metric for each image, face or person, from which its numbers and their intervals
-        are computed.
+        """Return the values of one metric for each image, face or person.
 
-        ``name`` is its name in :data:`anifacegan.evaluation.config.METRICS`, such as ``frechet``.
+        The metric's numbers, and their intervals, are computed from these values. ``name`` is the metric's name in
+        :data:`anifacegan.evaluation.config.METRICS`, such as ``frechet``.
 
         Raises:
             InputError: something that the metric needs is missing.

@@ -10,12 +10,13 @@ them with the targets.
                   the report gives the mean over the first ten coefficients
     landmarks     mean distance between the face model's 68 landmarks for the measured and for the target values
 
-For AED and APD the report also gives the root mean square. Landmarks are compared in the image (coefficients and camera
-together, pixels of a 128 px image) and in space (coefficients only, without the head pose, millimetres).
+For AED and APD the report also gives the root mean square. Landmarks are compared twice. In the image, coefficients and
+camera both count; the unit is pixels of a 128 px image. In space only the coefficients count, without the head pose;
+the unit is millimetres.
 
-Landmark distances are also given relative to the size of the face: divided by the interocular distance, the distance
-between the centres of the two eyes' landmarks on the person's neutral face. In the image, this distance is the one that
-the eyes would have at distance 1 from the camera, seen from the front, so it does not shorten when the head turns.
+Landmark distances are also given divided by the interocular distance, the distance between the centres of the two eyes
+on the person's neutral face. For distances in the image, the interocular distance is the one that a frontal face at
+distance 1 from the camera has in the image. So the divisor does not shrink when the head turns.
 """
 
 import math
@@ -46,18 +47,21 @@ SIZE = 128
 
 @dataclass(frozen=True)
 class ExpressionControl:
-    """How well generated images show the expression and the camera pose that they were generated from (the targets).
+    """How well generated images show the expression and the camera pose that they were generated from.
 
-    Measured values are those that a face regressor for evaluation estimates in the images. Lower is better except for
-    the correlations.
+    Target values are those that an image was generated from. Measured values are those that the judge, a face regressor
+    that is only used for evaluation, estimates in the image. All means and correlations are taken over the images.
+    Lower is better except for the correlations.
     """
 
     correlation: float
-    """Correlation over images of measured with target values, averaged over the first ten expression coefficients."""
+    """Pearson's correlation of measured and target values of an expression coefficient, averaged over the first ten
+    coefficients."""
     correlation_lowest: float
     """Lowest of the correlations of the first ten expression coefficients."""
     correlation_all: float
-    """Correlation over images of measured with target values, averaged over all 64 expression coefficients."""
+    """Pearson's correlation of measured and target values of an expression coefficient, averaged over all 64
+    coefficients."""
     aed: float
     """Mean absolute difference between measured and target expression coefficients."""
     aed_rms: float
@@ -77,42 +81,47 @@ class ExpressionControl:
     landmarks_px: float
     """Mean distance between measured and target landmarks in the image, pixels of a 128 px image."""
     landmarks_px_interocular: float
-    """Mean distance between measured and target landmarks in the image, divided by the interocular distance."""
+    """Distance between measured and target landmarks in the image, divided by the interocular distance in the image of
+    a frontal neutral face; mean over landmarks and images."""
     landmarks_mm: float
     """Mean distance between measured and target landmarks in space, without the head pose, millimetres."""
     landmarks_mm_interocular: float
-    """Mean distance between measured and target landmarks in space, divided by the interocular distance."""
+    """Distance between measured and target landmarks in space, divided by the interocular distance of the neutral face;
+    mean over landmarks and images."""
     count: int
     """Number of images."""
     correlations: tuple[float, ...]
-    """Correlation of measured and target values for each of the first ten expression coefficients."""
+    """Pearson's correlation of measured and target values of each of the first ten expression coefficients."""
 
 
 @dataclass(frozen=True)
 class ExpressionItems:
-    """Values that each image was generated from (targets), and values that the judge, a face regressor for evaluation,
-    measured in it; on the CPU.
+    """Target values and measured values of each image.
+
+    Target values are those that the image was generated from. Measured values are those that the judge, a face
+    regressor that is only used for evaluation, estimates in the image. All tensors are on the CPU.
     """
 
     exp_target: Float[Tensor, "item 64"]
-    """Expression coefficients that the image was generated from."""
+    """Expression coefficients that each image was generated from."""
     exp_measured: Float[Tensor, "item 64"]
-    """Expression coefficients that the judge, a face regressor for evaluation, measured."""
+    """Expression coefficients that the judge measured in each image."""
     angle_target: Float[Tensor, "item 3"]
-    """Pitch, yaw and roll that the image was generated from, degrees."""
+    """Pitch, yaw and roll that each image was generated from, degrees."""
     angle_measured: Float[Tensor, "item 3"]
-    """Pitch, yaw and roll that the judge, a face regressor for evaluation, measured, degrees."""
+    """Pitch, yaw and roll that the judge measured in each image, degrees."""
     landmarks_px: Float[Tensor, "item"]
     """Mean distance between measured and target landmarks in the image, pixels of a 128 px image."""
     landmarks_mm: Float[Tensor, "item"]
     """Mean distance between measured and target landmarks in space, without the head pose, millimetres."""
     px_per_interocular: Float[Tensor, "item"]
-    """Interocular distance of the neutral face, in pixels at distance 1 from the camera."""
+    """Interocular distance that the neutral face, frontal and at distance 1 from the camera, has in a 128 px image,
+    pixels."""
     mm_per_interocular: Float[Tensor, "item"]
     """Interocular distance of the neutral face, millimetres."""
 
     def report(self) -> ExpressionControl:
-        """Return how well measured and target values agree over all images."""
+        """Return differences and correlations of measured and target values over all images."""
         exp, angle = self.exp_measured - self.exp_target, self.angle_measured - self.angle_target
         correlations = correlation(self.exp_measured, self.exp_target)
         first = correlations[:FIRST_EXPRESSIONS]
@@ -138,9 +147,9 @@ class ExpressionItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return, as statistics over bootstrap samples of the images: the correlation of measured and target expression
-        coefficients, the mean differences of these coefficients (AED) and of the pose (APD), and the distance of the
-        landmarks in space.
+        """Return four numbers of the report as statistics over bootstrap samples of the images.
+
+        They are ``correlation``, ``aed``, ``apd_deg`` and ``landmarks_mm_interocular``.
         """
         measured = self.exp_measured[:, :FIRST_EXPRESSIONS].numpy()
         target = self.exp_target[:, :FIRST_EXPRESSIONS].numpy()
@@ -164,8 +173,9 @@ class ExpressionItems:
 def expression_items(
     views: PosedLatents, measured: Reconstruction, judge: Judge, fov_deg: float = FOV_DEG
 ) -> ExpressionItems:
-    """Compare the latents and poses that images were generated from with what a face regressor for evaluation (the
-    judge) measured in these images.
+    """Compare the latents and poses that images were generated from with the values that the judge measured in them.
+
+    The judge is a face regressor that is only used for evaluation.
 
     Args:
         views: latents and poses that the images were generated from, on the judge's device.

@@ -7,7 +7,8 @@ FID of Heusel et al. 2017; here the features of other networks are used, and rep
 are computed from eigenvalues of symmetric matrices, so there may be fewer images than features.
 
 Two finite sets of images from the same distribution have a distance above zero. The report therefore also gives the
-distance between two sets of real images (the floor), and the standard deviation of the distance over bootstrap draws.
+floor, the distance between two disjoint sets of real images. It also gives the standard deviation of the distance over
+bootstrap draws.
 """
 
 from collections.abc import Sequence
@@ -30,9 +31,7 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class FrechetReport:
-    """Frechet distance between features of generated and of real images, with the numbers that are needed to judge
-    it.
-    """
+    """Frechet distance between the features of generated and of real images, its standard deviation, and the floor."""
 
     distance: float
     """Frechet distance between the features of generated and of real images."""
@@ -40,17 +39,17 @@ class FrechetReport:
     """Standard deviation of ``distance`` over bootstrap draws (random samples, with replacement) of both sets of
     images."""
     floor: float
-    """Frechet distance between two disjoint sets of real images; images as good as real ones would have about this
-    distance."""
+    """Frechet distance between the features of two disjoint sets of real images. Generated images that are as good as
+    real images have about this distance."""
     over_floor: float
-    """``distance`` divided by ``floor``, the distance between two sets of real images; nan if that is zero."""
+    """``distance`` divided by ``floor``; nan if ``floor`` is zero."""
     count: int
     """Number of generated images."""
     real_count: int
     """Number of real images that the generated images are compared with."""
     floor_count: int
-    """Number of images in each of two disjoint sets of real images, whose Frechet distance is the floor: the
-    best that a generator can reach. Fewer images raise it."""
+    """Number of images in each of the two disjoint sets of real images behind ``floor``; fewer images raise the
+    floor."""
     draws: int
     """Number of bootstrap draws."""
     features: str
@@ -59,10 +58,10 @@ class FrechetReport:
 
 @dataclass(frozen=True)
 class FrechetItems:
-    """Features of generated images and of up to twice as many real images, for their Frechet distance.
+    """Features of generated images, and of up to twice as many real images.
 
-    The generated images are compared with the same number of real images. The floor, the distance that images as good
-    as real ones would have, is the distance between the two halves of all real images.
+    The generated images are compared with as many real images. The floor is the Frechet distance between the features
+    of the two halves of all real images.
     """
 
     generated: Shaped[np.ndarray, "item feature"]
@@ -82,9 +81,7 @@ class FrechetItems:
         return self.real[: len(self.generated)]
 
     def report(self) -> FrechetReport:
-        """Compute the Frechet distance of generated from real images, its standard deviation, and the distance between
-        two sets of real images.
-        """
+        """Compute the Frechet distance between generated and real images, its standard deviation, and the floor."""
         half = len(self.real) // 2
         distance = frechet_distance(gaussian(self.generated), gaussian(self.compared))
         floor = frechet_distance(gaussian(self.real[:half]), gaussian(self.real[half : 2 * half]))
@@ -159,8 +156,9 @@ def bootstrap_deviation(
     draws: int,
     rng: np.random.Generator,
 ) -> float:
-    """Compute the standard deviation of the Frechet distance between two sets of features over ``draws`` bootstrap
-    samples (random samples with replacement) of both sets.
+    """Compute the standard deviation of the Frechet distance between two sets of features over bootstrap draws.
+
+    In each of the ``draws`` draws, both sets are replaced by random samples with replacement.
     """
 
     def resample(rows: np.ndarray) -> Gaussian:

@@ -1,11 +1,11 @@
 """Sets of images that several metrics use; each set is rendered once.
 
-The images are measured by the judge, a face regressor that is only used for evaluation, and by the embedder, which
-turns a face into an identity vector. Both are loaded before anything is rendered for them, so that a missing file is
-reported at once.
+The images are measured by two networks: the judge, a face regressor that is only used for evaluation, and the embedder,
+which turns a face into an identity vector. A network is loaded before anything is rendered for it, so that a missing
+file is reported at once.
 
-The main set has random people, expressions and camera poses. The other sets are grids, ordered by person, in which one
-thing changes from image to image of a person: the expression, the yaw or the appearance latent.
+The main set has random people, expressions and camera poses. The other sets are grids, ordered by person. In a grid,
+one thing changes between the images of a person: the expression, the yaw or the appearance latent.
 """
 
 import dataclasses
@@ -116,8 +116,9 @@ class ImageSets:
         return self.inputs.head
 
     def load_embedder(self) -> Embedder:
-        """Return the face embedder, the network from a face image to an identity vector; it is loaded at the first
-        call.
+        """Return the face embedder, the network from a face image to an identity vector.
+
+        The first call loads the embedder.
 
         Raises:
             InputError: there is no such embedder, or no face regressor for evaluation (judge).
@@ -191,8 +192,8 @@ class ImageSets:
     ) -> Float[Tensor, "item feature"]:
         """Compute the identity vectors of the faces in ``images``.
 
-        The faces are aligned by landmarks that are computed from the latents and poses ``views`` of the images, not
-        detected.
+        Landmarks, by which the faces are aligned, are not detected. They are computed from ``views``, the latents and
+        poses of the images.
         """
         judge, size = self.judge, self.samples.size
         landmarks = target_landmarks_px(judge.landmarks, judge.world_offset, views, size, self.fov_deg)
@@ -204,8 +205,8 @@ class ImageSets:
     ) -> Float[Tensor, "item feature"]:
         """Compute the identity vectors of faces.
 
-        ``batches`` are (B, 3, size, size) images in [0, 1]; ``landmarks_px`` are the landmarks of all images in their
-        order, pixels, integers at pixel centres.
+        ``batches`` are (B, 3, size, size) images in [0, 1]. ``landmarks_px`` are the landmarks of all images, in the
+        order of the images; pixels, integers at pixel centres.
         """
         parts, embedder = landmarks_px.split(self.samples.batch), self.load_embedder()
         return torch.cat([embedder.embed(rgb, px).float() for rgb, px in zip(batches, parts, strict=True)])
@@ -213,8 +214,9 @@ class ImageSets:
     def landmarks_mm(
         self, z_id: Float[Tensor, "item 80"], z_exp: Float[Tensor, "item 64"]
     ) -> Float[Tensor, "item 68 3"]:
-        """Compute the face model's 68 landmarks in space for identity and expression coefficients, without a head pose,
-        in millimetres.
+        """Compute the face model's 68 landmarks in space, millimetres, from identity and expression coefficients.
+
+        The landmarks are those of the face without a head pose.
         """
         unposed = self.judge.landmarks.unposed(z_id.to(self.device), z_exp.to(self.device))
         return MM_PER_WORLD * WORLD_PER_MODEL_UNIT * unposed
@@ -260,10 +262,10 @@ class ImageSets:
     def measure_faces(
         self, views: PosedLatents, images: UInt8[Tensor, "item 3 size size"]
     ) -> FaceMeasurements:
-        """Measure identity vectors, expression coefficients, head angles and landmarks in images that are ordered by
-        person, with the same number of images for each.
+        """Measure identity vectors, expression coefficients, head angles and landmarks in images.
 
-        ``views`` are the latents and poses that the images were generated from.
+        The images are ordered by person, with the same number of images for each person. ``views`` are the latents and
+        poses that the images were generated from.
         """
         outputs, people = self.judge_images(images), (self.config.people, -1)
         face = outputs.face

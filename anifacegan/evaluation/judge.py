@@ -1,8 +1,8 @@
 """The judge: a face regressor that estimates features and face coefficients of images, for evaluation only.
 
-The judge must differ in architecture and seed from the regressor in the training losses, because a generator learns to
-satisfy the errors of the network in its loss, too. The judge's features are used for the Frechet distance between
-generated and real images; its coefficients are compared with those that the images were generated from.
+The judge must differ in architecture and seed from the regressor in the training losses, because a generator also
+learns to exploit the errors of the network in its loss. The judge's features are used for the Frechet distance between
+generated and real images. The judge's coefficients are compared with those that the images were generated from.
 """
 
 from collections.abc import Iterable, Iterator
@@ -40,8 +40,9 @@ class Judge:
 
 @dataclass(frozen=True)
 class JudgeOutputs:
-    """What the judge, a face regressor for evaluation, estimates in several images: one row for each image in their
-    order (CPU, float32).
+    """What the judge, a face regressor for evaluation, estimates in several images.
+
+    Each tensor has one row for each image, in the order of the images (CPU, float32).
     """
 
     features: Float[Tensor, "item feature"]
@@ -84,9 +85,7 @@ def load_judge(path: Path, face_model: Path | None, device: torch.device) -> Jud
 def judge_images(
     network: FaceRegressor, batches: Iterable[Float[Tensor, "batch 3 size size"]]
 ) -> JudgeOutputs:
-    """Run a face regressor on batches of images in [0, 1], and return its features and face coefficients for all of
-    them.
-    """
+    """Run a face regressor on batches of images in [0, 1]; return its features and face coefficients of all images."""
     features, rows = [], []
     for rgb in batches:
         features.append(network.features(rgb).float().cpu())
@@ -117,5 +116,7 @@ def float_batches(
 
 
 def real_items(count: int, available: int, rng: torch.Generator) -> Int[Tensor, "item"]:
-    """Choose ``count`` different random indices below ``available``; all, in random order, if there are fewer."""
+    """Choose ``count`` different random indices below ``available``; if ``count`` is larger than ``available``, all
+    indices in random order.
+    """
     return torch.randperm(available, generator=rng)[:count]

@@ -1,10 +1,10 @@
 """Identity preservation: images of one person should have more similar identity vectors than images of two people.
 
 An identity vector is either the identity coefficients that the judge (the face regressor for evaluation) estimates, or
-the embedding of a face recognition network. ``IdentityItems`` hold the Euclidean distances of identity vectors between
-images of one person and between images of two people. ``RecognitionItems`` hold embeddings of people seen from several
-yaws and with several expressions, which are compared by cosines, as ArcFace does, and by Euclidean distances, as dlib
-does.
+the embedding of a face recognition network. ``IdentityItems`` hold Euclidean distances of identity vectors between
+images of one person, and between images of two people. ``RecognitionItems`` hold embeddings of people seen from several
+yaws and with several expressions. The embeddings are compared by cosines, as in ArcFace, and by Euclidean distances, as
+in dlib.
 """
 
 import math
@@ -29,8 +29,9 @@ from anifacegan.evaluation.bootstrap import (
 
 @dataclass(frozen=True)
 class IdentitySpread:
-    """Mean Euclidean distances of identity vectors (outputs of a face recognition network, or identity coefficients)
-    over pairs of images.
+    """Mean Euclidean distances between the identity vectors of two images.
+
+    An identity vector is the output of a face recognition network, or the identity coefficients of a face regressor.
     """
 
     within: float
@@ -48,17 +49,19 @@ class IdentitySpread:
 
 @dataclass(frozen=True)
 class IdentityItems:
-    """Mean distances of identity vectors for each person and each pair of people (CPU, float64)."""
+    """Mean Euclidean distances between the identity vectors of two images (CPU, float64)."""
 
     within: Float[Tensor, "person"]
-    """Mean distance over pairs of the person's images."""
+    """Mean distance over all pairs of different images of the person."""
     between: Float[Tensor, "person person"]
-    """Mean distance over pairs of two people's images; the diagonal is not used."""
+    """Mean distance over all pairs of an image of one person and an image of the other; the diagonal is not used."""
     each: int
     """Number of images of each person."""
 
     def report(self) -> IdentitySpread:
-        """Return the distances averaged over all people."""
+        """Return ``within`` averaged over all people, ``between`` averaged over all pairs of two people, and the former
+        average divided by the latter.
+        """
         people = len(self.within)
         off_diagonal = self.between[~torch.eye(people, dtype=torch.bool)]
         within, between = float(self.within.mean()), float(off_diagonal.mean())
@@ -71,8 +74,9 @@ class IdentityItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return ``ratio``, mean ``within`` divided by mean ``between``, as a statistic over bootstrap samples of the
-        people.
+        """Return ``ratio`` as a statistic over bootstrap samples of the people.
+
+        It is ``within``, averaged over people, divided by ``between``, averaged over pairs of two people.
         """
         within, between = self.within.numpy(), self.between.numpy()
 
@@ -83,8 +87,7 @@ class IdentityItems:
 
 
 def identity_items(vectors: Float[Tensor, "person image feature"]) -> IdentityItems:
-    """Compute the Euclidean distances of identity vectors over all pairs of images, averaged for each person and for
-    each pair of people.
+    """Compute mean Euclidean distances of identity vectors for each person and for each pair of people.
 
     Raises:
         ValueError: there are fewer than two people, or fewer than two images of each.
@@ -102,9 +105,10 @@ def identity_items(vectors: Float[Tensor, "person image feature"]) -> IdentityIt
 
 
 def person_pairs(people: int, each: int) -> tuple[Bool[Tensor, "row row"], Bool[Tensor, "row row"]]:
-    """Mark, in two matrices over all images, the pairs of images of one person, and those of two people.
+    """Mark pairs of images in two matrices: in the first the pairs of one person, in the second those of two people.
 
-    The images are ordered by person, ``each`` for every person. Each pair is marked once, above the diagonal.
+    Rows and columns are the images, ordered by person, ``each`` for every person. Each pair is marked once, above the
+    diagonal.
     """
     person = torch.arange(people).repeat_interleave(each)
     same = person[:, None] == person[None]
@@ -114,7 +118,7 @@ def person_pairs(people: int, each: int) -> tuple[Bool[Tensor, "row row"], Bool[
 
 @dataclass(frozen=True)
 class Recognition:
-    """Mean cosines of face embeddings (identity vectors) over pairs of images, and a ratio of their distances."""
+    """Mean cosines between the face embeddings (identity vectors) of two images, and a ratio of Euclidean distances."""
 
     across_yaw: float
     """Mean cosine between neutral images of one person at yaws from -0.5 to 0.5 radians."""
@@ -125,8 +129,8 @@ class Recognition:
     across_expressions_others: float
     """Mean cosine between frontal images of two people with any of these expressions."""
     between_over_within: float
-    """Mean Euclidean distance between images of two people, divided by that between images of one person, over all yaws
-    and expressions; higher is better."""
+    """Mean Euclidean distance between the embeddings of images of two people, divided by that of images of one person.
+    Images of all yaws and all expressions count; higher is better."""
     people: int
     """Number of people."""
     yaws: int
@@ -148,7 +152,7 @@ class RecognitionItems:
     """Embeddings of frontal images with several expressions, the first one neutral."""
 
     def report(self) -> Recognition:
-        """Return cosines and distances averaged over all pairs of images."""
+        """Return the mean cosines over pairs of images, and the ratio of the mean distances."""
         yaw_same, yaw_others = cosines(self.across_yaw)
         expression_same, expression_others = cosines(self.across_expressions)
         spread = self.distances().report()
@@ -164,14 +168,16 @@ class RecognitionItems:
         )
 
     def distances(self) -> IdentityItems:
-        """Compute the Euclidean distances of the embeddings of all images; the image that is in both sets is counted
-        once.
+        """Compute the Euclidean distances between the embeddings of all images.
+
+        The neutral frontal image of a person, which both fields hold, counts once.
         """
         return identity_items(torch.cat([self.across_yaw, self.across_expressions[:, 1:]], dim=1))
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return ``between_over_within``, the mean distance of embeddings between people divided by that within a
-        person, as a statistic over bootstrap samples of the people.
+        """Return ``between_over_within`` as a statistic over bootstrap samples of the people.
+
+        It is the mean distance between embeddings of two people, divided by that between embeddings of one person.
         """
         distances = self.distances().bootstrap_statistics()
 
@@ -184,7 +190,7 @@ class RecognitionItems:
 
 
 def cosines(vectors: Float[Tensor, "person image feature"]) -> tuple[float, float]:
-    """Compute the mean cosine of identity vectors over pairs of images of one person, and over pairs of images of two
+    """Compute two mean cosines of identity vectors over pairs of images: pairs of one person, and pairs of two
     people.
     """
     people, each = vectors.shape[:2]

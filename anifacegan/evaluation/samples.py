@@ -1,9 +1,9 @@
 """Sampling and rendering of the images that the metrics are measured on.
 
-Each face has its own random generators and is rendered separately, so an image depends only on the seed and its index,
-not on the batch size or the number of images. People are sampled from the model's priors, camera poses from those of
-the data set's images, and expressions from the model's expression prior (as in adversarial training) or from those of
-the data set's images (as in real faces).
+Each face has its own random generators and is rendered separately. So an image depends only on the seed and its index,
+not on the batch size or the number of images. People are sampled from the model's priors, and camera poses from the
+poses of the data set's images. Expressions are sampled from the model's expression prior, as in adversarial training,
+or from the expressions of the data set's images.
 """
 
 from collections.abc import Iterator
@@ -23,12 +23,13 @@ from anifacegan.rendering.frame import RenderedImage
 from anifacegan.rendering.model import Face
 
 FACES, PEOPLE, EXPRESSIONS, DETECTION, DATA_EXPRESSIONS = 101, 102, 103, 104, 105
-"""Numbers that are mixed into the seed, one for each purpose, so that the random numbers of different purposes, and
-those of training, differ."""
+"""Numbers that are mixed into the seed, one for each purpose. With them, different purposes have different random
+numbers, and evaluation has other random numbers than training."""
 LARGEST_YAW_RAD = 0.35
 """Largest yaw to either side in the images for the detection rate, radians."""
 OTHER_PEOPLE = 1_000_003
-"""Number added to the seed to sample the people whose appearance latents replace a person's own."""
+"""Number added to the seed to sample other people; their appearance latents replace the appearance latent of each
+person."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ def sample_views(
         generator: its priors are sampled.
         poses: (pitch, yaw) of the data set's images, radians from frontal.
         config: number of images, random seed, and distribution of poses and expressions.
-        data_exp: expression coefficients of the data set's images, from which random ones are taken; None samples the
-            model's expression prior.
+        data_exp: expression coefficients of the data set's images, of which random rows are taken. None: expressions
+            are sampled from the model's expression prior.
     """
     rngs = sample_generators(config.seed, 0, FACES, range(config.count))
     views = sample_posed_latents(generator, poses, config.views, rngs)
@@ -121,10 +122,10 @@ def expression_grid_views(
     seed: int,
     data_exp: Float[Tensor, "item 64"] | None = None,
 ) -> PosedLatents:
-    """Sample people, and return frontal views of each person with the same expressions; they are ordered by person.
+    """Sample people, and return frontal views of each person with several expressions, the same for every person.
 
-    The first expression is neutral; the others come from the generator's expression prior or, if ``data_exp`` is given,
-    are random rows of these coefficients.
+    The views are ordered by person. The first expression is neutral. The others are random rows of the coefficients
+    ``data_exp``, or samples of the generator's expression prior if ``data_exp`` is None.
     """
     z_id, z_noise = _people(generator, people, seed)
     z_exp = torch.cat(
@@ -144,8 +145,10 @@ def expression_grid_views(
 def sample_expressions(
     generator: Generator, count: int, seed: int, data_exp: Float[Tensor, "item 64"] | None = None
 ) -> Float[Tensor, "expression 64"]:
-    """Sample ``count`` expressions from the generator's expression prior or, if ``data_exp`` is given, take random rows
-    of these coefficients, with replacement.
+    """Sample the coefficients of ``count`` expressions.
+
+    They are random rows of ``data_exp``, with replacement, or samples of the generator's expression prior if
+    ``data_exp`` is None.
     """
     prior, device = generator.expression_prior, generator.device
     rngs = sample_generators(seed, 0, EXPRESSIONS, range(count))
@@ -157,10 +160,10 @@ def sample_expressions(
 
 @torch.no_grad()
 def yaw_grid_views(generator: Generator, people: int, yaws: tuple[float, ...], seed: int) -> PosedLatents:
-    """Sample people, and return views of each with a neutral expression from each of the ``yaws`` (radians from
-    frontal).
+    """Sample people, and return views of each person, with a neutral expression, from each of ``yaws``.
 
-    They are ordered by person. A seed gives the same people as :func:`expression_grid_views`.
+    ``yaws`` are radians from frontal. The views are ordered by person. A seed gives the same people as in
+    :func:`expression_grid_views`.
     """
     z_id, z_noise = (
         latent.repeat_interleave(len(yaws), dim=0) for latent in _people(generator, people, seed)
@@ -195,9 +198,9 @@ def expression_ramp_views(
 ) -> PosedLatents:
     """Sample people, and return frontal views of each in which an expression grows, for image sequences.
 
-    Each person has another expression, of the generator's expression prior or, if ``data_exp`` is given, a random row
-    of these coefficients; it is multiplied by ``strength`` in each frame. The views are ordered by person, then by
-    frame.
+    Each person has one expression: a random row of the coefficients ``data_exp``, or a sample of the generator's
+    expression prior if ``data_exp`` is None. In each frame the coefficients are multiplied by that frame's
+    ``strength``. The views are ordered by person, then by frame.
     """
     z_id, z_noise = (
         latent.repeat_interleave(len(strength), dim=0) for latent in _people(generator, people, seed)
@@ -210,8 +213,7 @@ def expression_ramp_views(
 def detection_views(
     generator: Generator, people: int, each: int, expressions: Float[Tensor, "expression 64"], seed: int
 ) -> PosedLatents:
-    """Sample people, and return ``each`` views of every person, in which a face detector will search; they are ordered
-    by person.
+    """Sample people, and return ``each`` views of every person for face detection, ordered by person.
 
     The views of a person have different random rows of ``expressions``, and yaws uniform in -0.35 to 0.35 radians.
     """

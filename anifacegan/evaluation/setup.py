@@ -106,10 +106,10 @@ def evaluation_setup(config: MeasureConfig, card: ModelCard, device: torch.devic
 
 
 def matching_judge(config: MeasureConfig, card: ModelCard, device: torch.device) -> Judge | None:
-    """Load the judge, a face regressor for evaluation: the one that the user named, or else the shipped one if it
-    belongs to the model's face model; else return None.
+    """Load the judge, a face regressor for evaluation.
 
-    ``card`` has the facts about the model; ``device`` is where the judge computes.
+    If the user named no judge, the shipped one is loaded if it belongs to the model's face model; otherwise None is
+    returned. ``card`` has the facts about the model; ``device`` is where the judge computes.
 
     Raises:
         InputError: the judge that the user named cannot be read or belongs to another face model.

@@ -1,6 +1,7 @@
 """Target values: camera angles and landmarks that follow from the latents and poses of generated images.
 
-They are compared with what the judge, the face regressor for evaluation, measures in the images.
+These target values are compared with the values that the judge, the face regressor for evaluation, measures in the
+images.
 """
 
 from jaxtyping import Float
@@ -32,7 +33,9 @@ def target_landmarks_px(
     size: int,
     fov_deg: float = FOV_DEG,
 ) -> Float[Tensor, "batch 68 2"]:
-    """Compute where the face model's 68 landmarks are in the generator's images, pixels (integers at pixel centres).
+    """Compute the pixel coordinates of the face model's 68 landmarks in the generator's images.
+
+    x runs right and y down; integers are pixel centres.
 
     Args:
         landmarks: landmark positions as functions of the face coefficients.

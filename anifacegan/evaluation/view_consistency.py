@@ -1,10 +1,10 @@
 """View consistency: do two rendered views of a face show the same colours at the same points?
 
-Every pixel of one view (the target) is moved along its ray to the rendered depth, and the point there is projected into
-another view of the face (the source). The point is visible in both views if it lies in the source image, and its
-distance from the source camera agrees within 5 mm with the source's rendered depth at this place. The colours of the
-two pixels are compared if the point is visible in both views and both pixels belong to the head (opacity over 0.99).
-The metric is the PSNR of the mean squared colour difference (colours in [0, 1]) over these pixels of all view pairs.
+Each pixel of one view (the target) belongs to the point on its ray at the rendered depth. This point is projected into
+another view of the face (the source). The point is visible in both views if two conditions hold: it lies in the source
+image, and its distance from the source camera agrees within 5 mm with the depth that the source view has there. The
+colours of the two pixels are compared if the point is visible in both views and both pixels belong to the head (opacity
+over 0.99). The metric is the PSNR of the mean squared colour difference over the compared pixels of all pairs of views.
 
 On the face, the rendered depth is also compared with the depth of the face model's mesh along the same rays.
 """
@@ -59,30 +59,37 @@ class FaceViews:
 
 @dataclass(frozen=True)
 class ViewConsistency:
-    """How well different views of a face agree, and how well the rendered depth agrees with the mesh."""
+    """How well two views of a face agree in colour, and how well the rendered depth agrees with the face model's mesh.
+
+    All means are taken over the pixels of all faces. In a pair of views, the colours of the source view are warped into
+    the target view.
+    """
 
     psnr_db: float
-    """PSNR between the source view's colours, warped into the target view, and the target view's own colours, dB; nan
-    if no pixel is visible in both views."""
+    """PSNR between the warped colours of the source view and the colours of the target view, dB; nan if no pixel is
+    visible in both views."""
     visible_share: float
-    """Share of the head's pixels in the target views whose points are also visible in the source views."""
+    """Number of pixels of the target views whose points are visible in the source views, divided by the number of
+    pixels of the target views that show the head."""
     depth_mm: float
     """Mean absolute difference between rendered depth and the depth of the face model's mesh, millimetres; nan if no
     face is visible."""
     depth_bias_mm: float
-    """Mean of rendered depth minus depth of the mesh, millimetres; positive if the surface is behind the mesh."""
+    """Mean of rendered depth minus depth of the face model's mesh, millimetres; positive if the rendered surface is
+    behind the mesh."""
     pairs: int
     """Number of pairs of views."""
 
 
 @dataclass(frozen=True)
 class ConsistencyItems:
-    """Sums over the pixels of all views of each face: colour differences between views, and differences between
-    rendered depth and the face model's mesh (CPU, float64).
+    """Sums over pixels for each face: colour differences between views, and depth differences from the face model's
+    mesh (CPU, float64).
     """
 
     squared: Float[Tensor, "face"]
-    """Sum of the squared colour differences (mean over the channels) over the pixels that are visible in both views."""
+    """Sum, over the pixels that are visible in both views, of the squared colour difference averaged over the
+    channels."""
     visible: Float[Tensor, "face"]
     """Number of pixels of the target views whose points are visible in the source views."""
     head: Float[Tensor, "face"]
@@ -92,12 +99,12 @@ class ConsistencyItems:
     depth_bias_mm: Float[Tensor, "face"]
     """Sum of rendered depth - mesh depth over the face's pixels, millimetres."""
     on_face: Float[Tensor, "face"]
-    """Number of pixels, in all views, that show the face."""
+    """Number of pixels, in all views of the face, at which depths are compared."""
     pairs: Float[Tensor, "face"]
     """Number of pairs of views."""
 
     def report(self) -> ViewConsistency:
-        """Return PSNR and depth differences over the pixels of all faces."""
+        """Return the PSNR of the colours and the mean depth differences over the pixels of all faces."""
         numbers = self.bootstrap_statistics().estimate()
         return ViewConsistency(
             psnr_db=numbers["psnr_db"],
@@ -108,7 +115,7 @@ class ConsistencyItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return PSNR and depth difference as statistics over bootstrap samples of the faces."""
+        """Return ``psnr_db`` and ``depth_mm`` as statistics over bootstrap samples of the faces."""
         squared, visible = self.squared.numpy(), self.visible.numpy()
         depth_mm, on_face = self.depth_mm.numpy(), self.on_face.numpy()
 
@@ -122,8 +129,9 @@ class ConsistencyItems:
 
 
 def consistency_items(faces: Iterable[FaceViews], fov_deg: float = FOV_DEG) -> ConsistencyItems:
-    """Compare the colours of the views of each face with each other, and their depths with the face model's mesh;
-    ``fov_deg`` is the views' field of view in degrees.
+    """Compare the views of each face: their colours with each other, and their depths with the face model's mesh.
+
+    ``fov_deg`` is the field of view in degrees.
     """
     sums = [_face_sums(face, fov_deg) for face in faces]
     columns = {
@@ -153,8 +161,9 @@ def _face_sums(face: FaceViews, fov_deg: float) -> dict[str, float]:
 def warp(
     source: DepthView, target: DepthView, fov_deg: float = FOV_DEG
 ) -> tuple[Float[Tensor, "3 size size"], Tensor]:
-    """Warp the source view's colours into the target view by the target view's depth; ``fov_deg`` is the field of view
-    in degrees.
+    """Warp the colours of the source view into the target view by the depth of the target view.
+
+    ``fov_deg`` is the field of view in degrees.
 
     Returns:
         The warped colours, and the (size, size) mask of the target's pixels whose points are visible in both views.
@@ -175,10 +184,10 @@ def warp(
 
 
 def depth_errors(view: DepthView, mesh: SurfaceMap, fov_deg: float = FOV_DEG) -> Float[Tensor, "pixel"]:
-    """Compute rendered depth minus depth of the face model's mesh, world units, at the face's pixels with opacity 0.5
-    or more of a rendered view.
+    """Compute, for pixels of a rendered view, the rendered depth minus the depth of the face model's mesh, world units.
 
-    ``mesh`` has the points at which the view's rays meet the mesh; ``fov_deg`` is the field of view in degrees.
+    The pixels are those at which the mesh shows the face and the rendered opacity is at least 0.5. ``mesh`` has the
+    points at which the view's rays meet the mesh; ``fov_deg`` is the field of view in degrees.
     """
     rays = _rays(view, fov_deg)
     face = (mesh.share[0] > 0) & (view.foreground.flatten() >= HALF)
