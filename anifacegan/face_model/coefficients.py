@@ -79,7 +79,7 @@ def write_coefficients(path: Path, face: FaceCoefficients) -> None:
 def read_coefficients(path: Path, file: io.BufferedIOBase | None = None) -> FaceCoefficients:
     """Read all coefficients of a .mat file with the keys of Deep3DFaceRecon's.
 
-    ``file`` is read instead of ``path`` if it is given, for example an entry of a zip; ``path`` then only names it.
+    If ``file`` is given, for example an entry of a zip, it is read, and ``path`` is only its name in messages.
 
     Raises:
         InputError: the file is missing, is no MATLAB file, or a key is missing, misshaped or not finite.
@@ -104,8 +104,9 @@ def read_expression(path: Path) -> tuple[np.ndarray, str | None]:
 def read_pose(path: Path, pitch_offset: float) -> np.ndarray:
     """Read the (2,) pitch and yaw of the generator's camera from a .mat; radians relative to frontal.
 
-    They are the key ``pose`` if the file has it, else those of ``angle``, of which ``pitch_offset`` is subtracted from
-    the pitch (radians: the pitch that Deep3DFaceRecon reports for a frontal face).
+    If the file has the key ``pose``, its pitch and yaw are returned. Otherwise they are taken from the key ``angle``,
+    and ``pitch_offset`` is subtracted from the pitch. ``pitch_offset`` is the pitch that Deep3DFaceRecon reports for a
+    frontal face, radians.
 
     Raises:
         InputError: the file is missing, is no MATLAB file, or the angles are missing, misshaped or not finite.
@@ -119,8 +120,9 @@ def read_pose(path: Path, pitch_offset: float) -> np.ndarray:
 def camera_angles(face: FaceCoefficients, pitch_offset: float) -> np.ndarray:
     """Get the (2,) pitch and yaw of the generator's camera that shows a face, radians relative to frontal.
 
-    They are ``pose`` of the face if it has one, else pitch and yaw of ``angle``, with ``pitch_offset`` subtracted from
-    the pitch (radians: the pitch that Deep3DFaceRecon reports for a frontal face).
+    If ``face.pose`` is not None, it is returned. Otherwise pitch and yaw are taken from ``face.angle``, and
+    ``pitch_offset`` is subtracted from the pitch. ``pitch_offset`` is the pitch that Deep3DFaceRecon reports for a
+    frontal face, radians.
     """
     return _relative_to_frontal(face.angle, pitch_offset) if face.pose is None else face.pose
 
@@ -164,8 +166,10 @@ def _face_model(content: dict) -> str | None:
 
 @dataclass(frozen=True)
 class ExpressionBasis:
-    """Action units of a face model (named elementary movements, such as jawOpen), and the linear map from their
-    strengths to expression coefficients."""
+    """Action units of a face model, and the linear map from their strengths to expression coefficients.
+
+    An action unit is a named elementary movement of the face, such as jawOpen.
+    """
 
     names: tuple[str, ...]
     """Names of the action units."""

@@ -8,8 +8,8 @@ from anifacegan.runtime.errors import ConfigError
 from anifacegan.runtime.typed_config import as_tuple
 
 CameraKind = Literal["generator", "deep3dfacerecon"]
-"""Camera to which angles and translation of a face refer: the generator's (focal length of its 12 degrees of view), or
-Deep3DFaceRecon's (focal length of 1015 pixels at 224 pixels)."""
+"""Camera to which angles and translation of a face refer. generator: the generator's camera, with a field of view of 12
+degrees. deep3dfacerecon: Deep3DFaceRecon's camera, with a focal length of 1015 px in an image of 224 px."""
 MOST_FRAMES = 100_000
 """Largest number of frames of a video."""
 
@@ -24,8 +24,9 @@ class DriveConfig:
     shown one after another; a folder of .mat files is shown as a sequence, sorted by name. Relative paths are looked up
     in the current folder, then among the package's files (mat/)."""
     strength: float | tuple[float, ...] | None = None
-    """Factor of the expression: one value, or values to interpolate between from the first frame to the last. null:
-    from 0 to 1 for one expression, from 0 to 1 and back for each of several, 1 for a folder."""
+    """Factor of the expression: one value, or values to interpolate between from the first frame to the last. null: the
+    factor of a single expression rises from 0 to 1; the factor of each of several expressions rises from 0 to 1 and
+    falls back; the factor of the expressions in a folder is 1."""
     frames: int | None = None
     """Number of frames of each person's video. null: the number of .mat files if expression is a folder, else 50."""
     yaw: float | tuple[float, ...] = (-0.35, 0.35)

@@ -46,15 +46,15 @@ ACTIONS: dict[str, dict[str, float]] = {
 """Movements that the first expression coefficients of the open face model describe, in order, as strengths of action
 units.
 
-Left is the person's left. The last two are differences of the sides: a smile on the left side only is the sum of
-"smile" and "smile higher on the left". Changing an entry changes the face model.
+Left is the person's left. The last two movements are differences between the sides of the face. For example, a smile on
+the left side only is the sum of "smile" and "smile higher on the left". Changing an entry changes the face model.
 """
 
 
 def is_strong_unit(unit: str) -> bool:
-    """Return whether the name of an action unit has a hyphen, as those of MakeHuman do.
+    """Return whether an action unit is one of MakeHuman's, whose names have a hyphen.
 
-    At strength 1 they move a face further than the ARKit units, which are the others.
+    At strength 1, MakeHuman's units move a face further than all other units, which are ARKit's.
     """
     return "-" in unit
 

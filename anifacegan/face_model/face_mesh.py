@@ -43,17 +43,17 @@ class FaceMesh:
 
     @property
     def face(self) -> Bool[np.ndarray, " vertex"]:
-        """Whether each vertex belongs to the face, where generated faces are compared with the mesh: here, all do.
+        """Whether each vertex belongs to the face; generated faces are compared with the mesh only there.
 
-        Subclasses leave out what hair and clothes may hide.
+        In this class all vertices do. Subclasses leave out vertices that hair and clothes may hide.
         """
         return np.ones(len(self.mean) // 3, bool)
 
     def coefficients_sha256(self) -> str:
         """Compute the SHA-256 of the arrays that give identity and expression coefficients their meaning.
 
-        Data sets and training runs recognise their face model by this checksum, so face models that differ in other
-        arrays only count as equal.
+        Data sets and training runs recognise their face model by this checksum. Two face models that differ only in
+        other arrays have the same checksum.
         """
         bases = self.basis[:, :ID_DIM], self.basis[:, ID_DIM:]
         return sha256(array.tobytes() for array in (self.mean, *bases))
@@ -87,8 +87,8 @@ def bare_head(
 ) -> Float[np.ndarray, "vertex 3"]:
     """Compute the vertices of one face without hair and clothes, not posed, model units.
 
-    The eyelids are corrected after the linear model, see :func:`anifacegan.face_model.lids.place_lids`. The linear part
-    does not depend on BLAS or the number of threads; the lids do, in the last bit.
+    After the linear model the eyelids are corrected, see :func:`anifacegan.face_model.lids.place_lids`. The result of
+    the linear model does not depend on BLAS or the number of threads. The last bit of the eyelids' vertices does.
     """
     latents = np.concatenate([z_id, z_exp]).astype(np.float32)
     return _with_lids(mesh, affine(mesh.mean, mesh.basis, latents), z_exp)

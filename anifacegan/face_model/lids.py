@@ -3,20 +3,20 @@
 A linear model moves an upper lid along straight lines and equally far in every person: at full blink it stops above the
 lower lid in one person and passes it in another. Two corrections follow the linear model.
 
-*Closing.* Let s in [0, 1] be the strength of the blink and g the angle between the margins of the lids about the
-horizontal axis through the centre of the eyeball, one angle for each vertex of the upper margin (a column). The upper
-lid is turned about that axis until the angle is
+*Closing.* A margin is the edge of a lid at the eye. Let s in [0, 1] be the strength of the blink. For each vertex of
+the upper margin (a column), let g be the angle between the two margins about the horizontal axis through the centre of
+the eyeball. The upper lid is turned about that axis until the angle is
 
     g = (1 - s) g(shape without the blink's displacement),
 
-so that half a blink leaves half of the person's own opening and a full blink none. The rest of the lid turns by its
-share of the turn of the margin. s is a fixed linear read-out of the expression coefficients, clipped smoothly to
-[0, 1]; it is exactly 0 for the neutral expression, which therefore stays as it is.
+so that half a blink leaves half of the person's own opening and a full blink none. The other vertices of the lid turn
+by a share of the margin's turn. s is a fixed linear function (read-out) of the expression coefficients, clipped
+smoothly to [0, 1]. It is exactly 0 for the neutral expression, so the lids of a neutral face do not turn.
 
 *Clearing.* Lid vertices inside the eyeball are pushed out of it.
 
-The eyeball is the sphere that fits its vertices in the least-squares sense. Everything is differentiable, and the same
-function serves images, meshes and losses. Lengths are model units, faces are not posed.
+The centre and radius of an eyeball are those of the sphere that fits its vertices best (least squares). Everything is
+differentiable, and the same function serves images, meshes and losses. Lengths are model units, faces are not posed.
 """
 
 from dataclasses import dataclass, replace
@@ -31,13 +31,13 @@ from torch import Tensor
 LID_CLEARANCE = 1.012
 """Smallest distance of eyelid vertices from the centre of the eyeball, in radii of the eyeball."""
 KNEE = 0.05
-"""Width of the soft clipping of the blink's read-out r to its strength: 0 with slope 0 at r = 0, linear from r = 2 KNEE
-to 1 - 2 KNEE, and 1 with slope 0 at r = 1, so that small errors of the read-out move no lid."""
+"""Width of the soft clipping of the read-out r to the strength s of the blink. s is 0 with slope 0 at r = 0, linear
+from r = 2 KNEE to r = 1 - 2 KNEE, and 1 with slope 0 at r = 1. So small errors of the read-out move no lid."""
 MEETING_POWER = 4
-"""Power p: the upper margin also moves sideways and in depth, by strength^p of its distance to the lower margin, since
-otherwise closed lids would show gaps at the corners of the eye."""
+"""Power p of the blink's strength. While it turns, the upper margin also moves sideways and in depth toward the lower
+margin, by strength^p of their distance. Otherwise closed lids would show gaps at the corners of the eye."""
 BALL_SAMPLES = 32
-"""Largest number of an eyeball's vertices to which its sphere is fitted where only a part of the mesh is computed."""
+"""Largest number of vertices to which an eyeball's sphere is fitted if only a part of the mesh is computed."""
 
 
 class TensorsOfArrays:
@@ -96,7 +96,7 @@ class LidClosing(TensorsOfArrays):
     blink_ball: Float[np.ndarray, "3"]
     """Displacement of the eyeball by the linear face model at full blink."""
     read_out: Float[np.ndarray, "64"]
-    """Weights whose scalar product with expression coefficients tells how far the eye is closed: 1 at full blink."""
+    """Weights whose scalar product with the expression coefficients is the read-out of the blink: 1 at full blink."""
 
     @cached_property
     def first_below(self) -> Int[np.ndarray, " column"]:
@@ -263,8 +263,9 @@ def _closing_steps(
 def _apart(
     upper: Float[Tensor, "batch column 3"], lower: Float[Tensor, "batch column 3"], closing: LidClosing
 ) -> Float[Tensor, "batch column 3"]:
-    """Compute where the upper margin is, seen from the lower, in cylinder coordinates about the axis along x: angle
-    (radians), x, and distance from the axis.
+    """Compute the differences upper minus lower margin in cylinder coordinates about the axis along x.
+
+    The last axis has angle (radians), x, and distance from the axis.
     """
     first = closing.tensor("first_below", upper)
     part = closing.tensor("share_below", upper)[:, None].expand_as(upper)

@@ -1,7 +1,7 @@
 """The rig of the open face model: named parts with pivots, each action unit's own displacement, and a texture layout.
 
-Expression coefficients are fewer than action units, and tie some units together, such as the gaze of both eyes. The
-displacements here are those of the units themselves, so that each can be moved alone.
+There are fewer expression coefficients than action units. So the coefficients tie some units together, such as the gaze
+of both eyes. The displacements here are those of the action units, so that each action unit can be moved alone.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,8 @@ class FaceRig:
     pivot_names: tuple[str, ...]
     """Names of the pivots: left_eye, right_eye, jaw. Tongue and lower teeth turn about the jaw."""
     pivots: Float[np.ndarray, "pivot 3"]
-    """Centre of rotation of each eye, and the middle of the axis (along x) about which the jaw opens; mean face."""
+    """Pivots of the mean face: the centre of rotation of each eye, and the middle of the axis (along x) about which the
+    jaw opens."""
     pivot_id_basis: Float[np.ndarray, "pivot 3 80"]
     """Displacement of each pivot by each identity coefficient."""
     unit_names: tuple[str, ...]
@@ -42,8 +43,8 @@ class FaceRig:
     texture_uv: Float[np.ndarray, "texture_vertex 2"]
     """Texture coordinates in [0, 1], u to the right and v down. No two triangles overlap."""
     texture_triangles: Int[np.ndarray, "triangle 3"]
-    """Indices in ``texture_uv`` of each triangle's corners, in the order of the mesh's triangles; a mesh vertex on a
-    seam of the texture has several."""
+    """Indices in ``texture_uv`` of each triangle's corners, in the order of the mesh's triangles. A mesh vertex on a
+    seam of the texture has several texture vertices."""
 
     def pivots_of(self, z_id: Float[np.ndarray, "80"]) -> Float[np.ndarray, "pivot 3"]:
         """Compute the pivots of the person with identity coefficients ``z_id``, model units."""

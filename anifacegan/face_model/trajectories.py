@@ -48,8 +48,8 @@ def piecewise_linear(
 ) -> Float[np.ndarray, "frames *dim"]:
     """Interpolate linearly between values that are spread evenly over ``frames`` frames.
 
-    The first frame has the first value, the last frame the last one, and each other value is reached in some frame.
-    With fewer frames than values, some of those others are left out. A single frame has the last value.
+    The first frame has the first value, the last frame the last value, and each value between is reached in some frame.
+    With fewer frames than values, some of the values between are left out. A single frame has the last value.
     """
     count = len(values)
     if frames == 1:
@@ -76,8 +76,8 @@ def expression_schedule(
 
     Returns, for each frame, the index of its expression (from 0) and the factor of that expression. In the frames of an
     expression, the factor passes through all values of ``strength``. If ``strength`` is None, the factor of a single
-    expression rises from 0 to 1, and that of each of several rises from 0 to 1 and falls back, or stays at 1 in fewer
-    than three frames.
+    expression rises from 0 to 1. The factor of each of several expressions then rises from 0 to 1 and falls back, or is
+    1 if the expression has fewer than three frames.
 
     Raises:
         InputError: fewer frames than expressions.

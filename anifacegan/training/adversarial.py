@@ -30,7 +30,7 @@ from anifacegan.training.weight_groups import PLANES, weight_groups
 from anifacegan.training.weights import AdversarialWeights
 
 DRAW_FOR_DISCRIMINATOR, DRAW_FOR_GENERATOR, DRAW_REAL, DRAW_FOR_DEFORMATION = range(4)
-"""Numbers that are mixed into the seed, one for each purpose for which an iteration draws random numbers. Step k of the
+"""Numbers that are mixed into the seed, one for each purpose of the random draws in an iteration. Step k of the
 deformation uses DRAW_FOR_DEFORMATION + k."""
 
 
@@ -63,9 +63,9 @@ class Iteration:
 class AdversarialTraining:
     """Generator, discriminator, their optimizers, and the real images; each process computes its share of a batch.
 
-    Both optimizers are Adam with betas (0, 0.9). Losses at mesh points are used in the deformation's steps. Losses of
-    images (landmarks, geometry) are used in the deformation's and in the generator's steps: the deformation gives an
-    expression its shape, the template gives a person the neutral surface and the colours.
+    Both optimizers are Adam with betas (0, 0.9). Losses at mesh points are used in the deformation's steps only. Losses
+    of images (landmarks, geometry) are used in the deformation's and in the generator's steps, because an image depends
+    on both: the deformation gives the shape of an expression, the template gives the neutral surface and the colours.
     """
 
     def __init__(
@@ -135,8 +135,9 @@ class AdversarialTraining:
     def deformation_step(
         self, iteration: Iteration, number: int, point_terms: dict[str, Tensor], with_images: bool
     ) -> dict[str, Tensor]:
-        """Take one optimizer step of the deformation and alignment fields, on losses that make them move
-        points as the face model's mesh does; return the weighted losses by name.
+        """Take one optimizer step of the deformation and alignment fields; return the weighted losses by name.
+
+        The losses compare how the fields move points with how the face model's mesh moves them.
 
         One iteration takes several such steps, and ``number`` counts them from 0. If ``with_images`` is true,
         the losses of generated images are added to ``point_terms``, the losses at mesh points.
@@ -185,8 +186,8 @@ class AdversarialTraining:
 
         Args:
             iteration: numbers of the iteration, and its precision.
-            condition: function from latents to the fields with these latents; the fields that it evaluates without
-                gradients do not learn from the images. None: all fields learn.
+            condition: function from latents to the fields with these latents. Fields that the function evaluates
+                without gradients do not learn from the images. None: all fields learn.
             other_terms: further losses by name, which need no generated image.
 
         Raises:

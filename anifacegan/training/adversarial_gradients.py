@@ -98,8 +98,7 @@ def generator_gradients(
     weights: AdversarialWeights,
     imitation: ImitationTerms | None = None,
 ) -> dict[str, Tensor]:
-    """Add the gradient of the generator's adversarial and imitation losses to the .grad of the fields' weights; return
-    the losses, detached.
+    """Add the gradient of the generator's losses to the .grad of the fields' weights; return the losses, detached.
 
     Args:
         renderer: renders the images.
@@ -125,10 +124,10 @@ def generator_gradients(
 def imitation_gradients(
     renderer: ImageRenderer, views: PosedLatents, imitation: ImitationTerms
 ) -> dict[str, Tensor]:
-    """Add the gradient of the imitation losses (generated faces must move as the face model's mesh does) to the .grad
-    of the fields' weights; return the losses, detached.
+    """Add the gradient of the imitation losses to the .grad of the fields' weights; return the losses, detached.
 
-    Images of ``views`` (latents and camera poses) are rendered only if one of the losses needs them.
+    Imitation losses make generated faces move as the face model's mesh does. ``views`` are latents and camera poses of
+    images; the images are rendered only if one of the losses needs them.
     """
     terms = accumulate_gradients(imitation.other_terms)  # first: frees their graph before images are rendered
     if imitation.image_terms is not None or imitation.ray_terms is not None:
@@ -137,8 +136,9 @@ def imitation_gradients(
 
 
 def accumulate_gradients(terms: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Add the gradient of the sum of all terms, with respect to the fields' weights, to their .grad; return the terms,
-    detached.
+    """Add the gradient of the sum of ``terms`` to the .grad of all weights on which the terms depend.
+
+    Returns the terms, detached.
     """
     if terms:
         with record_function(BACKWARD):
@@ -148,11 +148,10 @@ def accumulate_gradients(terms: dict[str, Tensor]) -> dict[str, Tensor]:
 
 # -------------------------------------------------------------------------------------------------- which fields learn
 def condition_for_template(generator: Generator) -> Conditioning:
-    """Return a function from latents to fields, like ``generator.condition``, whose fields evaluate deformation and
-    alignment without gradients.
+    """Return a function from latents to fields that evaluate deformation and alignment without gradients.
 
-    Images rendered with these fields teach template and manifolds only; deformation and alignment place the points, but
-    do not learn.
+    Otherwise the function is like ``generator.condition``. Template and manifolds learn from images that are rendered
+    with these fields; deformation and alignment do not learn.
     """
 
     def condition(latents: Latents) -> ConditionedFields:

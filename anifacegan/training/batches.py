@@ -17,10 +17,10 @@ from anifacegan.runtime.errors import InputError
 
 
 class TrainingFaces:
-    """Latents and poses of all items of a data set; the last ``held_out`` items are never drawn.
+    """Latents and poses of all items of a data set, of which the last ``held_out`` are never drawn.
 
-    Latents of faces sampled from the priors may be appended (:meth:`add_prior_faces`); there are no images of these
-    faces.
+    Latents of faces that are sampled from the priors may be appended (:meth:`add_prior_faces`). These faces have no
+    images.
     """
 
     def __init__(self, latents: CoefficientTable, held_out: int) -> None:
@@ -32,18 +32,16 @@ class TrainingFaces:
         self.prior_faces, self.prior_share = 0, 0.0
 
     def draw_items(self, count: int, rng: torch.Generator) -> Int[Tensor, "batch"]:
-        """Draw the indices of ``count`` random items of the data set; the last ones, which training never uses, are
-        excluded.
-        """
+        """Draw the indices of ``count`` random items of the data set, held-out items excluded."""
         return torch.randint(self.count, (count,), generator=rng)
 
     def add_prior_faces(
         self, z_id: Float[Tensor, "face 80"], z_exp: Float[Tensor, "face 64"], share: float
     ) -> int:
-        """Append latents of faces sampled from the priors, one of which :meth:`draw_imitated` draws with probability
-        ``share``.
+        """Append latents of faces sampled from the priors.
 
-        Can be called once. Returns the index of the first appended face: smaller indices are items of the data set.
+        A face drawn by :meth:`draw_imitated` is an appended one with probability ``share``. Can be called once. Returns
+        the index of the first appended face; smaller indices are items of the data set.
         """
         assert not self.prior_faces, "prior faces have been added already"
         first = len(self.z_id)
@@ -52,9 +50,10 @@ class TrainingFaces:
         return first
 
     def draw_imitated(self, count: int, rng: torch.Generator) -> Int[Tensor, "batch"]:
-        """Draw the indices of ``count`` random faces, from whose meshes the deformation learns how points move.
+        """Draw the indices of ``count`` random faces whose meshes the deformation learns to imitate.
 
-        Smaller indices are items of the data set, larger ones the faces that :meth:`add_prior_faces` appended.
+        Indices from the one that :meth:`add_prior_faces` returned are appended faces; smaller ones are items of the
+        data set.
         """
         items = self.draw_items(count, rng)
         if not self.prior_faces:

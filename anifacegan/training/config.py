@@ -59,16 +59,17 @@ class AdversarialConfig:
     of the discriminator and one of the template and manifold fields. 0: all fields of the generator learn from all
     losses in one step."""
     image_steps: int = 1
-    """How many of the deformation_steps of an iteration also render images, for the losses landmarks and geometry if
-    these have a weight; these are the last ones of the iteration. Each of them costs as much as a step of the
+    """Number of the deformation_steps of an iteration, the last ones, that also render images. They render them for the
+    losses 'landmarks' and 'geometry', if these losses have a weight. Such a step costs as much as a step of the
     generator."""
     paired_rays: int = 0
-    """Number of rays of each of schedule.batch paired images (renders whose latents, pose and surface are known) that
-    the generator's step also compares with the data. Only manifolds near the surface are shaded, and the losses are
-    colour, silhouette and free_space with their weights. 0: none. Needs synthetic data."""
+    """Number of rays of each paired image (a render whose latents, pose and surface are known) in the generator's step,
+    which then also compares schedule.batch paired images with the data. Only manifolds near the surface are shaded. The
+    losses are 'colour', 'silhouette' and 'free_space', with their weights. 0: no paired images. Needs synthetic
+    data."""
     r1_every: int = 1
-    """Interval N of the R1 penalty: it is computed every N-th discriminator step and multiplied by N, so its mean
-    strength does not depend on N."""
+    """Interval N of the R1 penalty. The penalty is computed in every N-th discriminator step and multiplied by N, so
+    that its mean strength does not depend on N."""
     lr_generator: float = 2e-5
     """Learning rate of the generator's fields."""
     lr_planes: float = 5e-4
@@ -87,8 +88,9 @@ class AdversarialConfig:
             raise ConfigError("split.images", self.split.images, one)
 
     def r1_factor(self, number: int) -> float:
-        """Return the factor on the R1 penalty in discriminator step ``number``, counted from 0: r1_every, or 0 where
-        the penalty is not computed.
+        """Return the factor on the R1 penalty in discriminator step ``number``, counted from 0.
+
+        The factor is r1_every in every r1_every-th step, and 0 in the others, in which the penalty is not computed.
         """
         return float(self.r1_every) if number % self.r1_every == 0 else 0.0
 
@@ -117,11 +119,11 @@ class ManifoldInitConfig:
     """Options for the shape of the radiance manifolds before training."""
 
     start: Literal["mean_head", "spheres"] = "mean_head"
-    """mean_head: the manifolds surround the mean head of the open face model; spheres: GRAM's concentric spheres around
-    a point behind the head, for which all other options of this group are ignored."""
+    """mean_head: the manifolds surround the mean head of the open face model. spheres: the manifolds are GRAM's
+    concentric spheres around a point behind the head; all other options of this group are then ignored."""
     level_at_skin: float = 16.0
-    """Level (value of the manifold scalar s) of the manifold that coincides with the mean head's skin. The manifold of
-    another level s is fitted (s - level_at_skin) * 0.012 world units outside the skin."""
+    """Level (value of the manifold scalar s) of the manifold that coincides with the mean head's skin. The manifold
+    with any other level s is placed (s - level_at_skin) * 0.012 world units outside of the skin."""
     reach: float = 0.05
     """Points up to this distance inside and outside of the mean head are used for the fit, world units."""
     steps: int = 4000
@@ -233,7 +235,7 @@ class TrainConfig:
     reporting: Reporting = field(default_factory=Reporting)
     """How often logs, previews and snapshots are written."""
     initial_model: Path | None = None
-    """Model folder whose weights a new run starts from, instead of random weights and newly fitted priors and
+    """Model folder whose weights a new run starts from. null: random weights, and newly fitted priors and
     manifolds."""
     identity_prior_model: Path | None = None
     """Folder of a finished identity prior ('anifacegan train --task prior'), which a new run uses instead of fitting

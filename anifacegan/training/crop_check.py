@@ -1,9 +1,9 @@
 """Check that photographs are cropped as the generator's camera expects, by their landmarks.
 
-Each photograph comes with landmarks (``lm68``) that show where its face is. Projecting the mesh of its coefficients
-with the generator's camera at its pose shows where the generator will place that face. A different crop, a wrong
-``pitch_offset`` or a wrong position of the face model appears as an offset or a scale between the two, by which a
-discriminator could tell real images from generated ones.
+The landmarks of a photograph (``lm68`` in its .mat file) show where its face is. The generator will place this face
+where its camera projects the mesh of the photograph's coefficients. A different crop, a wrong ``pitch_offset`` or a
+wrong position of the face model appears as an offset or a scale between the landmarks in the file and those of the
+projected mesh. A discriminator could tell real images from generated ones by such a difference.
 """
 
 from dataclasses import asdict, dataclass
@@ -25,18 +25,20 @@ MOST_ITEMS = 2000
 
 @dataclass(frozen=True)
 class CropCheck:
-    """Differences between the landmarks in a data set's files and those of the projected mesh of the same coefficients:
-    medians over the items; lengths are in pixels of a 224 px image.
+    """Differences between two sets of landmarks of each photograph, as medians over the photographs.
+
+    One set is stored in the .mat file. The other is that of the face model's mesh with the photograph's coefficients,
+    projected with the generator's camera. Lengths are in pixels of a 224 px image.
     """
 
     right_px: float
-    """How far the landmarks in the files lie to the right of those of the mesh: mean over the landmarks."""
+    """Distance by which the landmarks in the file lie to the right of those of the mesh, mean over the landmarks."""
     up_px: float
-    """How far the landmarks in the files lie above those of the mesh: mean over the landmarks."""
+    """Distance by which the landmarks in the file lie above those of the mesh, mean over the landmarks."""
     scale: float
-    """Size of the face in the data divided by that of the mesh, both measured by the spread of the landmarks."""
+    """Spread of the landmarks in the file divided by the spread of the landmarks of the mesh."""
     rest_px: float
-    """Mean distance between the landmarks in the files and those of the mesh after offset and scale are removed."""
+    """Mean distance between the landmarks in the file and those of the mesh after offset and scale are removed."""
 
     def plain(self) -> dict[str, float]:
         """Return the values for the model's card.yaml, rounded to three decimals."""
@@ -51,8 +53,9 @@ class CropCheck:
 
 
 def crop_check(mesh: FaceMesh, latents: CoefficientTable, fov_deg: float) -> CropCheck:
-    """Compare the landmarks in the files of up to MOST_ITEMS photographs with those of the face model's mesh, projected
-    with the generator's camera; return the medians of the differences.
+    """Compare the landmarks in the .mat files of up to MOST_ITEMS photographs with those of the projected mesh.
+
+    Returns the medians of the differences over the photographs.
 
     Args:
         mesh: mesh of the face model.

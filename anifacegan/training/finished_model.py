@@ -14,8 +14,10 @@ from anifacegan.training.state import State
 
 
 def write_model(config: TrainConfig, state: State, source: TrainingSource, folder: Path) -> Path:
-    """Write the averaged weights of a training run as a model folder, with the mean appearance that truncation needs,
-    card.yaml, named expressions and the map from appearances to latents; return ``folder``.
+    """Write the averaged weights of a training run as a model folder; return ``folder``.
+
+    The folder also has the mean appearance that truncation needs, card.yaml, named expressions, and the map from
+    attributes of synthetic people (such as hair) to latents.
 
     Args:
         config: options of the run.

@@ -3,9 +3,10 @@
     landmarks   L_lm = mean over 68 landmarks of |landmark(z_id, z_exp) - landmark(R(image))|^2
     geometry    L_Ch = mean over the face's pixels of |x_rendered - x_mesh|_1
 
-Both compare with the mesh of the latents that the image was generated from. Landmarks are those of the unposed face in
-world units; head pose is supervised by the discriminator. R is a frozen face reconstruction network, through which the
-gradient flows into the image. A term of weight 0 is not computed: its mesh is not drawn, its network not loaded.
+Both terms compare with the face model's mesh for the latents that the image was generated from. Landmarks are those of
+the unposed face in world units; the discriminator supervises the head pose. R is a frozen face reconstruction network;
+the gradient flows through it into the image. A term of weight 0 is not computed: its mesh is not drawn, and its network
+is not loaded.
 """
 
 from collections.abc import Callable
@@ -39,15 +40,15 @@ from anifacegan.training.weights import ImageWeights, require_network
 class ImitationTerms:
     """Weighted imitation losses of the generator, which make generated faces move as the face model's mesh does.
 
-    ``image_terms`` is a function from generated images in [-1, 1], and the slice of the batch that they are, to losses
-    by name; ``ray_terms`` one from rendered rays, the slice of the batch, and the slice of an image's rays; None: no
-    such loss.
+    ``image_terms`` is a function that computes losses by name from generated images in [-1, 1]; its second argument is
+    the slice of the batch that the images are. ``ray_terms`` is a function that computes losses by name from rendered
+    rays; its further arguments are the slice of the batch and the slice of an image's rays. None: no such losses.
     """
 
     image_terms: ImageTerms | None = None
     ray_terms: RayTerms | None = None
     other_terms: dict[str, Tensor] = field(default_factory=dict)
-    """Losses that need no generated image and are backpropagated by themselves: at mesh points, or on paired images."""
+    """Losses that need no generated image: at mesh points, or on paired images. They are backpropagated separately."""
 
 
 class ImageLandmarks(nn.Module):
@@ -78,9 +79,10 @@ class ImageLandmarks(nn.Module):
 
 
 class ImageImitation(nn.Module):
-    """Losses that compare generated images with the face model: of their surface (geometry) with its mesh, by means of
-    ``surfaces``, and of their landmarks with its landmarks, by means of ``landmarks``. A loss whose part is None is
-    switched off.
+    """Two losses that compare generated faces with the face model.
+
+    The loss 'geometry' compares the surface of a face with the face model's mesh, which ``surfaces`` rasterizes. The
+    loss 'landmarks' compares landmarks, which ``landmarks`` computes. A loss is switched off if its part is None.
     """
 
     def __init__(
@@ -91,11 +93,11 @@ class ImageImitation(nn.Module):
         self.surfaces, self.landmarks = surfaces, landmarks
 
     def terms(self, views: PosedLatents, size: int, precision: Precision = "float32") -> ImitationTerms:
-        """Return two functions for the faces ``views``: one from generated images of them to the weighted loss of the
-        landmarks, and one from rendered rays to that of the geometry (the surface against the face model's mesh).
+        """Return two functions for the faces ``views``, which compute weighted losses.
 
-        Each is called for a few images or rays at a time, with the slices of the batch and of the rays that they are;
-        its results add up to the loss of the batch.
+        The first computes the loss 'landmarks' from generated images. The second computes the loss 'geometry' from
+        rendered rays. Each function is called with a few images or rays at a time, and with their slices of the batch
+        and of an image's rays. The results of all calls add up to the loss of the batch.
 
         Args:
             views: latents and camera poses of the faces.
@@ -147,8 +149,9 @@ class ImitationFiles:
 def load_image_imitation(
     weights: ImageWeights, files: ImitationFiles, mesh: FaceMesh, fov_deg: float, device: torch.device
 ) -> ImageImitation | None:
-    """Load networks and tables for the losses that compare generated images with the face model; None if all weights
-    are 0.
+    """Load networks and tables for the losses that compare generated images with the face model.
+
+    Returns None if all weights are 0.
 
     Args:
         weights: factors of the losses.

@@ -37,12 +37,11 @@ def fit_prior(
     rng: torch.Generator,
     name: str,
 ) -> dict[str, float]:
-    """Fit a VAE to coefficients by its evidence lower bound; return the errors of mean and covariance of its samples by
-    name.
+    """Fit a VAE to coefficients by its evidence lower bound; return the errors of its samples' mean and covariance.
 
-    A VAE whose layers are wide enough starts as the identity map; a narrower one starts from its present weights. The
-    bound shrinks heavy tails and lets the covariance drift, so the decoder of a wide VAE ends with a linear map that
-    restores the data's mean and covariance. ``name`` is shown in the progress bar and in errors.
+    A VAE whose layers are wide enough starts as the identity map; a narrower VAE starts from its present weights. The
+    bound shrinks heavy tails and lets the covariance drift. Therefore a linear map is added to the end of a wide VAE's
+    decoder; it gives samples the mean and covariance of the data. ``name`` is shown in the progress bar and in errors.
 
     Raises:
         FloatingPointError: the bound is not finite; the message names the part of the bound and the step.
@@ -83,8 +82,8 @@ def _root(rows: Float[Tensor, "item dim"]) -> Float[Tensor, "dim dim"]:
 
 
 def compare_moments(samples: Float[Tensor, "item dim"], data: Float[Tensor, "other dim"]) -> dict[str, float]:
-    """Compute by how much mean and covariance of samples differ from those of the data and, as a reference, by how much
-    the covariances of two halves of the data differ; by name.
+    """Compute the errors of :func:`moment_errors`, by name, and for reference the difference between the covariances of
+    two halves of the data.
     """
     half = len(data) // 2
     return moment_errors(samples, data) | {
@@ -94,10 +93,11 @@ def compare_moments(samples: Float[Tensor, "item dim"], data: Float[Tensor, "oth
 
 
 def moment_errors(samples: Float[Tensor, "item dim"], data: Float[Tensor, "other dim"]) -> dict[str, float]:
-    """Compute by how much mean and covariance of samples differ from those of the data: the largest error of a
-    coefficient's mean, in standard deviations of the data, and the Frobenius error of the covariance.
+    """Compute two errors of samples, by name.
 
-    Both are rounded to six digits: the last bits of a long sum depend on the memory alignment of its arrays.
+    The first is the largest error of a coefficient's mean, in standard deviations of the data. The second is the
+    Frobenius error of the covariance. Both are rounded to six digits, because the last bits of a long sum depend on the
+    memory alignment of its arrays.
     """
     deviation = data.std(0) + 1e-6
     errors = {
@@ -117,11 +117,10 @@ def outer_radius(
     neighbours: int = 48,
     centre: Float[np.ndarray, "3"] = MANIFOLD_CENTRE,
 ) -> Float[np.ndarray, " query"]:
-    """Estimate the distance from a centre, that of the manifolds by default, to the head's outer surface along unit
-    ``directions``.
+    """Estimate the distance from a centre to the head's outer surface along unit ``directions``, world units.
 
-    Centre and distances are in world units. For each direction the farther half of the vertices nearest in direction is
-    averaged, which excludes the inside of the mouth.
+    The default centre is that of the manifolds. For each direction, the vertices nearest in direction are selected, and
+    the distance of the farther half of them is averaged. So the inside of the mouth does not count.
     """
     local = vertices - centre
     radius = np.linalg.norm(local, axis=1)
@@ -138,11 +137,12 @@ def fit_manifolds(
     config: ManifoldInitConfig,
     rng: torch.Generator,
 ) -> float:
-    """Fit the manifold scalar to ``level_at_skin + 10 * d / WORLD_PER_NETWORK_UNIT``, where d is the distance outside
-    of a head's surface, so that the manifolds surround the head.
+    """Fit the manifold field so that the manifolds surround a head.
 
-    ``vertices`` are the head's skin in world units; ``config`` has ``level_at_skin``, the number of steps and so on.
-    Returns the mean error of a manifold's position, world units.
+    The target of the manifold scalar is ``level_at_skin + 10 * d / WORLD_PER_NETWORK_UNIT``, where d is the signed
+    distance from the head's surface, positive outside, world units. ``vertices`` are the head's skin in world units;
+    ``config`` has ``level_at_skin``, the number of steps and so on. Returns the mean error of a manifold's position,
+    world units.
     """
     directions = _frontal_directions(65_536, rng)
     radius = torch.from_numpy(outer_radius(vertices, directions.numpy())).float()
@@ -177,7 +177,7 @@ def _frontal_directions(count: int, rng: torch.Generator) -> Float[Tensor, "coun
 
 
 def fit_chart(planes: FeaturePlanes, vertices: Float[np.ndarray, "vertex 3"]) -> None:
-    """Set the surface over which the feature planes lie to the mean head's, whose ``vertices`` are in world units."""
+    """Lay the feature planes over the surface of the mean head; ``vertices`` are its vertices, world units."""
     radius = outer_radius(vertices, planes.directions(), centre=np.asarray(planes.config.centre))
     planes.radius.copy_(torch.from_numpy(radius).reshape(planes.radius.shape))
 

@@ -8,11 +8,10 @@ from anifacegan.training.schedule import Schedule
 
 
 def learning_rates(optimizer: torch.optim.Optimizer, schedule: Schedule, step: int) -> LambdaLR:
-    """Return a scheduler of the learning rates of all fields for the steps before adversarial training, beginning at
-    ``step``.
+    """Return a scheduler of the learning rates of all fields before adversarial training, beginning at ``step``.
 
-    The rate of each field falls as half a cosine over the steps in which the field learns; the template's and its
-    planes' first rise for 200 steps.
+    The rate of each field falls as half a cosine over the steps in which the field learns. The rates of the template
+    and of its feature planes rise for 200 steps before they fall.
     """
 
     def deformation(step: int) -> float:

@@ -57,7 +57,7 @@ def train(
         state: networks, optimizers and the number of finished steps. Adversarial steps need ``state.adversarial`` with
             the same ``workers``.
         data: faces to learn from; the stages near_surface and complete need :class:`PairedData` (synthetic images whose
-            latents and surfaces are known). The faces of ``schedule.prior_faces`` are in it, and in ``mesh``, already.
+            latents and surfaces are known). Faces of ``schedule.prior_faces`` must be in ``data`` and ``mesh`` already.
         mesh: samples points of the face model's mesh.
         schedule: number of steps of each stage, batch sizes and learning rates.
         weights: factors of the losses.
@@ -100,8 +100,10 @@ class LossTerms:
     workers: Workers = SINGLE_PROCESS
 
     def imitation(self) -> dict[str, Tensor]:
-        """Draw schedule.mesh_faces faces, and compare how the deformation and alignment fields move points with how the
-        face model's mesh moves them; return the weighted losses by name.
+        """Draw schedule.mesh_faces faces and return their weighted losses at mesh points by name.
+
+        The losses compare how the deformation and alignment fields move points with how the face model's mesh moves
+        them.
         """
         return self.imitation_of(self.draw_imitated())
 
@@ -130,11 +132,11 @@ class LossTerms:
             return moved(self.workers.share(drawn), self.generator.device)
 
     def draw(self, stage: Stage) -> tuple[ImitationBatch, PairedBatch | None]:
-        """Draw what one step before adversarial training learns from: faces with points of the face model's mesh, and
-        paired images (renders with known latents and surface) with random rays.
+        """Draw the data of one step before adversarial training.
 
-        ``stage`` is warm_up_deform, near_surface or complete; the images are None in the stage warm_up_deform, which
-        does not use any.
+        Returns faces with points of the face model's mesh, and random rays of paired images (renders with known latents
+        and surface). ``stage`` is warm_up_deform, near_surface or complete; in warm_up_deform the paired images are
+        None.
         """
         return self.draw_imitated(), None if stage == "warm_up_deform" else self.draw_paired(
             self.schedule.rays
@@ -144,18 +146,18 @@ class LossTerms:
         """Return, by name, the weighted losses of one step before adversarial training.
 
         Args:
-            stage: warm_up_deform, near_surface (only manifolds near the known surface are shaded) or complete (all
-                are).
-            faces: faces with points of the face model's mesh, which deformation and alignment are compared with.
-            images: rays of renders with known latents and surface, which rendered rays are compared with; None in
-                warm_up_deform.
+            stage: warm_up_deform, near_surface or complete. In near_surface only manifolds near the known surface are
+                shaded, in complete all manifolds.
+            faces: faces with points of the face model's mesh, at which deformation and alignment are measured.
+            images: rays of paired images (renders with known latents and surface); None in warm_up_deform.
         """
         losses = self.imitation_of(faces)
         return losses if images is None else losses | self.photometric_of(images, stage == "near_surface")
 
     def imitation_of(self, batch: ImitationBatch) -> dict[str, Tensor]:
-        """Compare how deformation and alignment move points with how the face model's mesh moves them, for the faces in
-        ``batch``; return the weighted losses by name.
+        """Return the weighted losses of the faces in ``batch`` at mesh points by name.
+
+        The losses compare how deformation and alignment move points with how the face model's mesh moves them.
         """
         return imitation_losses(self.generator, batch, self.weights, self.schedule.precision, self.workers)
 
@@ -233,9 +235,9 @@ def apply_gradients(state: State, schedule: Schedule) -> None:
 def adversarial_step(state: State, terms: LossTerms) -> dict[str, Tensor]:
     """Run one iteration of adversarial training and update the averaged weights; return the weighted losses by name.
 
-    ``terms`` computes the losses that need no generated image: at points of the face model's mesh and, if
-    adversarial.paired_rays is not 0, on paired images (renders with known latents and surface), which keep the
-    generator's colours from drifting.
+    ``terms`` computes the losses that need no generated image. These are losses at points of the face model's mesh. If
+    adversarial.paired_rays is not 0, there are also losses on paired images (renders with known latents and surface);
+    they keep the generator's colours from drifting.
 
     Raises:
         FloatingPointError: a term or a gradient is not finite.

@@ -19,8 +19,8 @@ from anifacegan.training.schedule import Precision, Schedule
 from anifacegan.training.weights import LossWeights
 
 ALIGNMENT_SPREAD = 0.004
-"""Standard deviation on each axis, in world units, of the random offset from vertices of the neutral mesh to the points
-at which the alignment field learns."""
+"""Standard deviation on each axis, world units, of a random offset. The alignment field learns at vertices of the
+neutral mesh to which such offsets are added."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,10 @@ def draw_imitation_batch(
     device: torch.device,
     workers: Workers = SINGLE_PROCESS,
 ) -> ImitationBatch:
-    """Draw schedule.mesh_faces faces with points of their meshes, at which the deformation is compared with the face
-    model; return this process's share of them on ``device``.
+    """Draw schedule.mesh_faces faces with points of their meshes; return this process's share of the faces.
 
-    The same vertices are drawn for all faces of a step; ``workers`` are the processes that share them.
+    At the points the deformation is compared with the face model. The same vertices are drawn for all faces of a step.
+    ``workers`` are the processes that share the faces; ``device`` is where the result lies.
     """
     all_items = data.draw_imitated(schedule.mesh_faces, rng)
     items = workers.share(all_items)
@@ -96,8 +96,8 @@ def imitation_losses(
 ) -> dict[str, Tensor]:
     """Compute the weighted losses that compare deformation and alignment with the face model's mesh, by name.
 
-    Losses of weight 0 are not computed. ``precision`` is the precision of the fields' matrix products. Means over
-    visible points are over those of all ``workers`` (the processes that share the batch).
+    Losses of weight 0 are not computed. ``precision`` is the precision of the fields' matrix products. ``workers`` are
+    the processes that share the batch; means over visible points are taken over the points of all processes.
     """
     offset = generator.deformation.bind(batch.z_id, batch.z_exp)
     offset_of_neutral = generator.deformation.bind(batch.z_id, torch.zeros_like(batch.z_exp))
@@ -132,10 +132,10 @@ def imitation_losses(
 
 
 def offsets_of_all(offset: Callable[[Tensor], Tensor], points: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Evaluate a deformation at several named sets of points (B, N, 3) at once, which is faster than one by one; return
-    the offsets by the same names.
+    """Evaluate a deformation at several named sets of points (B, N, 3) in one call; return the offsets by name.
 
-    ``offset`` is the deformation field: a function from points (B, M, 3) to offsets (B, M, 3), world units.
+    ``offset`` is the deformation field: a function from points (B, M, 3) to offsets (B, M, 3), world units. One call is
+    faster than one for each set.
     """
     counts = [x.shape[1] for x in points.values()]
     return dict(
@@ -146,9 +146,9 @@ def offsets_of_all(offset: Callable[[Tensor], Tensor], points: dict[str, Tensor]
 def mesh_error(
     delta: Float[Tensor, "batch point 3"], points: MeshPoints, workers: Workers = SINGLE_PROCESS
 ) -> Float[Tensor, ""]:
-    """Return the mean squared error of the deformation's offsets ``delta`` against the face model's at ``points``,
-    weighted by the points' confidence; in squared world units.
+    """Return the mean squared error of the deformation's offsets ``delta`` at ``points``, squared world units.
 
-    ``workers`` are the processes that share the batch; the mean is over the points of all of them.
+    The true offsets are those of the face model's mesh. The mean is weighted by the confidence of the points, and taken
+    over the points of all ``workers``, the processes that share the batch.
     """
     return deformation_loss(delta, points.delta, points.confidence, workers)

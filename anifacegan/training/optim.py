@@ -29,8 +29,9 @@ def matrix_precision(precision: Precision, device: torch.device) -> torch.autoca
 
 # ----------------------------------------------------------------------------------------------------- learning rates
 def cosine_decay(progress: float, floor: float) -> float:
-    """Return the factor on a learning rate that falls as half a cosine from 1 at progress 0 to ``floor`` at progress 1,
-    and stays there.
+    """Return the factor on a learning rate at ``progress``.
+
+    The factor falls as half a cosine from 1 at progress 0 to ``floor`` at progress 1, and is ``floor`` from then on.
     """
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
@@ -81,10 +82,11 @@ def finite_total(step: int, terms: dict[str, Tensor]) -> Tensor:
 def take_step(
     step: int, optimizer: torch.optim.Optimizer, limit: float, *, each_field: bool = False
 ) -> dict[str, float]:
-    """Scale down too large gradients and take one step of the optimizer, whose parameter groups are named by ``field``.
+    """Scale down too large gradients and take one step of the optimizer.
 
-    ``limit`` is the largest norm of all gradients together or, if ``each_field`` is true, of the gradients of each
-    field. Returns the learning rate and the gradient norm before scaling of every field with a gradient, for the log.
+    The key ``field`` of a parameter group of the optimizer is the name of its field. ``limit`` is the largest norm of
+    all gradients together or, if ``each_field`` is true, of the gradients of each field. Returns two values for every
+    field with a gradient, for the log: its learning rate, and its gradient norm before scaling.
 
     Raises:
         FloatingPointError: a gradient is not finite; the weights are those of the step before.

@@ -19,15 +19,13 @@ from anifacegan.training.initialization import visible_scale
 LANDMARKS = slice(17, 68)
 """Indices (of 68) of the landmarks of brows, nose, eyes and mouth, around which half of the rays are drawn."""
 LANDMARK_SPREAD = 0.04
-"""Standard deviation, in x and in y, of the offset from a landmark to the pixel of a ray drawn around it, in image
-heights."""
+"""Half of the rays pass through pixels around landmarks. This is the standard deviation, in x and in y, of the offset
+from a landmark to such a pixel, in image heights."""
 
 
 @dataclass(frozen=True)
 class PairedBatch:
-    """Random rays of some images, with the latents of the images and the true colour and surface distance of each
-    ray.
-    """
+    """Random rays of some images: the latents of the images, and the true colour and surface distance of each ray."""
 
     z_id: Float[Tensor, "batch 80"]
     z_exp: Float[Tensor, "batch 64"]
@@ -65,8 +63,9 @@ class PairedData(TrainingFaces):
         self.landmarks_px = from_lm68(latents.lm68, self.size)[:, LANDMARKS]
 
     def visible_scale(self, most: int = 4000) -> Float[Tensor, "160"]:
-        """Estimate how strongly each entry of [z_id, z_noise] affects an image, as factors up to 1, by a linear
-        regression of at most ``most`` training images on these latents.
+        """Estimate how strongly each entry of [z_id, z_noise] affects an image, as factors up to 1.
+
+        The factors come from a linear regression of at most ``most`` training images on these latents.
         """
         selected = torch.arange(0, self.count, -(-self.count // most))
         return visible_scale(

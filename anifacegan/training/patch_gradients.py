@@ -1,13 +1,13 @@
 """Gradients of terms of whole images, computed a few rays at a time to save memory.
 
-A term of an image needs all of its rays, whose graphs together would not fit into memory. Backpropagation needs only
-the term's gradient with respect to each ray's colour. So an image is rendered in slices of rays without graphs, the
-terms' gradient with respect to the image is computed, and each slice is rendered again with its graph, through which
-its part of that gradient is backpropagated. The result equals the gradient of the whole image; the cost is one more
-rendering. Both renderings use the same precision. (With culled points, rendering without a graph on a CPU is always
-float32.)
+A term of an image needs all rays of the image, and the graphs of all rays together would not fit into memory. But
+backpropagation needs only the term's gradient with respect to each ray's colour. So the image is first rendered in
+slices of rays without graphs. Then the gradient of the terms with respect to the image is computed. Then each slice is
+rendered again with its graph, and its part of the gradient is backpropagated through the graph. The result equals the
+gradient of the whole image; the cost is one more rendering. Both renderings use the same precision. (With culled
+points, rendering without a graph on a CPU is always float32.)
 
-Terms may also use other outputs of the rays than colours. These must be sums over rays, so that slices add up.
+Terms may also use other outputs of the rays than colours. Such terms must be sums over rays, so that slices add up.
 """
 
 from collections.abc import Callable
@@ -32,11 +32,11 @@ Conditioning = Callable[[Latents], ConditionedFields]
 """Type of a function that binds the fields to latents: ``generator.condition``, or a version in which some fields get
 no gradient."""
 ImageTerms = Callable[[Tensor, slice], dict[str, Tensor]]
-"""Type of a function from (B, 3, H, W) images in [-1, 1], and the slice of the batch that they are, to weighted losses;
-the losses of all slices add up to those of the batch."""
+"""Type of a function that computes weighted losses from images (B, 3, H, W) in [-1, 1]. Its second argument is the
+slice of the batch that the images are. The losses of all slices add up to those of the batch."""
 RayTerms = Callable[[RayColours, slice, slice], dict[str, Tensor]]
-"""Type of a function from rendered rays, the slice of the batch and the slice of an image's rays that they are, to
-weighted losses; the losses of all slices add up to those of the batch."""
+"""Type of a function that computes weighted losses from rendered rays. Its further arguments are the slice of the batch
+and the slice of an image's rays that the rays are. The losses of all slices add up to those of the batch."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +67,15 @@ class ImageRenderer:
     def accumulate_gradients(
         self, views: PosedLatents, image_terms: ImageTerms | None, ray_terms: RayTerms | None = None
     ) -> dict[str, Tensor]:
-        """Add the gradient of the sum of all losses of rendered faces to the .grad of the fields' weights; return the
-        losses by name, detached.
+        """Add the gradient of the sum of all losses of rendered faces to the .grad of the fields' weights.
+
+        Returns the losses by name, detached.
 
         Args:
             views: latents and camera poses of the faces.
-            image_terms: function from images (B, 3, H, W) in [-1, 1], and the slice of the batch that they are, to
-                losses by name. Networks that it uses, such as a discriminator, get no gradient. None: no ray is
-                rendered twice.
-            ray_terms: function from rendered rays, the slice of the batch and the slice of an image's rays, to losses
-                by name.
+            image_terms: computes losses from images, see :data:`ImageTerms`. Networks that the function uses, such as a
+                discriminator, get no gradient. None: no such losses, and no ray is rendered twice.
+            ray_terms: computes losses from rendered rays, see :data:`RayTerms`; None: no such losses.
         """
         total: dict[str, Tensor] = {}
         slices = parts(self.size**2, self.split.rays)

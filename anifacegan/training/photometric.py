@@ -37,11 +37,12 @@ def photometric_losses(
     rng: torch.Generator,
     workers: Workers = SINGLE_PROCESS,
 ) -> dict[str, Tensor]:
-    """Render the rays of paired images (renders with known latents and surface), and compare colours, opacity and free
-    space with them; return the weighted losses by name.
+    """Render the rays of paired images and return the weighted losses by name.
 
-    If ``near`` is true, only the manifolds near the known surface are shaded, and the fields that place the points
-    (deformation and manifolds) get no gradient. If it is false, all manifolds are shaded and all fields learn.
+    Paired images are renders with known latents and surface. The losses compare colours and opacity with these images,
+    and penalise opacity in front of the known surface. If ``near`` is true, only the manifolds near the known surface
+    are shaded, and the fields that place the points (deformation and manifolds) get no gradient. If ``near`` is false,
+    all manifolds are shaded and all fields learn.
     """
     with matrix_precision(schedule.precision, batch.rgb.device):
         fields = generator.condition(Latents(batch.z_id, batch.z_exp, batch.z_noise))
@@ -106,8 +107,9 @@ def near_surface(
 
 
 def in_free_space(rendered: RayColours, batch: PairedBatch) -> Bool[Tensor, "batch ray point"]:
-    """Return a mask of the points of the rays ``rendered`` that lie at least FREE_MARGIN in front of the surface, which
-    ``batch`` knows; rays at silhouettes are left out.
+    """Mark the points of the rays ``rendered`` that lie at least FREE_MARGIN in front of the known surface.
+
+    ``batch`` has the distance of the surface along each ray. On rays at silhouettes no point is marked.
     """
     in_front = rendered.t[..., :-1] < (batch.distance - FREE_MARGIN)[..., None]
     return rendered.hit[..., :-1] & in_front & batch.inside[..., None]

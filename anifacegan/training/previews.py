@@ -40,11 +40,12 @@ YAW = (-0.5, -0.25, 0.0, 0.25, 0.5)
 def held_out_faces(
     generator: Generator, data: HeldOutViews, count: int, size: int
 ) -> tuple[UInt8[np.ndarray, "height width 3"], float | None]:
-    """Render faces that training never uses below their images: a row of images, a row of renderings, and a row of
-    renderings without expression.
+    """Render faces that training never uses, and show them in three rows, one column for each face.
 
-    ``count`` is the number of faces, ``size`` the height of each in pixels. Returns the (H, W, 3) image of all rows,
-    and the PSNR of the renderings in dB, which is None where appearance latents are unknown.
+    The rows are the images of the data set, renderings of the same faces, and renderings of the same faces with a
+    neutral expression. ``count`` is the number of faces, ``size`` the height of each in pixels. Returns the (H, W, 3)
+    image of all rows, and the PSNR in dB of the renderings with expression against the images of the data set. The PSNR
+    is None where appearance latents are unknown.
     """
 
     def rendered(latents: Latents, rays: Rays) -> Tensor:
@@ -69,10 +70,10 @@ def sheets(
 ) -> dict[str, UInt8[np.ndarray, "height width 3"]]:
     """Render labelled contact sheets of a few people, sampled from the priors; return (H, W, 3) images by name.
 
-    ``expressions`` are coefficients by name, ``size`` is the height of each face in pixels. The images ``expressions``
-    and ``deformation`` show each person (row) with each expression (column): the first in colour, the second the length
-    of the deformation (0 black, 10 mm red, 20 mm yellow, 30 mm white). ``yaw`` and ``depth`` show each person from each
-    view: the first in colour, the second the distance from the camera.
+    ``expressions`` are coefficients by name, ``size`` is the height of each face in pixels. There are four sheets, with
+    a row for each person. ``expressions`` shows colours, with a column for each expression. ``deformation`` shows the
+    length of the deformation, with the same columns (0 black, 10 mm red, 20 mm yellow, 30 mm white). ``yaw`` shows
+    colours, with a column for each view. ``depth`` shows the distance from the camera, with the same columns.
     """
     faces: dict[str, list[DeformationImage]] = {}
     turned: dict[str, list[DeformationImage]] = {}

@@ -22,8 +22,9 @@ DRAW_POOL = 51
 
 
 class JoinedVertices:
-    """Table of the visible vertices of faces that joins two such tables: 0 to count - 1 are the faces of the first,
-    count and above those of the second.
+    """Joins two tables of the visible vertices of faces to one.
+
+    Numbers 0 to count - 1 are the faces of the first table, count and above those of the second.
     """
 
     def __init__(self, first: VertexVisibility, count: int, second: VertexVisibility) -> None:
@@ -40,8 +41,9 @@ class JoinedVertices:
 
 
 def sample_prior_faces(generator: Generator, faces: TrainingFaces, count: int, seed: int) -> PosedLatents:
-    """Sample ``count`` people with expressions, none of them neutral, from the priors; their poses are those of the
-    training faces.
+    """Sample ``count`` people with expressions from the priors, and take their poses from the training faces.
+
+    No expression is neutral.
     """
     rngs = sample_generators(seed, 0, DRAW_POOL, range(count))
     return sample_posed_latents(
@@ -52,16 +54,16 @@ def sample_prior_faces(generator: Generator, faces: TrainingFaces, count: int, s
 def add_prior_faces(
     faces: TrainingFaces, sampler: MeshSampler, mesh: FaceMesh, pool: PosedLatents, share: float, size: int
 ) -> None:
-    """Add faces sampled from the priors to those from whose meshes the deformation learns.
+    """Add faces that were sampled from the priors to the faces whose meshes the deformation learns to imitate.
 
     Args:
-        faces: latents of the data set, to which those of the sampled faces are appended.
-        sampler: samples points of the faces' meshes; it learns which vertices of the new faces are visible.
+        faces: latents of the data set; the latents of the sampled faces are appended.
+        sampler: samples points of the faces' meshes; the visible vertices of the sampled faces are added.
         mesh: mesh of the face model.
         pool: latents and camera poses of the sampled faces.
-        share: probability with which a drawn face is one of the sampled ones.
-        size: height and width, in pixels, at which a mesh is rasterized, when its face is first drawn, to find its
-            visible vertices; this should be that of the data's images, because a larger image shows more vertices.
+        share: probability with which a drawn face is a sampled one.
+        size: height and width, in pixels, of the image in which the visible vertices of a sampled face are found. It
+            should be the size of the data's images, because a larger image shows more vertices.
     """
     z_id, z_exp = pool.latents.z_id, pool.latents.z_exp
     visible = RasterizedVisibility(mesh, z_id, z_exp, pool.pose, size)

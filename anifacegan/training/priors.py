@@ -29,8 +29,9 @@ LEAST_ITEMS = 8
 
 
 def run(config: PriorRun, workers: Workers = SINGLE_PROCESS) -> Path:
-    """Fit a VAE that draws random identity or expression coefficients, measure it on coefficients that it was
-    not fitted to, and write it; return its folder.
+    """Fit a coefficient prior, a VAE of identity or expression coefficients, and write it; return its folder.
+
+    The error on coefficients to which a VAE was not fitted is estimated by :func:`cross_validation`, and printed.
 
     Raises:
         InputError: configuration and data do not fit together.
@@ -70,8 +71,9 @@ def run(config: PriorRun, workers: Workers = SINGLE_PROCESS) -> Path:
 def fitted(
     coefficients: Float[Tensor, "item dim"], config: PriorRun, rng: torch.Generator
 ) -> tuple[CoefficientVAE, dict[str, float]]:
-    """Fit a fresh VAE to coefficients; return it, and by how much mean and covariance of its samples differ from those
-    of the same coefficients, by name.
+    """Fit a fresh VAE to coefficients.
+
+    Returns the VAE and, by name, the errors of the mean and covariance of its samples against these coefficients.
     """
     vae = CoefficientVAE(PRIOR_DIMS[config.kind], config.network)
     vae.initialize(rng)
@@ -81,11 +83,10 @@ def fitted(
 def cross_validation(
     coefficients: Float[Tensor, "item dim"], config: PriorRun, rng: torch.Generator
 ) -> dict[str, float]:
-    """Fit a VAE to a random half of the coefficients; return, by name, by how much mean and covariance of its samples
-    differ from those of the other half.
+    """Fit a VAE to a random half of the coefficients, and compare its samples with the other half.
 
-    Values whose name ends in ``_of_halves`` compare the first half itself with the other; a perfect prior would have
-    the same.
+    Returns the errors of mean and covariance by name. For reference, values whose name ends in ``_of_halves`` compare
+    the first half with the other half; a perfect prior would have the same errors.
     """
     order = torch.randperm(len(coefficients), generator=rng)
     half = len(coefficients) // 2

@@ -40,8 +40,9 @@ CHECKSUMS = {
 
 
 def fixed_values(config: object, checksums: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of a configuration that must not change when a run is resumed, by dotted key, as plain values,
-    together with the given checksums.
+    """Return the options that must not change when a run is resumed, together with the given checksums.
+
+    The options are plain values by dotted key, such as schedule.batch.
     """
     values = _flat(plain(config))
     may_change = tuple(f"{name}." for name in MAY_CHANGE)
@@ -54,10 +55,11 @@ def fixed_values(config: object, checksums: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse_changes(out: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Compare the options and checksums in a snapshot of the run in the folder ``out`` (``before``) with those of the
-    run that resumes from it (``now``); both are from :func:`fixed_values`.
+    """Refuse to resume a run with other options or data.
 
-    Options that only one of the two has are not compared: a version of this package has added or removed them.
+    ``before`` are the options and checksums in a snapshot of the run in the folder ``out``; ``now`` are those of the
+    run that resumes from the snapshot. Both are from :func:`fixed_values`. Options that only one of the two has are not
+    compared, because a version of this package has added or removed them.
 
     Raises:
         InputError: a value differs; the message names the option and both values.

@@ -214,8 +214,8 @@ def add_pool(
     mesh: MeshSampler,
     source: TrainingSource,
 ) -> None:
-    """Sample schedule.prior_faces faces from the generator's priors, and add them to those from whose meshes the
-    deformation learns.
+    """Sample schedule.prior_faces faces from the generator's priors, and add them to the faces whose meshes the
+    deformation learns to imitate.
     """
     schedule = config.schedule
     pool = sample_prior_faces(generator, data, schedule.prior_faces, schedule.seed)
@@ -231,11 +231,11 @@ def initialize(
     source: TrainingSource,
     priors: dict[PriorKind, Prior],
 ) -> None:
-    """Set the weights of a new state: those of the initial model, or random ones with newly fitted priors and
-    manifolds.
+    """Set the weights of a new state.
 
-    The finished ``priors`` replace those of an initial model, and newly fitted ones. ``state.facts`` records where the
-    weights come from.
+    They are the weights of the initial model or, without one, random weights with newly fitted priors and manifolds.
+    Finished ``priors`` take the place of the initial model's or of newly fitted priors. ``state.facts`` records where
+    the weights come from.
     """
     generator, facts = state.generator, state.facts
     if not source.synthetic:
@@ -259,9 +259,7 @@ def initialize_fresh(
     source: TrainingSource,
     priors: dict[PriorKind, Prior],
 ) -> dict[str, Any]:
-    """Initialize all weights, fit the manifolds, and fit the priors that are not among the finished ones; return the
-    errors of the fits by name.
-    """
+    """Initialize all weights, fit the manifolds, and fit each prior that is not finished; return the errors by name."""
     facts: dict[str, Any] = {}
     rng = torch.Generator().manual_seed(config.schedule.seed)
     generator.initialize(rng)

@@ -69,10 +69,10 @@ class Schedule:
     read by few rays and needs larger steps than the weights of a network."""
     lr_deformation: float = 1e-3
     """Learning rate of deformation and alignment at the first step. It falls as half a cosine to 0.3 times this value
-    at the end of the stage warm_up_deform, and from there to 0.03 times it at the end of the stage complete."""
+    at the end of the stage warm_up_deform, then to 0.03 times this value at the end of the stage complete."""
     lr_manifolds: float = 5e-5
-    """Learning rate of the manifolds at the first step of the stage complete, the only one before adversarial training
-    in which they learn. It falls as half a cosine to 0.03 times this value at the end of the stage."""
+    """Learning rate of the manifolds at the first step of the stage complete. It falls as half a cosine to 0.03 times
+    this value at the end of the stage. The manifolds do not learn in the stages before."""
     adam_betas: tuple[float, float] = (0.9, 0.99)
     """Decay per step of Adam's moving averages of the gradient and of its square, before adversarial training. The
     second is 0.99, not Adam's usual 0.999, so that the averages of a texel of the feature planes that no ray has read

@@ -1,9 +1,9 @@
 """The data of a training run: the face model, the data set of its coefficients, and what is known of its images.
 
-There are two kinds. Synthetic images of the open face model store their appearance latents (``noise``): each can be
-rendered again, so surfaces and visible vertices are known exactly, and a generator can learn pixel by pixel.
-Photographs have coefficients only, of the Basel Face Model (``BFM_model_front.mat``) or of the open face model: the
-deformation learns from the mesh of these coefficients, everything else from adversarial training.
+There are two kinds of data. Synthetic images of the open face model store their appearance latents (``noise``). Each
+can be rendered again, so its surface and visible vertices are known exactly, and a generator can learn pixel by pixel.
+Photographs have coefficients only, of the Basel Face Model (``BFM_model_front.mat``) or of the open face model. From
+photographs, the deformation learns by the mesh of the coefficients, everything else by adversarial training.
 """
 
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class TrainingSource:
         return self.synthetic_renderer is not None and self.latents.noise is not None
 
     def checksums(self) -> dict[str, Any]:
-        """Compute checksums of data and face model, by which a resumed run recognises that they are the same."""
+        """Compute checksums of data and face model, by which a resumed run recognises the same data and face model."""
         if self.synthetic:
             return geometry_description(self.latents, self.dataset.config.size, self.mesh)
         columns = (self.latents.id, self.latents.exp, self.latents.pose)

@@ -1,9 +1,10 @@
 """A batch shared by threads: each computes the losses and gradients of its share on one core.
 
 The layers of the fields are so small that threads which share one matrix product wait for each other longer than they
-compute, and most operations of a step are too small to be shared at all. To the loss functions a thread is what a
-process is in distributed training, one of several :class:`~anifacegan.runtime.distributed.Workers`: sums over the batch
-are added up in the order of the threads, so the result depends on their number only.
+compute. Most operations of a step are too small to be shared at all. So threads share the batch instead, as processes
+do in distributed training: to the loss functions, a thread is one of several
+:class:`~anifacegan.runtime.distributed.Workers`. Sums over the batch are added up in the order of the threads, so the
+result depends on the number of threads only.
 """
 
 from collections.abc import Callable
@@ -66,8 +67,10 @@ class ThreadWorker(Workers):
 
 
 def thread_count(workers: Workers, device: torch.device, sizes: list[int]) -> int:
-    """Return the number of threads that share a step on batches of these sizes: PyTorch's number of threads in a run of
-    one process on a CPU, if it divides all sizes; otherwise 1."""
+    """Return the number of threads that share a step on batches of the given sizes.
+
+    It is PyTorch's number of threads if the run is one process on a CPU and this number divides all sizes; otherwise 1.
+    """
     threads = torch.get_num_threads()
     if device.type != "cpu" or not workers.single or any(size % threads for size in sizes):
         return 1

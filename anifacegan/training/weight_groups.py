@@ -11,8 +11,11 @@ PLANES = "planes"
 
 
 def weight_groups(generator: Generator) -> dict[str, list[nn.Parameter]]:
-    """Return the weights that training changes, by group: those of each field that the generator has, and the tables of
-    the template's feature planes, whose entries are rarely read and so learn at a larger rate."""
+    """Return the weights that training changes, by the name of their group.
+
+    Each field that the generator has is a group. The template's feature planes are a group of their own: a texel is
+    rarely read, so they learn at a larger rate.
+    """
     planes = generator.template.planes
     tables = [] if planes is None else planes.tables()
     among_tables = {id(table) for table in tables}

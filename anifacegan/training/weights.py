@@ -35,8 +35,8 @@ class LossWeights(ImageWeights):
     silhouette: float = 0.1
     """Factor of the mean absolute error of the head's opacity on rays of paired images."""
     free_space: float = 0.1
-    """Factor of the mean opacity of points in front of the known surface, where it should be 0, on rays of paired
-    images."""
+    """Factor of the mean opacity of points in front of the known surface, on rays of paired images; the opacity should
+    be 0 there."""
     deformation: float = 3e4
     """Factor of the loss L_3DMM: mean squared error (world units squared) of the deformation field's offsets at points
     of the face model's mesh."""
@@ -45,13 +45,13 @@ class LossWeights(ImageWeights):
     lips, where the mesh has no vertices. The target offsets are interpolated between the upper and the lower lip.
     Without this loss, the lips' colours would be stretched across the opening."""
     roughness: float = 3e3
-    """Factor of the mean squared difference of the deformation field between points about 1 mm apart, which keeps the
-    field smooth."""
+    """Factor of the mean squared difference between the deformation field's offsets at two points about 1 mm apart. The
+    loss keeps the field smooth."""
     minimal: float = 1e2
-    """Factor of the mean squared length of the deformation at random points around the head, where it should be
-    small."""
+    """Factor of the mean squared length of the deformation field's offsets at random points around the head; they
+    should be short."""
     neutral: float = 1e4
-    """Factor of the mean squared length of the deformation of faces with the neutral expression, where it should be
+    """Factor of the mean squared length of the deformation field's offsets for the neutral expression; they should be
     0."""
     alignment: float = 3e4
     """Factor of the mean squared error (world units squared) of the alignment field's offsets near neutral meshes. The

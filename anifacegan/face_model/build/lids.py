@@ -26,21 +26,23 @@ vertices may turn with a lid."""
 NEAR_COLUMNS = 4
 """Number of vertices of the upper lid's margin whose turns another lid vertex follows, the nearest ones."""
 COLUMN_SPREAD = 0.5
-"""Width of the Gaussian weights by which a lid vertex follows margin vertices, as a share of its distance from the
-nearest one."""
+"""Width of the Gaussian weights by which a lid vertex follows margin vertices, divided by the lid vertex's distance
+from the nearest margin vertex."""
 LEAST_SPREAD = 0.008
-"""Smallest width, model units, of the weights by which a lid vertex follows margin vertices: half their spacing."""
+"""Smallest width, model units, of the Gaussian weights by which a lid vertex follows margin vertices; it is half the
+spacing of the margin vertices."""
 LEAST_ADVANCE = 0.65
-"""Least steps along the lower margin, from either corner of the eye, for each step along the upper margin, where the
-positions below the upper margin are found."""
+"""Least advance along the lower margin, in vertices, for each vertex of the upper margin, counted from either corner of
+the eye, when the positions below the upper margin are found."""
 CORNER_TURN = np.deg2rad(4)
-"""Difference of the turns of both margins, radians, below which lid vertices there turn less and less; near the corners
-of the eye a blink turns both margins almost alike."""
+"""Difference between the turns of the two margins, radians, below which the lid vertices nearby turn less and less.
+Near the corners of the eye, a blink turns both margins by almost the same angle."""
 LEAST_SHARE = 0.005
-"""Smallest share of the margin's turn by which a lid vertex turns; those with less stay, at most 0.1 degrees off."""
+"""Smallest share of the margin's turn by which a lid vertex turns. Vertices with a smaller share do not turn, which is
+an error of at most 0.1 degrees."""
 SINGLE_UNITS, BLINK_UNITS_WEIGHT = 1e-4, 10.0
-"""Weights of each action unit alone and of each blink alone in the fit of the blink's read-out from expression
-coefficients; a random expression has weight 1."""
+"""Weights of samples in the fit of the blinks' read-out: of each action unit alone, and of each blink alone. A random
+expression has weight 1."""
 
 
 @dataclass(frozen=True)
@@ -155,10 +157,11 @@ def _frontal_area(points: np.ndarray) -> float:
 
 
 def positions_below(points: np.ndarray, margins: LidMargins) -> np.ndarray:
-    """Find where on the lower margin of an eye the point below each vertex of the upper margin lies.
+    """Find, for each vertex of the upper margin of an eye, the point of the lower margin below it.
 
-    Returned is a fractional index in ``margins.lower`` (C,), that of the point with the same x; near the corners, where
-    the margins run up and down, the points are spread out instead. ``points`` are the (V, 3) vertices of the head.
+    Returns (C,) fractional indices in ``margins.lower``. The point below a vertex has the same x. Near the corners of
+    the eye, where the margins run up and down, the points are spread out instead. ``points`` are the (V, 3) vertices of
+    the head.
     """
     outward = np.sign(points[margins.upper[-1], 0])
     x = np.maximum.accumulate(outward * points[margins.lower, 0])
@@ -207,7 +210,7 @@ def lid_followers(
 def _with_margin(
     followers: np.ndarray, columns: np.ndarray, shares: np.ndarray, margins: LidMargins
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Let each vertex of the upper margin follow its own column fully, and those of the lower margin none."""
+    """Let each vertex of the upper margin turn by exactly its own turn, and let the lower margin not turn."""
     other = ~np.isin(followers, [margins.upper, margins.lower])
     own = np.tile(np.arange(len(margins.upper))[:, None], NEAR_COLUMNS)
     full = np.zeros(own.shape)
@@ -227,9 +230,9 @@ def _angles(points: np.ndarray) -> np.ndarray:
 def blink_read_out(units: ExpressionBasis, bank: np.ndarray) -> np.ndarray:
     """Compute (2, K) weights whose product with expression coefficients gives the strengths of left and right blink.
 
-    They fit the strengths in random expressions best in the least-squares sense; single action units count a little,
-    and the two blinks alone much, so that a full blink gives 1. ``bank`` has (E, U) strengths of the action units in
-    random expressions.
+    The weights are a least-squares fit to the strengths of the blinks in random expressions. Each action unit alone is
+    a further sample with a small weight, and each blink alone one with a large weight, so that a full blink gives 1.
+    ``bank`` has (E, U) strengths of the action units in random expressions.
     """
     strengths = _blinks_among(units)
     moment = bank.T @ bank / len(bank) + SINGLE_UNITS * np.eye(len(units.names))

@@ -1,7 +1,8 @@
 """Named parts, pivots and action units' displacements of the open face model, for :mod:`anifacegan.face_model.rig`.
 
-A pivot of a person is an affine combination of vertices that gives the pivot of the mean face: exact for the eyeballs,
-which are affine images of a sphere, and near enough for the jaw.
+A pivot is an affine combination of vertices, chosen so that it gives the pivot of the mean face. The same combination
+of a person's vertices gives the pivot of the person. This is exact for the eyeballs, which are affine images of a
+sphere, and near enough for the jaw.
 """
 
 import numpy as np
@@ -58,7 +59,7 @@ def rig_arrays(
 def affine_weights(points: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Compute weights (N,) with sum 1 for which the weighted sum of points (N, 3) is the point ``target`` (3,).
 
-    Of all such weights they have the smallest sum of squares.
+    Of all such weights, those with the smallest sum of squares are returned.
     """
     system = np.concatenate([points.T, np.ones((1, len(points)))])
     return np.linalg.lstsq(system, np.append(target, 1.0), rcond=None)[0]

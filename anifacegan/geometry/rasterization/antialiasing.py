@@ -1,9 +1,10 @@
 """Anti-aliased silhouettes with gradients: colours are blended by the share of a pixel that the nearer surface covers.
 
 This is the analytic anti-aliasing of Laine et al. 2020, "Modular primitives for high-performance differentiable
-rendering". It compares neighbouring pixels with different triangles. Where a silhouette edge of the nearer triangle
-crosses the line between the two pixel centres, the position of the crossing is the coverage, by which the colours of
-the pair are blended. The crossing moves with the vertices, so silhouettes have gradients; visibility itself has none.
+rendering". It compares two neighbouring pixels that show different triangles. A silhouette edge of the nearer triangle
+may cross the line between the two pixel centres. The position of the crossing on the line gives the coverage, and the
+colours of the two pixels are blended by the coverage. The crossing moves with the vertices, so silhouettes have
+gradients; visibility itself has none.
 
 Backends:
 
@@ -12,8 +13,8 @@ Backends:
 - ``nvdiffrast``: the published CUDA kernel of the package diffrp-nvdiffrast. It tests the edges of the nearer pixel's
   own triangle only, so silhouettes stay aliased where triangles are smaller than pixels.
 
-Edges are identified by vertex indices: two triangles that touch without sharing vertices have a silhouette edge between
-them, at which equal colours are blended.
+Edges are identified by vertex indices. So two triangles that touch without sharing vertices have a silhouette edge
+between them. Where their colours are equal, blending there changes nothing.
 """
 
 import torch
@@ -31,10 +32,10 @@ from anifacegan.geometry.rasterization.rasterizer import (
 from anifacegan.geometry.rasterization.torch_backend import LARGEST_COORDINATE_PX, SUBPIXEL
 
 SLACK_PX = 2 / SUBPIXEL
-"""Tolerance, pixels, of the place where a silhouette edge crosses the line between two pixel centres; the rasterizer
-rounds the corners of triangles."""
+"""Tolerance, pixels, of the position where a silhouette edge crosses the line between two pixel centres. It is needed
+because the rasterizer rounds the positions of corners."""
 LONGEST_WALK = 64
-"""Largest number of triangles that the search for a silhouette crosses between two pixel centres; then it gives up."""
+"""Largest number of triangles that the search for a silhouette edge crosses between two pixel centres."""
 
 
 def antialias(
@@ -74,7 +75,10 @@ def antialias(
 def _antialias_torch(
     image: Tensor, in_camera: Tensor, triangles: Tensor, camera: Camera, fragments: Fragments
 ) -> Tensor:
-    """Blend along rows, and along columns as rows of the transposed image; edges at 45 degrees belong to the rows."""
+    """Blend along rows, then along columns, which are rows of the transposed image.
+
+    Edges at exactly 45 degrees are blended along rows.
+    """
     x, y, z = in_camera.double().unbind(-1)
     in_front = z < 0
     x_px, y_px, _ = camera.pixels(torch.stack([x, y, torch.where(in_front, z, -1.0)], dim=-1))
@@ -101,8 +105,8 @@ def neighbours_across_edges(
 ) -> Int[Tensor, "batch triangle 3"]:
     """Find the index of the triangle on the other side of each triangle's edges; -1 where the edge is a silhouette.
 
-    Edge k joins corners k and k + 1. A neighbour that is folded back to the same side of the edge does not count, nor
-    does a triangle without projected area.
+    Edge k joins corners k and k + 1. Two kinds of triangles do not count as neighbours: those that are folded back to
+    the same side of the edge, and those without projected area.
 
     Args:
         points: vertices projected to the image, pixels.
@@ -133,7 +137,8 @@ def _row_blending(
     depth: Float[Tensor, "batch height width"],
     diagonals: bool,
 ) -> Float[Tensor, "batch height width channel"]:
-    """Compute the change of each pixel's colour by its neighbours in the row, at silhouettes steeper than 45 degrees.
+    """Compute how blending with neighbours in the row changes each pixel's colour, at silhouettes steeper than 45
+    degrees.
 
     Args:
         corners: pixel coordinates (along the row, across the rows), integers at pixel centres.

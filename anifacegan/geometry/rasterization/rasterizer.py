@@ -2,8 +2,8 @@
 
 All backends give the same :class:`Fragments`:
 
-- ``numba``: a z-buffer on the CPU. It tests pixel centres, and edges follow the top-left rule on a fixed-point grid, so
-  two triangles that share an edge neither both cover a pixel nor leave a gap.
+- ``numba``: a z-buffer on the CPU. It tests pixel centres on a fixed-point grid with the top-left rule. So two
+  triangles that share an edge leave no gap, and never both cover a pixel on the edge.
 - ``torch``: the same pixels on any device (:mod:`anifacegan.geometry.rasterization.torch_backend`), for GPUs without
   nvdiffrast.
 - ``nvdiffrast``: the CUDA rasterizer of the package diffrp-nvdiffrast. It clips a triangle that reaches behind the
@@ -111,7 +111,7 @@ def interpolate(
     triangles: Int[Tensor, "triangle 3"],
     fragments: Fragments,
 ) -> Float[Tensor, "batch height width channel"]:
-    """Interpolate attributes of the vertices, such as colours, at every pixel; zero where no triangle covers it.
+    """Interpolate attributes of the vertices, such as colours, at every pixel; 0 at pixels that no triangle covers.
 
     Differentiable in attributes and barycentrics. Attributes without a batch axis are shared by the batch.
     """
@@ -232,9 +232,9 @@ def draw_triangles(x_px, y_px, inverse_depth, triangles, triangle_map, nearest):
 def corner_shares(x_px, y_px, inverse_depth, a, b, c, column, row):
     """Compute the three perspective-correct weights of a triangle's corners at a pixel, and the triangle's depth there.
 
-    x_px, y_px and inverse_depth are (V,) projected vertices; a, b, c are indices of the corners. Depth is measured
-    along the viewing axis. Pixels slightly outside the edges, which are drawn because corners are rounded, get weights
-    that are clamped to the triangle. Weights and depth of a triangle without area are 0.
+    x_px, y_px and inverse_depth are (V,) projected vertices; a, b, c are vertex indices of the corners. Depth is
+    measured along the viewing axis. As corners are rounded, a pixel slightly outside the triangle may be drawn; its
+    weights are clamped to the triangle. Weights and depth of a triangle without area are 0.
     """
     wa = (x_px[b] - column) * (y_px[c] - row) - (y_px[b] - row) * (x_px[c] - column)
     wb = (x_px[c] - column) * (y_px[a] - row) - (y_px[c] - row) * (x_px[a] - column)
@@ -311,8 +311,8 @@ def clip_positions(
 ) -> Float[Tensor, "batch vertex 4"]:
     """Convert points in the camera's frame to the homogeneous clip coordinates (x, y, z, w) that nvdiffrast takes.
 
-    nvdiffrast has the centre of pixel i at (i + 0.5) / size of the way from -1 to 1, and its first row at y = -1: y is
-    negated so that rows run down as in ``camera``. The near and far planes enclose the mesh.
+    nvdiffrast has the centre of pixel i at (i + 0.5) / size of the way from -1 to 1. nvdiffrast's first row is at
+    y = -1, so y is negated, and rows run down as in ``camera``. The near and far planes enclose the mesh.
     """
     x, y, z = in_camera.unbind(-1)
     distance = -z

@@ -1,7 +1,7 @@
 """A z-buffer in PyTorch, for GPUs without nvdiffrast; it covers the same pixels as the numba backend.
 
-Every triangle is tested against the pixels of its bounding box. Where several cover a pixel, an atomic maximum of
-(inverse depth, triangle) selects the nearest.
+Every triangle is tested against the pixels of its bounding box. If several triangles cover a pixel, an atomic maximum
+of (inverse depth, triangle) selects the nearest triangle.
 """
 
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from torch import Tensor
 SUBPIXEL = 1024
 """Corners are rounded to 1 / SUBPIXEL of a pixel, so that coverage is decided in exact integer arithmetic."""
 LARGEST_COORDINATE_PX = 2.0**19
-"""Triangles with a larger pixel coordinate than this are not drawn, as integer products of their coordinates would
+"""Triangles with a larger pixel coordinate than this are not drawn, because integer products of the coordinates would
 overflow."""
 MOST_TESTS = {"cpu": 2**18, "cuda": 2**22}
-"""Largest number of pairs of triangle and pixel that are tested at once, by device type, which bounds the memory."""
+"""Largest number of pairs of triangle and pixel that are tested at once, by device type; it limits the memory."""
 _LAST = 2**31 - 1
 
 
@@ -29,11 +29,14 @@ def nearest_triangles(
     images: int,
     size: int,
 ) -> Int[Tensor, "images size size"]:
-    """Find the index of the nearest triangle at each pixel, -1 where there is none; of equally near ones the first.
+    """Find the index of the nearest triangle at each pixel; -1 where no triangle covers the pixel.
+
+    Of equally near triangles the first one is taken.
 
     Args:
         x_px, y_px: pixel coordinates of the vertices, integers at pixel centres.
-        inverse_depth: positive in front of the camera; a triangle is omitted if it is not positive at all corners.
+        inverse_depth: inverse depth of the vertices, positive in front of the camera. A triangle is omitted if a corner
+            is not in front of the camera.
         triangles: vertex indices, either orientation. A pixel on a shared edge belongs to one of the two triangles.
         image: index of the image that each triangle is drawn into.
         images: number of images.
@@ -79,8 +82,8 @@ class _DrawnTriangles:
     base: Int[Tensor, "triangle 3"]
     """Constant term of each edge's area; see ``gradient``."""
     least: Int[Tensor, "triangle 3"]
-    """Smallest value of ``gradient . pixel + base`` at a covered pixel: 1 where a pixel centre on the edge belongs to
-    the neighbouring triangle, else 0."""
+    """Smallest value of ``gradient . pixel + base`` at a covered pixel, for each edge. It is 1 if pixel centres on the
+    edge belong to the neighbouring triangle, else 0."""
     weight: Float64[Tensor, "triangle 3"]
     """Inverse depth of each corner divided by twice the area of the triangle."""
 
@@ -147,9 +150,10 @@ def corner_shares(
 ) -> tuple[Float[Tensor, "layer rows size 3"], Float[Tensor, "layer rows size"]]:
     """Compute the perspective-correct weights of triangle corners at pixels, and the triangles' depths there.
 
-    Each pixel has a triangle in each of several meshes drawn over each other (layers): ``corners`` has its three
-    corners as (x, y, inverse depth), in pixels. ``column`` and ``row`` are the pixels' integer coordinates. Depth is
-    measured along the viewing axis. Weights are clamped to the triangle; they are 0 for a triangle without area.
+    Several meshes (layers) are drawn over each other, and each pixel shows one triangle of each layer. ``corners`` has
+    the three corners of this triangle as (x, y, inverse depth); x and y are pixels. ``column`` and ``row`` are the
+    pixels' integer coordinates. Depth is measured along the viewing axis. Weights are clamped to the triangle; they are
+    0 for a triangle without area.
     """
     x, y, inverse = corners.unbind(-1)  # (L, H, W, 3 corners)
     x, y = x - column[:, None], y - row[:, :, None]

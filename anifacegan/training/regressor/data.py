@@ -86,8 +86,7 @@ def augmented_batch(
     rng: torch.Generator,
     device: torch.device = CPU,
 ) -> FaceBatch:
-    """Augment some images at random, change their coefficients and landmarks accordingly, and return them on
-    ``device``.
+    """Augment some images at random, and change their coefficients and landmarks accordingly.
 
     The random draws do not depend on the device.
 
@@ -112,10 +111,11 @@ def augmented_batch(
 def jittered_rows(
     images: FaceImages, config: AugmentationConfig, focal_px: float, rng: torch.Generator
 ) -> Float[Tensor, "item 257"]:
-    """Return the coefficients of all images as random augmentation changes them, a row of 257 for each; the network's
-    mean and scale (standard deviation of each coefficient) are computed from these.
+    """Return the coefficients of all images after a random augmentation, one row of 257 numbers for each image.
 
-    ``config`` says how strong augmentations are; ``focal_px`` is the focal length of the images' camera, pixels.
+    The mean and standard deviation of each coefficient, by which the network's outputs are scaled, are computed from
+    these rows. ``config`` says how strong augmentations are; ``focal_px`` is the focal length of the images' camera,
+    pixels.
     """
     drawn = draw_augmentation(config, len(images), images.size, focal_px, rng)
     return augmented_coefficients(Reconstruction.from_rows(images.rows), drawn).rows()

@@ -2,8 +2,8 @@
 
     loss = sum over fields of w |raw - (coefficient - mean) / scale|^2  +  w |landmarks - true landmarks| in pixels
 
-The first terms weigh all coefficients equally. The last one weighs identity, expression and pose by their effect in the
-image, and corrects them jointly. Every step augments its images anew (:mod:`anifacegan.data.augmentation`).
+The first terms weigh all coefficients of a field equally. The last term weighs identity, expression and pose by their
+effect on the landmarks in the image. Every step augments its images anew (:mod:`anifacegan.data.augmentation`).
 """
 
 from collections.abc import Callable

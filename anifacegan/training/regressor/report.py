@@ -29,10 +29,10 @@ def held_out_report(
     images: FaceImages,
     augmentation: AugmentationConfig,
 ) -> dict[str, float]:
-    """Compute the :func:`errors` of a face reconstruction network on images and, with the prefix AUGMENTED in their
-    names, on the same images augmented.
+    """Compute the :func:`errors` of a face reconstruction network on images, and on the same images augmented.
 
-    Network and landmarks are on one device; images are in host memory.
+    The names of errors on augmented images begin with AUGMENTED. Network and landmarks are on one device; images are in
+    host memory.
     """
     report = {}
     for prefix, config in (("", NO_AUGMENTATION), (AUGMENTED, augmentation)):
@@ -45,10 +45,10 @@ def held_out_report(
 def reconstructed(
     network: FaceRegressor, images: FaceImages, augmentation: AugmentationConfig, focal_px: float
 ) -> tuple[Reconstruction, FaceBatch]:
-    """Augment all images at random and estimate their coefficients with a face reconstruction network; return the
-    estimated coefficients, and the augmented images with the true ones.
+    """Augment all images at random and estimate their coefficients with a face reconstruction network.
 
-    ``focal_px`` is the focal length of the images' camera, pixels.
+    Returns the estimated coefficients, and the augmented images with their true coefficients. ``focal_px`` is the focal
+    length of the images' camera, pixels.
     """
     was_training, rng, device = network.training, torch.Generator().manual_seed(SEED), network.mean.device
     network.eval()
@@ -66,11 +66,13 @@ def reconstructed(
 
 
 def errors(found: Reconstruction, truth: FaceBatch, landmarks: FaceLandmarks) -> dict[str, float]:
-    """Compute, for estimated coefficients ``found`` and the true ones, mean errors of yaw and pitch (degrees) and of
-    landmarks (pixels of an image of 128 px), and correlations over images.
+    """Compare estimated coefficients ``found`` with the true coefficients in ``truth``; return errors by name.
 
-    ``exp_correlation`` is the mean correlation of the first ten expression coefficients, ``exp_lowest`` the lowest of
-    these ten correlations, ``exp_all`` the mean correlation of all 64 coefficients.
+    The errors are means over images: of yaw and pitch in degrees, of landmarks in pixels of an image of 128 px. The
+    correlations are Pearson's, between estimated and true values over images. ``exp_correlation`` is the mean of the
+    correlations of the first ten expression coefficients, ``exp_lowest`` the lowest of these ten correlations, and
+    ``exp_all`` the mean of the correlations of all 64 coefficients. ``id_correlation`` is the mean of the correlations
+    of the first ten identity coefficients.
     """
     size = truth.images.shape[-1]
     pitch, yaw = torch.rad2deg(pose_of(found.angle) - pose_of(truth.face.angle)).abs().mean(dim=0).tolist()
