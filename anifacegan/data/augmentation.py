@@ -7,10 +7,10 @@ exactly as follows, with points as row vectors:
     p_camera' = p_camera D          R' = R D          trans' - d = (trans - d) D          d = (0, 0, 10)
 
 A zoom changes the focal length, for which there is no coefficient. Instead ``trans`` moves the face nearer, so that the
-origin of the face stays at the same place in the image. This is not exact for points that are h model units nearer than
-the origin: they are off by ``|zoom - 1| h / 10`` of their distance from the image centre, at most 0.15 px for zooms
-within 5 % at 128 px. Landmarks in pixels are exact for rotation and zoom. Shifts of the crop are small because they
-change the pose: 4 % of the width is a rotation by 0.5 degrees.
+origin of the face stays at the same place in the image. This is exact for the depth of the origin only. A point that is
+h model units nearer is off by ``|zoom - 1| h / 10`` of its distance from the image centre: at most 0.15 px at 128 px
+for zooms within 5 %. Landmarks in pixels are exact for rotation and zoom. Shifts of the crop are small because a shift
+changes the pose: 4 % of the width is a rotation by 0.5 degrees.
 
 A gain multiplies the colours and also the light ``gamma``, after 0.8 is added to the first entry of each channel. Blur,
 noise and JPEG change only the image.
@@ -46,7 +46,7 @@ class Augmentation:
     """Rotation D of the camera about its own centre, by which row vectors in the camera's frame are multiplied; the
     identity does not move the image."""
     zoom: Float[Tensor, "batch"]
-    """Factor by which what an image shows is enlarged about the image centre."""
+    """Factor by which the content of an image is enlarged about the image centre."""
     gain: Float[Tensor, "batch 3"]
     """Factor by which each colour channel is multiplied."""
     blur: Float[Tensor, "batch"]
@@ -139,8 +139,8 @@ def _sources(
 ) -> Float[Tensor, "batch size size 2"]:
     """Compute the position in the original image from which every pixel of the warped image is read.
 
-    Positions are -1 and 1 at the centres of the corner pixels. This is the inverse of :func:`warped_pixels`: the ray
-    (x, -y, -1) of a pixel is rotated back and projected. Each component of the rotated ray is a sum of a term that
+    Positions are -1 and 1 at the centres of the corner pixels. The map is the inverse of :func:`warped_pixels`: the ray
+    (x, -y, -1) of a pixel is rotated back and projected. Each component of the rotated ray is the sum of a term that
     depends on the row and a term that depends on the column.
     """
     centre = (size - 1) / 2

@@ -33,8 +33,8 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """Frequency and strength of augmentations. The strength of each is drawn uniformly up to the largest value that is
-    given here; shift, roll_deg, zoom and gain are drawn in both directions, so from the negative of that value.
+    """Frequency and strength of augmentations. Each strength is drawn uniformly between 0 and the value given here. For
+    shift, roll_deg, zoom and gain it is drawn between the negative value and the value.
     """
 
     jitter_share: float = 0.7
@@ -48,7 +48,7 @@ class AugmentationConfig:
     gain_share: float = 0.5
     """Share of images with changed brightness and tint."""
     gain: float = 0.2
-    """Largest change of brightness, as a share; each colour channel changes by up to a quarter of this in addition."""
+    """Largest change of brightness, as a share. In addition, each colour channel changes by up to a quarter of it."""
     blur_share: float = 0.4
     """Share of blurred images."""
     blur: float = 0.016

@@ -10,18 +10,18 @@ from anifacegan.runtime.errors import InputError
 DESCRIPTION_FILE = "dataset.json"
 """Name of the file in a synthetic data set that records what its images are made of."""
 FORMAT_VERSION = 4
-"""Version of images and coefficient files: raised when the code gives another image for the same (seed, index), or when
-values in the coefficient files get another meaning. In format 1, the y axis of ``lm68`` pointed up; in format 2, closed
-lids did not meet, and the key ``face_model_sha256`` compared the face model's whole file; in format 3, hair was painted
-and ``noise`` had another meaning."""
+"""Version of images and coefficient files. It is raised when the code gives another image for the same (seed, index),
+or when values in the coefficient files get another meaning. In format 1, the y axis of ``lm68`` pointed up. In format
+2, closed lids did not meet, and the key ``face_model_sha256`` was a checksum of the face model's whole file. In format
+3, hair was painted, and ``noise`` had another meaning."""
 SYNTHETIC_KEYS = ("format", "face_model")
-"""Keys by which the description of a synthetic data set differs from other programs' files of the same name."""
+"""Keys that only the description of a synthetic data set has; other programs' files of the same name lack them."""
 
 
 def parsed_description(content: str | bytes, label: Path) -> dict[str, Any]:
     """Parse the content of a file dataset.json; ``label`` names the file in error messages.
 
-    The result is empty if the file does not describe a synthetic data set, but is another program's.
+    The result is empty if the file belongs to another program and does not describe a synthetic data set.
 
     Raises:
         InputError: the file is no JSON file, or it describes a synthetic data set of another format.

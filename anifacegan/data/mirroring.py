@@ -22,7 +22,7 @@ MIRRORED_LANDMARKS = tuple(
 class Mirroring:
     """How the coefficients of one face model change when a face is mirrored.
 
-    The coefficients of a face, as a row vector, times a matrix are the coefficients of the mirrored face.
+    The coefficients of the mirrored face are those of the face, as a row vector, multiplied by a matrix.
     """
 
     face_model: str

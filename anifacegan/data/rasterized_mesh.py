@@ -27,8 +27,8 @@ class RasterizedMesh:
     triangle: Int[np.ndarray, "size size"]
     """Index of the nearest triangle at every pixel, -1 where there is none."""
     nearest: Float[np.ndarray, "size size"]
-    """Inverse depth (as ``inverse_depth``) of the nearest triangle at every pixel; where there is none, that of the
-    surface behind the mesh that was given to the rasterizer, or 0."""
+    """Inverse depth, 1 / world units, of the nearest triangle at every pixel. Where no triangle covers the pixel, it is
+    the inverse depth of the surface ``behind`` that :func:`rasterize_mesh` was given, or 0 without such a surface."""
 
 
 def rasterize_mesh(
@@ -45,8 +45,8 @@ def rasterize_mesh(
         triangles: vertex indices.
         world_offset: position of the mesh's origin, in world units.
         camera: one camera (batch size 1).
-        behind: inverse depth at every pixel, 1 / world units, of a further surface, such as a background plane, which
-            hides the parts of the mesh that are behind it; None for nothing.
+        behind: inverse depth, 1 / world units, at every pixel of one more surface, such as a background plane. The
+            surface hides parts of the mesh that are farther away. None: no such surface.
     """
     rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
     to_camera, origin = WORLD_PER_MODEL_UNIT * rotation, world_offset @ rotation + translation

@@ -18,10 +18,10 @@ RASTER_PX = 512
 
 
 class RasterizedVisibility:
-    """Table of the mesh vertices that the camera sees in each image of a data set, of which ``z_id`` and ``z_exp`` are
-    the coefficients and ``pose`` the camera's (pitch, yaw), radians.
+    """Table of the mesh vertices that the camera sees in each image of a data set.
 
-    An entry is computed when an image is first requested, and then kept. Fulfils
+    ``z_id`` and ``z_exp`` are the coefficients of the images' faces; ``pose`` is (pitch, yaw) of their cameras, radians
+    relative to frontal. An entry is computed when its image is first requested, and then kept. Fulfils
     :class:`anifacegan.losses.mesh_points.VertexVisibility`.
     """
 
@@ -38,7 +38,7 @@ class RasterizedVisibility:
         self.cache: dict[int, np.ndarray] = {}
 
     def __getitem__(self, items: Int[np.ndarray, " batch"]) -> np.ndarray:
-        """Return (batch, ceil(vertex / 8)) uint8: one bit a vertex (``numpy.packbits``), 1 if the image shows it."""
+        """Return (batch, ceil(vertex / 8)) uint8: one bit for each vertex (``numpy.packbits``), 1 if it is visible."""
         for item in {int(item) for item in items} - self.cache.keys():
             face = self.z_id[item], self.z_exp[item], self.pose[item]
             self.cache[item] = np.packbits(visible_vertices(self.mesh, *face, self.size))
@@ -52,7 +52,7 @@ def visible_vertices(
     pose: Float[np.ndarray, "2"],
     size: int = RASTER_PX,
 ) -> Bool[np.ndarray, " vertex"]:
-    """Mark the vertices of a face that are corners of a triangle that the generator's camera sees.
+    """Mark the vertices of a face that the generator's camera sees: the corners of all visible triangles.
 
     Args:
         mesh: the mesh of the face model.

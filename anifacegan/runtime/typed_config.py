@@ -37,12 +37,13 @@ Config = TypeVar("Config")
 def read_config(
     kind: type[Config], arguments: Sequence[str], command: str, leading: Sequence[str] = ()
 ) -> Config:
-    """Read a configuration from ``--config FILE`` (several: later ones win) and from options, which win over files.
+    """Read a configuration from YAML files (``--config FILE``) and from options.
 
-    An option takes one value, or several words (``--seeds 1 2 3``, ``--seeds 1,2,3``); a switch needs none
-    (``--depth``). Keys of nested configurations have dots (``--schedule.batch 8``), ``--face-model`` is
-    ``--face_model``. Words before the first option are values of the fields ``leading``, in their order. ``--help``
-    shows the attribute docstrings of ``kind``, ``--print_config`` the resolved YAML.
+    Options override files, and later files override earlier ones. An option takes one value or a list (``--seeds 1 2
+    3`` or ``--seeds 1,2,3``); a switch needs no value (``--depth``). Keys of nested configurations have dots
+    (``--schedule.batch 8``). ``--face-model`` means ``--face_model``. Words before the first option are values of the
+    fields ``leading``, in their order. ``--help`` prints the attribute docstrings of ``kind``, ``--print_config`` the
+    resolved configuration as YAML.
 
     Raises:
         InputError: unreadable file, unknown key or option, a value of the wrong kind, or one that ``kind`` refuses.
@@ -56,10 +57,10 @@ def read_one_of(
 ) -> Any:
     """Read a configuration whose class depends on one of its values, as :func:`read_config` reads it.
 
-    ``kinds`` maps the values of ``key`` to functions that return the class; the first one is the default.
+    ``kinds`` maps each allowed value of ``key`` to a function that returns the class. The first value is the default.
 
     Raises:
-        InputError: as :func:`read_config`, or the value of ``key`` is none of these.
+        InputError: as :func:`read_config`, or ``kinds`` does not have the value of ``key``.
     """
     line = _split(arguments, command, ())
     values = [str(content[key]) for _, content in line.files if content.get(key) is not None]
@@ -78,7 +79,7 @@ def asks_for_help(arguments: Sequence[str]) -> bool:
 def from_plain(kind: type[Config], content: dict, place: str, prefix: str = "") -> Config:
     """Make a dataclass from plain values, such as those of a YAML file.
 
-    ``place`` and, before each key, ``prefix`` say in messages where the values come from.
+    ``place`` says in error messages where the values come from; ``prefix`` is put before each key there.
 
     Raises:
         InputError: an unknown or missing key, or a value that is of the wrong type or refused by the dataclass.
@@ -103,7 +104,7 @@ def plain(value: Any) -> Any:
 # -------------------------------------------------------------------------------------------------------- command line
 @dataclasses.dataclass(frozen=True)
 class _CommandLine:
-    """A command line that is split into options, before it is known which options exist."""
+    """A command line that is split into options; the names and values are not checked yet."""
 
     options: list[tuple[str, list[str]]]
     """Options as they were typed, each with the words after it, in their order."""
@@ -195,7 +196,7 @@ def _some(key: str, words: list[str], hint: Any) -> list[str]:
 
 
 def _plain_value(key: str, words: list[str], hint: Any) -> Any:
-    """Convert an option's words to what YAML would have: a text, or a list of texts where the option takes a list."""
+    """Convert an option's words to a plain value: a text, or a list of texts if the option takes a list."""
     if hint is bool and not words:
         return True
     item = item_type(hint)
@@ -273,7 +274,7 @@ def _merge(values: dict[str, Any], others: dict[str, Any]) -> None:
 
 
 def _built(kind: type[Config], values: dict[str, Any], place: str, prefix: str, start: Any) -> Config:
-    """Make a dataclass with these values; others are those of ``start`` or, without one, the defaults.
+    """Make a dataclass with these values; all other fields are those of ``start`` or, if it is None, the defaults.
 
     Raises:
         InputError: a value is missing, or refused.

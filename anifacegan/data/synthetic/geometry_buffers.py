@@ -2,9 +2,10 @@
 
 A distance map holds, for each pixel, the distance from the camera to what the pixel shows. The buffers are rendered
 from the latents once, with hair, glasses and clothes, and stored in a folder that later runs read.
-Hair is many strands, each thinner than a pixel: where strands cover at least half of a pixel, its distance is that at
-which, from the front, half is covered, and the surface behind is not visible; where they cover less (the edge of the
-hair, brows, stubble), the pixel shows the solid surface behind them or, if there is none, the background.
+Hair is many strands, each thinner than a pixel. Where strands cover at least half of a pixel, the distance of the pixel
+is the distance up to which the nearest strands cover half of it; the surface behind is then not visible. Where strands
+cover less than half (the edge of the hair, brows, stubble), the pixel has the distance of the solid surface behind the
+strands or, if there is none, shows the background.
 """
 
 import json
@@ -36,7 +37,7 @@ DEPTH_STEPS = 40_000
 """Distances are stored as whole multiples of 1 / DEPTH_STEPS world units, with an error of at most 1.3e-5 world units;
 0 means that there is no surface."""
 POOL_ITEMS = 128
-"""Smallest number of images for which several processes are started; fewer images are rendered faster by one."""
+"""Smallest number of images for which several processes are started; one process renders fewer images faster."""
 NOTE = "surfaces.json"
 """Name of the file that describes the data from which the folder was made; it is written last."""
 FILES = ("distance.npy", "visible.npy", NOTE)
@@ -57,10 +58,10 @@ class GeometryBuffers:
 def load_geometry_buffers(
     folder: Path, latents: CoefficientTable, size: int, renderer: SyntheticRenderer
 ) -> GeometryBuffers:
-    """Read the distance maps and visible vertices of a data set's images from a folder, or render and store them;
-    progress is shown on stderr.
+    """Read the distance maps and visible vertices of a data set's images from a folder.
 
-    A folder that was made from other data, or that an interrupted run left unfinished, is rendered again.
+    If the folder lacks them, was made from other data, or was left unfinished by an interrupted run, they are rendered
+    and stored first. Progress is shown on stderr.
 
     Args:
         folder: where the buffers are stored.
@@ -112,8 +113,9 @@ def _empty_distances(path: Path, count: int, size: int) -> np.ndarray:
 
 
 def geometry_description(latents: CoefficientTable, size: int, head: FaceMesh) -> dict[str, Any]:
-    """Return a description of the data from which geometry buffers (distance maps and visible vertices) are rendered:
-    image count, sizes and checksums.
+    """Describe the data from which geometry buffers (distance maps and visible vertices) are rendered.
+
+    The description has the number of images, sizes and checksums.
 
     Raises:
         InputError: the data set has no appearance latents (photographs), so hair and clothes are unknown.

@@ -1,8 +1,8 @@
 """Renderer of synthetic faces: latents and a camera pose become an image with exact coefficients.
 
 Images use the generator's camera, :func:`anifacegan.geometry.cameras.orbit_camera`. Light and highlights are fixed to
-the head and the background is painted on the world plane z = -0.12, so a point has the same colour in all views of a
-person; what is behind that plane is hidden. An image of a synthetic data set depends only on the seed of the data set
+the head, and the background is painted on the world plane z = -0.12. So a point has the same colour in all views of a
+person. The plane hides everything behind it. An image of a synthetic data set depends only on the seed of the data set
 and on the image's index.
 """
 
@@ -56,15 +56,17 @@ class SyntheticRenderer:
 
     @cached_property
     def fields(self) -> HeadFields:
-        """Numbers at the head's vertices and triangles that are the same for everyone, such as regions of the skin;
-        computed at first use.
+        """Numbers at the head's vertices and triangles, such as regions of the skin, which are the same for everyone.
+
+        The numbers are computed at first use.
         """
         return head_fields(self.head)
 
     @cached_property
     def strand_plan(self) -> StrandPlan:
-        """Places on the head where all strands of hair, brows, lashes and beard can grow, the same for everyone; laid
-        out once.
+        """Places on the head where strands of hair, brows, lashes and beard can grow; the same for everyone.
+
+        The places are laid out at first use.
         """
         return plan_strands(self.head)
 

@@ -15,11 +15,11 @@ PITCH_SIGMA, PITCH_LIMIT = 0.155, 0.4
 YAW_SIGMA, YAW_LIMIT = 0.35, 0.9
 """Standard deviation and largest absolute value of the camera's pitch and of its yaw, in radians."""
 GROUP_STRIDE = 7
-"""Difference of the group numbers (of sex, descent and age) of two consecutive images, modulo ``GROUPS``; coprime to
-``GROUPS``, so that all groups follow in turn."""
+"""Difference, modulo ``GROUPS``, between the numbers of the groups (of sex, descent and age) of two consecutive images.
+It is coprime to ``GROUPS``, so that the images cycle through all groups."""
 IDENTITY_SPREAD = 1.4
-"""Factor by which a person's identity differs more from the mean of the group than mixtures of the bank's people (the
-example people in the face model's file) do."""
+"""Factor w of :func:`sample_identity`, by which the difference between a mixture of two people and the mean of their
+group is enlarged."""
 EXCLUDED_UNIT = "tongueOut"
 """An action unit that is never sampled: the open face model's tongue would go through the lower lip."""
 
@@ -49,8 +49,9 @@ def sample_item(parts: HeadParts, seed: int, index: int) -> tuple[SyntheticPerso
 
 
 def item_identity(parts: HeadParts, seed: int, index: int) -> Float[np.ndarray, "80"]:
-    """Draw only the identity coefficients of the person of image number ``index`` of the synthetic data set of a seed;
-    they are those that :func:`sample_item` draws for the same arguments.
+    """Draw only the identity coefficients of image number ``index`` of the synthetic data set of a seed.
+
+    They are equal to those that :func:`sample_item` draws for the same arguments.
     """
     return sample_identity(parts, np.random.default_rng([seed, index]), _item_group(index))
 
@@ -95,10 +96,10 @@ def sample_identity(
 def sample_expression(parts: HeadParts, rng: np.random.Generator) -> Float[np.ndarray, "64"]:
     """Draw expression coefficients of a random expression.
 
-    10 % are neutral. 16 % are a preset (:data:`anifacegan.face_model.expressions.PRESETS`) or a single action unit (an
-    elementary facial movement) of random strength; a fifth of these move only one side of the face. The others are
-    random mixtures of the action units in ``parts``, the parts of the face model's file; only in these does the
-    direction of gaze change.
+    10 % of the expressions are neutral. 16 % are a preset (:data:`anifacegan.face_model.expressions.PRESETS`) or a
+    single action unit (an elementary facial movement) of random strength; a fifth of these 16 % move only one side of
+    the face. All others are example expressions in ``parts``, the parts of the face model's file, multiplied by a
+    random factor from 0.8 to 1.05; only these change the direction of gaze.
     """
     basis = parts.expression_basis()
     kind = rng.random()

@@ -29,8 +29,8 @@ def map_in_processes(
 
     Args:
         task: a function that can be pickled.
-        renderer: passed to every process; what it has prepared is not computed again there. It is loaded here, before
-            the pool starts, because a pool would restart processes that fail while starting, without end.
+        renderer: passed to every process; what the renderer has prepared is not computed again in the processes. It
+            must be loaded before: a pool restarts a process that fails to load it, without end.
         jobs: second arguments of the task; they can be pickled.
         processes: number of processes; None for one process on each core. With 1, the jobs run in this process.
     """

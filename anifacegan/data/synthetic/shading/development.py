@@ -13,15 +13,15 @@ from anifacegan.runtime.compiled import kernel
 MIDDLE_GREY = 0.20
 """Linear light that the skin of a face has after exposure, if its reflectance is ``MEAN_SKIN``."""
 ADAPTATION = 0.25
-"""Share of a face's own reflectance in the reflectance by which it is exposed, 0 to 1; the rest is ``MEAN_SKIN``, so
-dark skin stays darker."""
+"""Share of the face's own reflectance in the reflectance that determines the exposure, 0 to 1. The rest is
+``MEAN_SKIN``, so dark skin stays darker than light skin in the image."""
 MEAN_SKIN = 0.33
 """Linear reflectance of average skin."""
 LUMINANCE = (np.float32(0.2126), np.float32(0.7152), np.float32(0.0722))
 """Share of red, green and blue in the luminance of linear sRGB."""
 HUE_KEPT = np.float32(0.6)
-"""Share, in the compression of bright colours, of compression by luminance, which keeps the hue; the rest compresses
-each channel by itself, which lets bright light turn white."""
+"""Bright colours are compressed in two ways, and the results are mixed. This is the share of compression by luminance,
+which keeps the hue. The rest compresses each channel by itself, and bright light turns white."""
 BRIGHTEST = np.float32(2.5)
 """Limit of the exposed light of a sample, so that single samples of highlights do not outshine their pixels."""
 CONTRAST = np.float32(0.6)

@@ -1,8 +1,9 @@
 """Drawing of strands: thin anti-aliased lines in front of and behind each other, over a z-buffer of solid surfaces.
 
 A strand is thinner than a pixel, so a pixel shows many strands in part. Segments of strands are sorted by depth and
-composited from the front to the back; where nothing behind would be seen any more, drawing stops. A segment covers the
-samples along it by its width: the sum of its opacity is its width times its length, at any resolution.
+composited from the front to the back. Drawing stops at a sample when the strands there are opaque. A segment covers
+each sample along it in proportion to its width. So the sum of its opacity over the samples is its width times its
+length, at any resolution.
 """
 
 from dataclasses import dataclass
@@ -29,13 +30,13 @@ MODEL_UNITS_PER_MM = 0.01
 TOWARDS_CAMERA = 0.003
 """Distance, model units, by which strands are drawn nearer to the camera, so that skin does not hide their roots."""
 TIP_OPACITY = np.float32(0.35)
-"""Opacity of the tip of a strand as a share of that of its root, as strands get thinner."""
+"""Opacity of the tip of a strand divided by the opacity of the root; strands are thinner at the tip."""
 DEPTH_BINS = 4096
 """Number of depths that are distinguished when segments of strands are sorted by depth."""
 TILE = 8
 """Side of the square tiles of samples for which the farthest solid depth is kept, to skip hidden strands."""
 NOTHING_PASSES = np.float32(0.02)
-"""Share of what is behind the strands, still seen through them, below which they count as opaque at a sample."""
+"""Transmittance of the strands at a sample (1 - opacity) below which they count as opaque."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,12 @@ class StrandImage:
     """An image of strands to lay over another image; colours are linear light."""
 
     through: Float[np.ndarray, "row column"]
-    """Share of what is behind the strands that is seen through them, 0 (opaque) to 1 (no strands)."""
+    """Transmittance of the strands, 1 - opacity: 0 (opaque) to 1 (no strands)."""
     total: Float[np.ndarray, "row column 3"]
-    """Colour of the strands times their opacity, 1 - ``through``."""
+    """Colour of the strands multiplied by their opacity, which is 1 - ``through``."""
     inverse_depth: Float[np.ndarray, "row column"]
-    """Inverse depth, 1 / world units, of the first strand, from the front, that together with those before it covers
-    half of the pixel; 0 where strands cover less."""
+    """Inverse depth, 1 / world units, at which the strands, added up from the front, cover half of the pixel; 0 where
+    all strands together cover less than half."""
 
 
 def draw_strands(

@@ -1,13 +1,13 @@
 """Light on strands: diffuse light and highlights of thin fibres, with the shadows of head and hair.
 
 A fibre with the unit tangent t reflects diffusely in proportion to the sine of the angle between t and the light
-(Kajiya and Kay 1989, "Rendering fur with three dimensional textures"). The lamp makes two highlights, shifted along the
-fibre by its scales: one white, reflected at the surface, and one with the colour of the hair, which has passed through
-the fibre twice (R and TRT of Marschner et al. 2003, "Light scattering from human hair fibers"). The viewing direction
-is always the frontal one, (0, 0, 1): a point has the same colour in every view.
+(Kajiya and Kay 1989, "Rendering fur with three dimensional textures"). The lamp makes two highlights, which the scales
+of the fibre shift along it (R and TRT of Marschner et al. 2003, "Light scattering from human hair fibers"). The first
+is white: its light is reflected at the surface. The second has the colour of the hair: its light has passed through the
+fibre twice. The viewing direction is always the frontal one, (0, 0, 1), so a point has the same colour in every view.
 
-Light is gathered at every third point of a strand and interpolated between them. Points are lit one by one, when a
-drawing first needs them: most are hidden.
+Light is gathered at every third point of a strand, and interpolated at the points between. A point is lit when a
+drawing first needs it, because most points are hidden.
 """
 
 from typing import NamedTuple, no_type_check
@@ -21,13 +21,16 @@ from anifacegan.data.synthetic.surface.shadow_maps import FAR, HAIR, SOLID, Shad
 from anifacegan.runtime.compiled import kernel
 
 EVERY_LAMP, EVERY_SKY = 2, 3
-"""One in so many of the light's directions, on the lamp and in the sky, lights strands; skin needs all of them."""
+"""Strands are lit from every second direction on the lamp and every third direction in the sky; skin is lit from
+all."""
 DIFFUSE = np.float32(0.60)
 """Factor of the diffuse light on strands."""
 ROOT_DARK, TIP_LIGHT = np.float32(0.72), np.float32(1.10)
-"""Factors of the colour of hair of the head at root and tip: roots lie in the shade of their neighbours."""
+"""Factors on the colour of the hair of the head, at the root and at the tip. Roots lie in the shade of other
+strands."""
 SOLID_FROM = np.float32(0.05)
-"""Depth behind a solid surface, as seen from the light, from which a point is in its shadow; model units."""
+"""A point is in the shadow of a solid surface if, seen from the light, it is farther behind the surface than this;
+model units."""
 SHIFT_R, WIDTH_R, GAIN_R = np.float32(0.06), np.float32(0.11), np.float32(0.06)
 SHIFT_TRT, WIDTH_TRT, GAIN_TRT = np.float32(-0.12), np.float32(0.22), np.float32(1.0)
 """Shift along the fibre and width of the two highlights, radians, and their strengths."""
@@ -151,7 +154,7 @@ def no_light() -> StrandLight:
 
 
 def _ratio(of_all: Float[np.ndarray, "direction 3"], of_used: Float[np.ndarray, "used 3"]) -> np.ndarray:
-    """Return the factor by which the light of some directions stands for that of all."""
+    """Return the factor by which the light of the used directions is multiplied to replace the light of all."""
     return of_all.sum(axis=0) / np.maximum(of_used.sum(axis=0), 1e-6)
 
 

@@ -13,8 +13,8 @@ SHARE = 0.6
 SCATTERING_STEPS = (6, 3, 1)
 """Numbers of averaging steps for red, green and blue light: red goes farthest in the skin, about 4 mm."""
 STEP_LENGTH = 0.03
-"""Length of edges, in model units, up to which a step takes the full share ``SHARE``; it takes less along longer edges,
-so that light goes no farther on coarser parts of the mesh."""
+"""Length of edges, in model units, up to which an averaging step takes the full share ``SHARE`` from the neighbours.
+Along longer edges a step takes less, so that light goes no farther on coarser parts of the mesh."""
 
 
 @dataclass(frozen=True)

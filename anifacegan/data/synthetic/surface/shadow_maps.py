@@ -1,7 +1,7 @@
 """Shadows: depth maps of the head and its hair from every direction that light comes from.
 
-A map is an orthographic view towards the head. What is solid hides light; hair absorbs it with the depth of hair that
-it passes. Lengths are model units, in the head's frame.
+A map is an orthographic view towards the head. Solid surfaces block light. Hair absorbs light, more the longer the way
+of the light through the hair is. Lengths are model units, in the head's frame.
 """
 
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ MAP_CENTRE = (0.0, -0.05, -0.75)
 FAR = np.float32(10)
 """Number added to distances towards the light, model units, so that 0 in a depth map stands for nothing."""
 OFF_SURFACE, HIDDEN_FROM, HIDDEN_AT = np.float32(0.012), np.float32(0.010), np.float32(0.034)
-"""Distance off the surface, model units, at which light on the surface is gathered; and distances by which a solid
-surface that is nearer to the light begins to hide that light, and hides it wholly."""
+"""Light on a surface is gathered at the distance OFF_SURFACE from it. A solid surface that is nearer to the light
+begins to block the light from the distance HIDDEN_FROM on, and blocks it wholly from HIDDEN_AT on. Model units."""
 HAIR_ABSORPTION = np.float32(8)
 """Absorption of light by hair on its way to the skin, for each model unit of depth."""
 HAIR_LEAST = np.float32(0.05)
