@@ -6,8 +6,8 @@ Writes people.jpg, the first 48 images of the data set with the seed, in rows; a
 from one person to another: expression and pose are neutral, identity and appearance latents are mixed.
 """
 
-import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout, whichever is installed
@@ -25,6 +25,8 @@ from anifacegan.data.synthetic.renderer import (
     render_person,
 )
 from anifacegan.data.synthetic.sampling import SyntheticPerson, sample_item
+from anifacegan.runtime.errors import InputError, exit_on_input_error
+from anifacegan.runtime.typed_config import read_config
 
 SHOWN, COLUMNS = 48, 8
 STEPS, PAIRS = 5, 5
@@ -70,19 +72,29 @@ def write_grid(path: Path, images: list[np.ndarray], columns: int) -> None:
     iio.imwrite(path, grid.round().byte().permute(1, 2, 0).numpy(), quality=QUALITY)
 
 
-def main() -> None:
-    """Parse the options and write both images."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--out", type=Path, default=Path("docs"), help="existing folder to write into")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the data set")
-    options = parser.parse_args()
-    if not options.out.is_dir():
-        parser.error(f"--out {options.out}: no such folder")
-    renderer = load_synthetic_renderer()
-    write_grid(options.out / "people.jpg", first_people(renderer, options.seed), COLUMNS)
-    write_grid(options.out / "between.jpg", strips(renderer, options.seed), STEPS)
+@dataclass(frozen=True)
+class DrawConfig:
+    """Draw the first synthetic people of a seed, and people between two, into people.jpg and between.jpg."""
+
+    out: Path = Path("docs")
+    """Existing folder to write into."""
+    seed: int = 1
+    """Seed of the data set whose people are drawn."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parse the options and write both images.
+
+    Raises:
+        SystemExit: with code 2 for a wrong option or a folder that does not exist.
+    """
+    with exit_on_input_error():
+        config = read_config(DrawConfig, sys.argv[1:] if arguments is None else arguments, "draw_people.py")
+        if not config.out.is_dir():
+            raise InputError(f"out is {config.out}, expected an existing folder")
+        renderer = load_synthetic_renderer()
+        write_grid(config.out / "people.jpg", first_people(renderer, config.seed), COLUMNS)
+        write_grid(config.out / "between.jpg", strips(renderer, config.seed), STEPS)
 
 
 if __name__ == "__main__":
