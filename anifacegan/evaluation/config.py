@@ -211,7 +211,7 @@ class MeasureConfig:
     pitch_offset: float | None = None
     """Pitch, in radians, that Deep3DFaceRecon reports for a frontal face. It is subtracted from the pitch in the .mat
     files. Ignored for .mat files that store the exact pose (those of 'anifacegan dataset'). null: the value in the
-    model's card.yaml; two models that are compared must have the same value there."""
+    model's card.yaml."""
     face_model: Path | None = None
     """File of the open face model. null: the file that 'anifacegan face-model' keeps in the cache."""
     device: Device = "auto"

@@ -62,7 +62,11 @@ class FaceBases:
 
 
 class MorphableModel(nn.Module):
-    """A linear face model with corrected eyelids, differentiable in its coefficients, with no learned parameters."""
+    """A 3D morphable model: shape is a mean plus identity and expression bases, linear in the coefficients.
+
+    Then vertices of the eyelids are turned about the eyeballs so that closed lids meet, which is not linear. All is
+    differentiable, and nothing is learned. Shapes and units of the tensors are those of :class:`FaceBases`.
+    """
 
     mean: Tensor
     id_basis: Tensor

@@ -27,11 +27,13 @@ def groups_of(
     age: Float[np.ndarray, " person"],
     race: Float[np.ndarray, "person 3"],
 ) -> Int[np.ndarray, " person"]:
-    """Return the group of each person, 0 to 17: the nearer sex, the largest share of descent, and the band of the age.
+    """Return the group of each person, 0 to 17: sex + 2 * descent + 6 * age band.
+
+    The sex is the nearer one, the descent the one with the largest share: indices of ``SEXES`` and ``DESCENTS``.
 
     Args:
         gender: 0 (female) to 1 (male).
-        age: age in years; ages outside of all bands count to the nearest band.
+        age: age in years; ages outside of all ``AGE_BANDS`` belong to the nearest one.
         race: share of each of ``DESCENTS``.
     """
     band = np.searchsorted([start for start, _ in AGE_BANDS[1:]], age, side="right")
@@ -39,7 +41,8 @@ def groups_of(
 
 
 def proportions(groups: Int[np.ndarray, " person"]) -> str:
-    """Return one line of text with the share of each sex, age band and descent among people of the given groups."""
+    """Return one line of text with the share of each sex, age band and descent among people of the given groups
+    (:func:`groups_of`)."""
     sexes, descents, bands = np.array([group_parts(group) for group in range(GROUPS)])[groups].T
     return "; ".join(
         (

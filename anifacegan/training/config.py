@@ -59,14 +59,14 @@ class AdversarialConfig:
     of the discriminator and one of the template and manifold fields. 0: all fields of the generator learn from all
     losses in one step."""
     image_steps: int = 1
-    """Number of the deformation_steps of an iteration, the last ones, that also render images. They render them for the
-    losses 'landmarks' and 'geometry', if these losses have a weight. Such a step costs as much as a step of the
+    """How many of the last deformation_steps of an iteration also render images, for the losses 'landmarks' and
+    'geometry', if the weight of either is not 0. Such a step costs as much as a step of the
     generator."""
     paired_rays: int = 0
-    """Number of rays of each paired image (a render whose latents, pose and surface are known) in the generator's step,
-    which then also compares schedule.batch paired images with the data. Only manifolds near the surface are shaded. The
-    losses are 'colour', 'silhouette' and 'free_space', with their weights. 0: no paired images. Needs synthetic
-    data."""
+    """Number of rays of each paired image (a render in the data set, whose latents, pose and surface are known). In its
+    step the generator then also renders the latents of schedule.batch paired images and compares the result with these
+    images, on so many rays of each. Only manifolds near the surface are shaded. The losses are 'colour', 'silhouette'
+    and 'free_space', with their weights. 0: no paired images. Needs synthetic data."""
     r1_every: int = 1
     """Interval N of the R1 penalty. The penalty is computed in every N-th discriminator step and multiplied by N, so
     that its mean strength does not depend on N."""

@@ -81,8 +81,8 @@ class Schedule:
     """Largest norm of the gradient of each field; a larger gradient is scaled down to this norm."""
     precision: Precision = "float32"
     """Precision of matrix products in the fields' hidden layers. Coordinates, mapping networks, manifold levels and the
-    discriminator are always float32. bfloat16 is faster on hardware that supports it (CPUs with AMX), and slower
-    elsewhere; auto: bfloat16 on such hardware, float32 elsewhere."""
+    discriminator are always float32. bfloat16 is faster on hardware that multiplies it (GPUs; CPUs with AMX or
+    AVX-512 BF16), and slower elsewhere; auto: bfloat16 on such hardware, float32 elsewhere."""
     average_decay: float = 0.999
     """Decay per step of the moving average of the weights; the finished model has the averaged weights."""
 

@@ -41,10 +41,9 @@ class BakeReport:
     """Approximation errors of a person baked into textured meshes, and the number of network evaluations."""
 
     residual: Float[np.ndarray, "shape"]
-    """Error of each baked expression, world units. The error of a vertex is a distance between two points of the face
-    without deformation: the one that the vertex was made for, and the one that the networks show at the vertex's
-    position. Of these errors the 0.99 quantile over the vertices is taken at each stored strength of the expression,
-    then the largest quantile."""
+    """Error of each baked expression, world units. A vertex belongs to a point p of the template; the deformation field
+    carries the vertex's baked position to a point p'. The error is |p - p'|: its 0.99 quantile over the vertices, at
+    the stored strength of the expression where this is largest."""
     folded_share: float
     """Share of the visible directions, from the centre of the manifolds, along which a ray crosses a manifold more than
     once. Only the outermost crossing is baked."""

@@ -46,8 +46,9 @@ def run(config: EvaluateConfig) -> str:
 
 
 def results(evaluation: Evaluation, document: dict[str, Any], out: Path) -> dict[str, Any]:
-    """Measure the selected metrics and add them to ``document``, the content of metrics.json, which is written again
-    after each metric.
+    """Measure the selected metrics, add them to ``document``, and return it.
+
+    ``document`` is the content of metrics.json. The file in the folder ``out`` is written again after each metric.
     """
     for name in evaluation.config.metrics:
         entry: dict[str, Any] = {"definition": DEFINITIONS[name]}

@@ -67,7 +67,7 @@ def read_table(path: Path) -> Table:
 
 
 def measures(table: Table) -> list[str]:
-    """Return the names of all metrics in an ablation's numbers, in the order in which the table mentions them."""
+    """Return the names of the metrics in an ablation's table, in the order of their first appearance."""
     return list(dict.fromkeys(name for row in table.values() for name in row))
 
 

@@ -120,7 +120,11 @@ def _texture_weights(view: HeadView) -> np.ndarray:
 
 
 def people_arrays(bank: Bank) -> dict[str, np.ndarray]:
-    """Collect group, gender, age and race of the people of the bank (the file's example people), by key."""
+    """Collect what the face model's file tells about its example people, by key.
+
+    Each array has a row for a person: ``bank_group`` as in :func:`anifacegan.face_model.people.groups_of`,
+    ``bank_gender`` 0 (female) to 1 (male), ``bank_age`` in years, and ``bank_race`` with the share of each descent.
+    """
     return {
         "bank_group": bank.groups.astype(np.uint8),
         "bank_gender": np.array([person.gender for person in bank.people], np.float16),

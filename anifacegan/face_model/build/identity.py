@@ -240,8 +240,10 @@ def draw_slider(
 
 
 def shapes_of(people: list[MakeHumanPerson], targets: dict[str, np.ndarray]) -> np.ndarray:
-    """Compute the displacements of N vertices for each person, (people, N, 3) float32; ``targets`` holds (N, 3)
-    displacements at strength 1, by the name of the morph target."""
+    """Compute each person's displacements of N vertices from the base mesh, (people, N, 3) float32.
+
+    ``targets`` holds the displacements (N, 3) of each morph target at strength 1, by name; the result has their unit.
+    """
     used = sorted({name for person in people for name in person.strengths if name in targets})
     column = {name: i for i, name in enumerate(used)}
     strengths = np.zeros((len(people), len(used)), np.float32)
@@ -302,8 +304,12 @@ def identity_space(people: np.ndarray, held_out: np.ndarray, face: np.ndarray, c
 
 
 def vertex_weights(mean: np.ndarray, face: np.ndarray) -> np.ndarray:
-    """Return the weight (N,) of each vertex of the mean head (N, 3) in the identity components, 0.15 to 1; ``face``
-    (N,) is the weight of each vertex as part of the face, 0 to 1."""
+    """Return the weight (N,), 0.15 to 1, of each vertex in the principal component analysis that gives the identity
+    components.
+
+    ``mean`` has the vertices (N, 3) of the mean head, model units; ``face`` (N,) says how much each vertex belongs to
+    the face, 0 to 1.
+    """
     weights = np.where(face > FACE_WEIGHT, 1.0, 0.35)
     weights[mean[:, 1] < SHOULDER_HEIGHT] = 0.15
     return weights

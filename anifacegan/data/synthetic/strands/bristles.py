@@ -20,8 +20,8 @@ def bristles(roots, normals, directions, lengths, rise, bend, steps):
         normals: (N, 3) unit normals of the skin there.
         directions: (N, 3) unit directions of the strands along the skin.
         lengths: (N,) lengths, model units.
-        rise: (N,) slope of the strands against the skin at the root; it falls to a quarter at the tip.
-        bend: (N, 3) vector added to the direction at the tip, and in proportion before.
+        rise: (N,) tangent of the angle between strand and skin at the root; it falls to a quarter at the tip.
+        bend: (N, 3) vector added to the direction at the tip; before, it grows linearly from 0 at the root.
         steps: number of points of each strand.
     """
     points = np.empty((len(roots), steps, 3), np.float32)

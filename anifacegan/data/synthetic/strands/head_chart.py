@@ -27,7 +27,8 @@ FARTHEST_MOVE = 0.08
 
 
 def azimuth_deg(places: Float[np.ndarray, "*place 3"]) -> Float[np.ndarray, "*place"]:
-    """Return the angle of points (model units) about the head's vertical axis, degrees: 0 in front, 180 behind."""
+    """Return the unsigned angle of points (model units) about the head's vertical axis, degrees: 0 in front, 90 at
+    either ear, 180 behind."""
     return np.degrees(np.arctan2(np.abs(places[..., 0]), places[..., 2] - AXIS_Z))
 
 

@@ -68,7 +68,7 @@ class SkinUnderHair:
 
 
 def plan_strands(head: HeadGeometry) -> StrandPlan:
-    """Lay out on the mean head where all strands can grow, with a fixed seed; takes about a second."""
+    """Lay out on the mean head where hair, brows, lashes and beard can grow, with a fixed seed; takes a second."""
     scalp = prepare_scalp_hair(head)
     return StrandPlan(
         scalp=scalp,
