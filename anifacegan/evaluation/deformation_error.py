@@ -97,7 +97,8 @@ class DeformationItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return ``error_interocular`` and ``moving_relative`` as statistics over bootstrap samples of the faces."""
+        """Return a function that recomputes ``error_interocular`` and ``moving_relative`` from bootstrap samples of
+        the faces."""
         relative = (self.error_mm / self.interocular_mm).numpy()
         errors, steps = self.moving_error_mm.numpy(), self.moving_step_mm.numpy()
 

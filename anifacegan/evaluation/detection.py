@@ -64,8 +64,8 @@ class DetectionItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return ``detection_rate``, the share of images in which a face is found, as a statistic over bootstrap
-        samples of the people.
+        """Return a function that recomputes ``detection_rate``, the share of images in which a face is found, from
+        bootstrap samples of the people.
         """
         rate = np.isfinite(self.measured_yaw).mean(axis=1)  # (person,)
 

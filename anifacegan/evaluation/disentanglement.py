@@ -115,8 +115,8 @@ class DisentanglementItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return all shares (names with ``_share``) and the mean change of the pose as statistics over bootstrap
-        samples of the people.
+        """Return a function that recomputes all shares (names with ``_share``) and the mean change of the pose from
+        bootstrap samples of the people.
         """
         values = {name: value.numpy() for name, value in vars(self).items()}
 

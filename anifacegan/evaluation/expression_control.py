@@ -147,7 +147,7 @@ class ExpressionItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return four numbers of the report as statistics over bootstrap samples of the images.
+        """Return a function that recomputes four numbers of the report from bootstrap samples of the images.
 
         They are ``correlation``, ``aed``, ``apd_deg`` and ``landmarks_mm_interocular``.
         """

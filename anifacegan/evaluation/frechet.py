@@ -99,7 +99,8 @@ class FrechetItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return the Frechet distance as a statistic over bootstrap samples of the generated and of the real images."""
+        """Return a function that recomputes the Frechet distance from bootstrap samples of the generated and of the
+        real images."""
 
         def compute(weights: Sequence[Weights]) -> dict[str, Draws]:
             pairs = tqdm(zip(*weights, strict=True), "bootstrap", len(weights[0]), leave=False, disable=None)

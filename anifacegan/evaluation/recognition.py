@@ -74,7 +74,7 @@ class IdentityItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return ``ratio`` as a statistic over bootstrap samples of the people.
+        """Return a function that recomputes ``ratio`` from bootstrap samples of the people.
 
         It is ``within``, averaged over people, divided by ``between``, averaged over pairs of two people.
         """
@@ -175,7 +175,7 @@ class RecognitionItems:
         return identity_items(torch.cat([self.across_yaw, self.across_expressions[:, 1:]], dim=1))
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return ``between_over_within`` as a statistic over bootstrap samples of the people.
+        """Return a function that recomputes ``between_over_within`` from bootstrap samples of the people.
 
         It is the mean distance between embeddings of two people, divided by that between embeddings of one person.
         """

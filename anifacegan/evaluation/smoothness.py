@@ -74,7 +74,7 @@ class SmoothnessItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return ``ratio_from_1``, |ratio - 1|, as a statistic over bootstrap samples of the ramps.
+        """Return a function that recomputes ``ratio_from_1``, |ratio - 1|, from bootstrap samples of the ramps.
 
         ``ratio`` is the mean acceleration of the measured landmarks divided by the mean acceleration of the target
         landmarks. Below 1 the face moves less than it should; above 1 it jitters.

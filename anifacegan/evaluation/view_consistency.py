@@ -115,7 +115,7 @@ class ConsistencyItems:
         )
 
     def bootstrap_statistics(self) -> BootstrapStatistics:
-        """Return ``psnr_db`` and ``depth_mm`` as statistics over bootstrap samples of the faces."""
+        """Return a function that recomputes ``psnr_db`` and ``depth_mm`` from bootstrap samples of the faces."""
         squared, visible = self.squared.numpy(), self.visible.numpy()
         depth_mm, on_face = self.depth_mm.numpy(), self.on_face.numpy()
 

@@ -142,8 +142,9 @@ class RayTracer:
         return rgb[0], alpha[0]
 
     def finish(self, pixels: Int[Tensor, "ray"], compositor: Compositor) -> Float[Tensor, "ray 8"]:
-        """Composite the background behind the crossings of rays, given by pixel index; return the 8 rendered values of
-        each ray.
+        """Composite the background behind the traced crossings of the rays whose pixel indices are ``pixels``.
+
+        Returns the planes of the image at these pixels, in the order of :func:`render_adaptive`.
 
         The background is neither deformed nor aligned to the mean head.
         """

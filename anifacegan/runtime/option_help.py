@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import MISSING, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -74,7 +74,9 @@ def _kind_of_value(hint: Any) -> str:
     """Describe the values of an option: "one or more numbers, or null" where a list and null are allowed."""
     null = type(None) in get_args(hint)
     if dataclass_in(hint) is not None:
-        on = ", or null; switched on by any option of the group, or by {} with all defaults"
+        on = ", or null; switched on by any option of the group"
+        if not any(field.default is field.default_factory is MISSING for field in fields(dataclass_in(hint))):
+            on += ", or by {} with all defaults"
         return "a group of options, listed below" + (on if null else "")
     if item_type(hint) in MANY:
         return f"one or more {MANY[item_type(hint)]}" + (", or null" if null else "")

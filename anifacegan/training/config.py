@@ -63,10 +63,10 @@ class AdversarialConfig:
     'geometry', if the weight of either is not 0. Such a step costs as much as a step of the
     generator."""
     paired_rays: int = 0
-    """Number of rays of each paired image (a render in the data set, whose latents, pose and surface are known). In its
-    step the generator then also renders the latents of schedule.batch paired images and compares the result with these
-    images, on so many rays of each. Only manifolds near the surface are shaded. The losses are 'colour', 'silhouette'
-    and 'free_space', with their weights. 0: no paired images. Needs synthetic data."""
+    """Number of rays of each paired image (a render in the data set, whose latents, pose and surface are known). If
+    not 0, each step of the generator also renders the latents of schedule.batch paired images on this many rays each,
+    and compares them with these images. Only manifolds near the surface are shaded. The losses are 'colour',
+    'silhouette' and 'free_space', with their weights. 0: no paired images. Needs synthetic data."""
     r1_every: int = 1
     """Interval N of the R1 penalty. The penalty is computed in every N-th discriminator step and multiplied by N, so
     that its mean strength does not depend on N."""

@@ -240,10 +240,8 @@ def draw_slider(
 
 
 def shapes_of(people: list[MakeHumanPerson], targets: dict[str, np.ndarray]) -> np.ndarray:
-    """Compute each person's displacements of N vertices from the base mesh, (people, N, 3) float32.
-
-    ``targets`` holds the displacements (N, 3) of each morph target at strength 1, by name; the result has their unit.
-    """
+    """Compute each person's displacements of N vertices from the base mesh, (people, N, 3) float32; ``targets`` holds
+    those (N, 3) of each morph target at strength 1, by name, in the same unit."""
     used = sorted({name for person in people for name in person.strengths if name in targets})
     column = {name: i for i, name in enumerate(used)}
     strengths = np.zeros((len(people), len(used)), np.float32)
@@ -304,12 +302,8 @@ def identity_space(people: np.ndarray, held_out: np.ndarray, face: np.ndarray, c
 
 
 def vertex_weights(mean: np.ndarray, face: np.ndarray) -> np.ndarray:
-    """Return the weight (N,), 0.15 to 1, of each vertex in the principal component analysis that gives the identity
-    components.
-
-    ``mean`` has the vertices (N, 3) of the mean head, model units; ``face`` (N,) says how much each vertex belongs to
-    the face, 0 to 1.
-    """
+    """Return the weight (N,), 0.15 to 1, of each vertex in the principal component analysis of identities; ``mean``
+    has the vertices (N, 3) of the mean head, model units, ``face`` (N,) their membership of the face, 0 to 1."""
     weights = np.where(face > FACE_WEIGHT, 1.0, 0.35)
     weights[mean[:, 1] < SHOULDER_HEIGHT] = 0.15
     return weights

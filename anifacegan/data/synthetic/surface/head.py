@@ -30,7 +30,7 @@ class HeadGeometry(FaceMesh):
     """Mean sRGB colours of the vertices in [0, 1], without light; red, green and blue of a vertex follow each other."""
     tex_basis: Float[np.ndarray, "coordinate 80"]
     """Change of the colours in ``tex_mean`` by each texture coefficient."""
-    hair_direction: Float[np.ndarray, "vertex 3"]
+    cloth_direction: Float[np.ndarray, "vertex 3"]
     """Unit direction in which clothes are offset from the skin at each vertex."""
     hair_names: tuple[str, ...]
     """Names of the hair lines, in the order of ``hair_distance``."""
@@ -70,7 +70,7 @@ def head_geometry(model: MorphableModel, parts: HeadParts) -> HeadGeometry:
         **vars(face_mesh(model)),
         tex_mean=by_coordinate(model.tex_mean)[:, 0].copy(),
         tex_basis=np.ascontiguousarray(by_coordinate(model.tex_basis)),
-        hair_direction=parts.hair_dir.astype(np.float32),
+        cloth_direction=parts.hair_dir.astype(np.float32),
         hair_names=tuple(str(name) for name in parts.hair_names),
         hair_distance=parts.hair_sd.astype(np.float32),
         cloth_distance=parts.cloth_sd.astype(np.float32),

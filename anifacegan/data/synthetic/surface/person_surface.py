@@ -59,7 +59,7 @@ def person_surface(
     """
     bare, bare_neutral = bare_and_neutral_head(head, z_id, z_exp)
     distance = cloth_distance(fields.collar, appearance.clothes.collar)
-    raised = cloth_thickness(distance)[:, None] * head.hair_direction
+    raised = cloth_thickness(distance)[:, None] * head.cloth_direction
     vertices, neutral = bare + raised, bare_neutral + raised
     normals = vertex_normals_numba(vertices, head.triangles)
     surface = PersonSurface(
