@@ -12,7 +12,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # this checkout, whichever is installed
 
-import imageio.v3 as iio
 import numpy as np
 import torch
 from torchvision.utils import make_grid
@@ -26,6 +25,7 @@ from anifacegan.data.synthetic.renderer import (
 )
 from anifacegan.data.synthetic.sampling import SyntheticPerson, sample_item
 from anifacegan.runtime.errors import InputError, exit_on_input_error
+from anifacegan.runtime.files import encoded_image, write_complete
 from anifacegan.runtime.typed_config import read_config
 
 SHOWN, COLUMNS = 48, 8
@@ -69,7 +69,8 @@ def write_grid(path: Path, images: list[np.ndarray], columns: int) -> None:
     stack = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float()
     small = torch.nn.functional.interpolate(stack, (SIZE, SIZE), mode="bilinear", antialias=True)
     grid = make_grid(small, nrow=columns, padding=2, pad_value=255)
-    iio.imwrite(path, grid.round().byte().permute(1, 2, 0).numpy(), quality=QUALITY)
+    pixels = grid.round().byte().permute(1, 2, 0).numpy()
+    write_complete(path, encoded_image(pixels, ".jpg", quality=QUALITY))
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,21 @@ def visible_corners(
 
 def camera_frame_rays(camera: Camera) -> Float[np.ndarray, "size size 3"]:
     """Return the ray direction of every pixel in the camera's frame, scaled to z = -1."""
-    offsets = (np.arange(camera.size) - camera.principal_px) / camera.focal_px
+    offsets = _pixel_offsets(camera)
     x, y = np.meshgrid(offsets, -offsets)
     return np.stack([x, y, -np.ones_like(x)], axis=-1)
+
+
+def world_rays(camera: Camera) -> tuple[Float[np.ndarray, "3"], list[Float[np.ndarray, "size size"]]]:
+    """Return the camera's position, world units, and x, y and z of every pixel's ray direction in the world, scaled to
+    a depth of 1 along the camera's axis.
+    """
+    rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
+    offsets = _pixel_offsets(camera)
+    rays = [offsets * right - (offsets * up)[:, None] - backward for right, up, backward in rotation]
+    return -rotation @ translation, rays
+
+
+def _pixel_offsets(camera: Camera) -> Float[np.ndarray, " size"]:
+    """Return the tangents of the angles between the camera's axis and the rays of a row's pixels, left to right."""
+    return (np.arange(camera.size) - camera.principal_px) / camera.focal_px

@@ -6,7 +6,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from anifacegan.runtime.field_types import dataclass_in, item_type, nested_fields, type_name
+from anifacegan.runtime.field_types import dataclass_in, default_of, item_type, nested_fields, type_name
 
 MANY = {int: "whole numbers", float: "numbers", str: "texts", Path: "paths"}
 """Name, in help texts, of several values of a type."""
@@ -75,7 +75,7 @@ def _kind_of_value(hint: Any) -> str:
     null = type(None) in get_args(hint)
     if dataclass_in(hint) is not None:
         on = ", or null; switched on by any option of the group"
-        if not any(field.default is field.default_factory is MISSING for field in fields(dataclass_in(hint))):
+        if all(default_of(field, None) is not MISSING for field in fields(dataclass_in(hint))):
             on += ", or by {} with all defaults"
         return "a group of options, listed below" + (on if null else "")
     if item_type(hint) in MANY:

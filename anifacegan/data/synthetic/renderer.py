@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from anifacegan.data.rasterized_mesh import RasterizedMesh, rasterize_mesh
+from anifacegan.data.rasterized_mesh import RasterizedMesh, rasterize_mesh, world_rays
 from anifacegan.data.synthetic.looks.appearance import Appearance
 from anifacegan.data.synthetic.looks.appearance_prior import AppearancePrior, texture_metric
 from anifacegan.data.synthetic.looks.light import sample_light
@@ -266,13 +266,8 @@ def background_inverse_depth(camera: Camera) -> Float[np.ndarray, "size size"]:
 
     It is 0 where the pixel's ray does not meet the plane.
     """
-    rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
-    origin = -rotation @ translation
-    offsets = (np.arange(camera.size) - camera.principal_px) / camera.focal_px
-    right, up, backward = rotation[2] / (BACKGROUND_Z - origin[2])
-    # z of the world direction for a depth of 1, over the fall to the plane
-    falling = right * offsets[None, :] - up * offsets[:, None] - backward
-    return np.maximum(falling, 0).astype(np.float32)
+    origin, (_, _, fall) = world_rays(camera)
+    return np.maximum(fall / (BACKGROUND_Z - origin[2]), 0).astype(np.float32)
 
 
 def _coefficients(

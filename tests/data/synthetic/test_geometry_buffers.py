@@ -20,7 +20,6 @@ from anifacegan.data.synthetic.geometry_buffers import (
 from anifacegan.data.synthetic.renderer import (
     SyntheticRenderer,
     background_inverse_depth,
-    load_synthetic_renderer,
 )
 from anifacegan.data.synthetic.sampling import SyntheticPerson, sample_person
 from anifacegan.data.synthetic.strands.strands import Strands
@@ -31,7 +30,7 @@ from anifacegan.runtime.errors import InputError
 from tests.fixtures.small_disk import files_of_at_most
 from tests.fixtures.synthetic_faces import constant_prior, without_hair_and_glasses
 from tests.fixtures.tiny_head import tiny_model, tiny_parts
-from tests.fixtures.tiny_training_set import COUNT, SIZE, tiny_latents
+from tests.fixtures.tiny_training_set import COUNT, SIZE, tiny_latents, tiny_renderer
 
 HALF_A_STEP = 0.5 / DEPTH_STEPS
 Z_BUFFER = 2e-6
@@ -196,8 +195,9 @@ def test_dense_strands_are_a_surface_that_hides_the_head_and_single_strands_are_
 
 # --------------------------------------------------------------------------------------------------------- the folder
 @pytest.fixture(scope="module")
-def renderer(tiny: Path) -> SyntheticRenderer:
-    return load_synthetic_renderer(tiny / "face_model.npz")
+def renderer() -> SyntheticRenderer:
+    """That of the tiny set's people, with nothing prepared yet."""
+    return dataclasses.replace(tiny_renderer())
 
 
 @pytest.fixture(scope="module")

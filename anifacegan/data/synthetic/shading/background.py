@@ -11,6 +11,7 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float
 
+from anifacegan.data.rasterized_mesh import world_rays
 from anifacegan.data.synthetic.looks.appearance import BACKGROUND_KINDS, PALETTE, Background
 from anifacegan.geometry.cameras import Camera
 from anifacegan.geometry.conventions import BACKGROUND_Z
@@ -72,11 +73,7 @@ def background_image(background: Background, camera: Camera) -> Float[np.ndarray
     """Render the background that a camera sees without the head; linear colours, multiplied by the exposure
     ``LEVEL``.
     """
-    rotation, translation = camera.rotation[0].numpy(), camera.translation[0].numpy()
-    origin = -rotation @ translation  # the camera, in world units
-    offsets = (np.arange(camera.size) - camera.principal_px) / camera.focal_px
-    # world directions of the pixels' rays, scaled to a depth of 1
-    right, up, fall = (offsets * row[0] - (offsets * row[1])[:, None] - row[2] for row in rotation)
+    origin, (right, up, fall) = world_rays(camera)
     distance = (BACKGROUND_Z - origin[2]) / np.minimum(fall, -1e-6)
     x, y = (np.float32(at + distance * rays) for at, rays in ((origin[0], right), (origin[1], up)))
     along = x * np.float32(math.cos(background.turn_rad)) + y * np.float32(math.sin(background.turn_rad))

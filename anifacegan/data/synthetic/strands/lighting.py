@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from anifacegan.data.synthetic.looks.appearance import EnvironmentLight
 from anifacegan.data.synthetic.strands.strands import Strands
-from anifacegan.data.synthetic.surface.shadow_maps import FAR, HAIR, SOLID, ShadowMaps
+from anifacegan.data.synthetic.surface.shadow_maps import HAIR, SOLID, ShadowMaps, project
 from anifacegan.runtime.compiled import kernel
 
 EVERY_LAMP, EVERY_SKY = 2, 3
@@ -48,7 +48,7 @@ class StrandLight(NamedTuple):
     used: np.ndarray
     """(U,) indices of the used directions among all, those on the lamp's disc first."""
     axes: np.ndarray
-    """(U, 3, 3) unit vectors of each used map: to the right and up in the map, and to the light."""
+    """(U, 9) unit vectors of each used map: to the right and up in the map, and to the light."""
     radiance: np.ndarray
     """(U, 3) linear RGB colour that each used direction gives a white surface that faces it."""
     centre: np.ndarray
@@ -129,7 +129,7 @@ def strand_light(shadows: ShadowMaps, light: EnvironmentLight) -> StrandLight:
             np.broadcast_to(_ratio(shadows.radiance[keys:], shadows.radiance[sky]), (len(sky), 3)),
         ]
     )
-    axes = np.stack([shadows.rights[used], shadows.ups[used], shadows.towards[used]], axis=1)
+    axes = np.concatenate([shadows.rights[used], shadows.ups[used], shadows.towards[used]], axis=1)
     return StrandLight(
         depth=shadows.depth,
         used=used,
@@ -147,7 +147,7 @@ def no_light() -> StrandLight:
     """Return a light that comes from no direction, for drawings of strands whose colours are not needed."""
     maps, vectors = np.zeros((0, 0, 0, 2), np.float32), np.zeros((0, 3), np.float32)
     return StrandLight(
-        depth=maps, used=np.zeros(0, np.int64), axes=np.zeros((0, 3, 3), np.float32), radiance=vectors,
+        depth=maps, used=np.zeros(0, np.int64), axes=np.zeros((0, 9), np.float32), radiance=vectors,
         centre=np.zeros(3, np.float32), scale=np.float32(1), lamps=0, key_direction=np.zeros(3, np.float32),
         key_rgb=np.zeros(3, np.float32),
     )  # fmt: skip
@@ -168,9 +168,11 @@ def _lobe(x, shift, width):
 @kernel(inline="always", fastmath=True)
 @no_type_check
 def _tangent(points, base, k, steps):
-    """Return the direction of a strand at its point k; ``base`` is the strand's first point."""
+    """Return the unit direction of a strand at its point k; ``base`` is the strand's first point."""
     a, b = base + max(k - 1, 0), base + min(k + 1, steps - 1)
-    return points[b, 0] - points[a, 0], points[b, 1] - points[a, 1], points[b, 2] - points[a, 2]
+    x, y, z = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1], points[b, 2] - points[a, 2]
+    norm = np.float32(1) / (np.sqrt(x * x + y * y + z * z) + np.float32(1e-9))
+    return x * norm, y * norm, z * norm
 
 
 @kernel(inline="always", fastmath=True)
@@ -181,26 +183,22 @@ def _gather(points, base, k, steps, absorption, light):
     half = np.float32((size - 1) / 2)
     centre, axes, scale = light.centre, light.axes, light.scale
     tx, ty, tz = _tangent(points, base, k, steps)
-    norm = one / (np.sqrt(tx * tx + ty * ty + tz * tz) + np.float32(1e-9))
-    tx, ty, tz = tx * norm, ty * norm, tz * norm
     i = base + k
     px, py, pz = points[i, 0] - centre[0], points[i, 1] - centre[1], points[i, 2] - centre[2]
     red = green = blue = arrives = zero
     for d in range(len(light.used)):
         m = light.used[d]
-        lx, ly, lz = axes[d, 2, 0], axes[d, 2, 1], axes[d, 2, 2]
-        column = half + scale * (px * axes[d, 0, 0] + py * axes[d, 0, 1] + pz * axes[d, 0, 2])
-        row = half - scale * (px * axes[d, 1, 0] + py * axes[d, 1, 1] + pz * axes[d, 1, 2])
+        own = axes[d]
+        column, row, depth = project(px, py, pz, own, scale, half)
         c, r = int(column + np.float32(0.5)), int(row + np.float32(0.5))
         visible = one
         if 0 <= c < size and 0 <= r < size:
-            depth = FAR + px * lx + py * ly + pz * lz
             if light.depth[m, r, c, SOLID] - depth > SOLID_FROM:
                 continue
             thick = light.depth[m, r, c, HAIR] - depth
             if thick > zero:
                 visible = np.exp(-absorption * thick)
-        along = tx * lx + ty * ly + tz * lz
+        along = tx * own[6] + ty * own[7] + tz * own[8]
         if d < light.lamps:
             arrives += visible
         visible *= np.sqrt(max(zero, one - along * along))
@@ -245,9 +243,8 @@ def colour_point(i, strands, light, colours):
     near, far = base + before, base + after
     share = np.float32(k - before) / np.float32(max(after - before, 1))
     tx, ty, tz = _tangent(points, base, k, steps)
-    norm = one / (np.sqrt(tx * tx + ty * ty + tz * tz) + np.float32(1e-9))
     key = light.key_direction
-    sin_in, sin_out = (tx * key[0] + ty * key[1] + tz * key[2]) * norm, tz * norm
+    sin_in, sin_out = tx * key[0] + ty * key[1] + tz * key[2], tz
     # half the sum of the two inclinations; the arcsine matters only where it is small
     tilt = np.float32(0.5) * (
         np.float32((strands.number[strand] * 7919) % 1024) / np.float32(1024) - np.float32(0.5)

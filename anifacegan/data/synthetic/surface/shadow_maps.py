@@ -134,7 +134,7 @@ def _axes_of(axes, k):
 
 @kernel(inline="always", fastmath=True)
 @no_type_check
-def _project(x, y, z, axes, scale, half):
+def project(x, y, z, axes, scale, half):
     """Return column, row and distance towards the light, plus FAR, of a point relative to the maps' centre."""
     column = half + scale * (x * axes[0] + y * axes[1] + z * axes[2])
     row = half - scale * (x * axes[3] + y * axes[4] + z * axes[5])
@@ -167,7 +167,7 @@ def _draw_solid(vertices, triangles, axes, centre, scale, maps):
             own[7] > 0
         )  # then what is seen from behind is hidden by the head; below, the body is open
         for i in range(len(vertices)):
-            x[i], y[i], d[i] = _project(moved[0, i], moved[1, i], moved[2, i], own, scale, half)
+            x[i], y[i], d[i] = project(moved[0, i], moved[1, i], moved[2, i], own, scale, half)
         for t in range(len(triangles)):
             a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
             left, right = (
@@ -215,7 +215,7 @@ def _draw_points(points, axes, centre, scale, maps):
     for k in range(len(maps)):
         depth, own = maps[k], _axes_of(axes, k)
         for i in range(len(points)):
-            u, v, d = _project(moved[0, i], moved[1, i], moved[2, i], own, scale, half)
+            u, v, d = project(moved[0, i], moved[1, i], moved[2, i], own, scale, half)
             if u < 0 or v < 0 or u >= size - 1 or v >= size - 1:
                 continue
             column, row = int(u), int(v)
@@ -260,7 +260,7 @@ def _gather(
             if cosine <= 0:
                 continue
             i = rows[j]
-            u, v, depth = _project(place[j, 0], place[j, 1], place[j, 2], own, scale, half)
+            u, v, depth = project(place[j, 0], place[j, 1], place[j, 2], own, scale, half)
             visible = one
             if u >= 0 and v >= 0 and u < last and v < last:
                 column, row = int(u), int(v)
