@@ -137,6 +137,14 @@ class VertexTriangles:
         self.triangle = order // 3  # vertex by vertex, from first[vertex] on
         self.first = np.searchsorted(corners[order], np.arange(vertices + 1))
 
+    def vertex_areas(self, vertices: Float[Tensor, "vertex 3"]) -> Float[Tensor, "vertex"]:
+        """Compute a third of the area of the triangles around each vertex, in the square of the vertices' unit."""
+        corner = vertices[torch.from_numpy(self.triangles)]  # (T, 3, 3)
+        edges = corner[:, 1:] - corner[:, :1]
+        area = torch.linalg.cross(edges[:, 0], edges[:, 1]).norm(dim=-1) / 2
+        corners = torch.from_numpy(self.triangles).flatten()
+        return vertices.new_zeros(len(vertices)).index_add_(0, corners, area.repeat_interleave(3) / 3)
+
     def around(self, selected: Int[np.ndarray, " point"]) -> Rings:
         """Collect the triangles around each of the vertices with the indices ``selected``, which may repeat."""
         counts = self.first[selected + 1] - self.first[selected]

@@ -102,6 +102,8 @@ class MeshSampler:
             share[eye.ball] += EYEBALL_SHARE
             share[eye.lids] += LID_SHARE
         self.cumulative = share.cumsum(0) / share.sum()
+        area = self.triangles.vertex_areas(self.mean) * torch.from_numpy(0.2 + 0.8 * mesh.face)
+        self.cumulative_area = area.cumsum(0) / area.sum()
 
     def vertices(self, count: int, rng: torch.Generator) -> Int[np.ndarray, " point"]:
         """Draw ``count`` indices of mesh vertices; vertices that expressions move farther are drawn more often."""
@@ -189,6 +191,23 @@ class MeshSampler:
             x_template=WORLD_PER_MODEL_UNIT * (self.mean[selected] + step) + self.offset,
             to_mean=-WORLD_PER_MODEL_UNIT * step,
         )
+
+    def identity_basis(
+        self, count: int, spread: float, rng: torch.Generator
+    ) -> tuple[Float[Tensor, "point 3"], Float[Tensor, "point 3 80"]]:
+        """Draw ``count`` places near the mean head, world units, with the offsets that the alignment field's basis
+        should have there: those from a person's vertex to the mean head's, for each entry of z_id.
+
+        Half of the places are at vertices drawn as by :meth:`vertices`. Half are spread evenly over the skin; parts of
+        the head that are not the face get a fifth of the face's share. Each is moved by a random offset with standard
+        deviation ``spread``, world units.
+        """
+        even = torch.searchsorted(self.cumulative_area, torch.rand(count // 2, generator=rng))
+        drawn = torch.from_numpy(self.vertices(count - count // 2, rng))
+        selected = torch.cat([drawn, even.clamp(max=len(self.mean) - 1)])
+        x = WORLD_PER_MODEL_UNIT * self.mean[selected] + self.offset
+        x = x + spread * torch.randn(x.shape, generator=rng)
+        return x, -WORLD_PER_MODEL_UNIT * self.basis[selected][..., :ID_DIM]
 
     def _shapes(
         self,

@@ -55,7 +55,7 @@ def _numba_version(field: Callable) -> Callable:
         return NumbaOffsets(_Layers.with_head(layers, scale * field.head.weight.T), scale * field.head.bias)
     if isinstance(field, BoundAlignment) and _is_single_on_cpu(field.head):
         layers = [(layer.weight[0], layer.bias[0, 0]) for layer in field.layers]
-        return NumbaOffsets(_Layers.with_head(layers, field.head[0]), field.head.new_zeros(3))
+        return NumbaOffsets(_Layers.with_head(layers, field.head[0]), field.head.new_zeros(3), field.rounds)
     if isinstance(field, BoundTemplate) and _is_single_on_cpu(field.layers[0].frequency):
         return NumbaTemplate(field)
     if isinstance(field, ManifoldField) and _is_single_on_cpu(field.output.weight[None]):
@@ -201,9 +201,14 @@ class NumbaOffsets:
 
     layers: _Layers
     bias: Float[Tensor, "3"]
+    rounds: int = 1
+    """Number of evaluations, each at the point plus the offset of the one before; 1 for the deformation."""
 
     def __call__(self, x: Float[Tensor, "1 point 3"]) -> Float[Tensor, "1 point 3"]:
-        return self.layers.sum_of_heads(x[0], self.bias)[None]
+        offset = self.layers.sum_of_heads(x[0], self.bias)
+        for _ in range(self.rounds - 1):
+            offset = self.layers.sum_of_heads(x[0] + offset, self.bias)
+        return offset[None]
 
 
 class NumbaManifolds:

@@ -139,6 +139,25 @@ class ManifoldInitConfig:
 
 
 @dataclass(frozen=True)
+class AlignmentInitConfig:
+    """Options for fitting the alignment field to the face model's identity basis before training."""
+
+    steps: int = 0
+    """Number of optimizer steps; 0: the field starts without offsets, and only the loss 'alignment' fits it."""
+    batch: int = 2048
+    """Number of points of the mean head in each step."""
+    spread: float = 0.001
+    """Standard deviation of a random offset of each point on each axis, world units."""
+    lr: float = 1e-3
+    """Learning rate of Adam at the first step; it falls to 0 as half a cosine."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, 0, "steps", "spread")
+        require_at_least(self, 2, "batch")
+        require_above(self, 0, "lr")
+
+
+@dataclass(frozen=True)
 class PriorRun:
     """Fit a coefficient prior. All options with their values are written to config.yaml in the run folder."""
 
@@ -212,6 +231,8 @@ class TrainConfig:
     """How the VAEs of identity and expression coefficients are fitted before the first step."""
     manifold_init: ManifoldInitConfig = field(default_factory=ManifoldInitConfig)
     """How the radiance manifolds are fitted to their first shape before the first step."""
+    alignment_init: AlignmentInitConfig = field(default_factory=AlignmentInitConfig)
+    """How the alignment field is fitted to the face model before the first step."""
     schedule: Schedule = field(default_factory=Schedule)
     """Stages of training, batch sizes and learning rates."""
     weights: LossWeights = field(default_factory=LossWeights)

@@ -20,10 +20,12 @@ from torch.nn import functional
 from tqdm import trange
 
 from anifacegan.geometry.conventions import SPHERE_CENTRE, WORLD_PER_NETWORK_UNIT
+from anifacegan.losses.mesh_points import MeshSampler
+from anifacegan.models.alignment import AlignmentField
 from anifacegan.models.coefficient_vae import CoefficientVAE
 from anifacegan.models.feature_planes import FeaturePlanes
 from anifacegan.models.manifolds import INITIAL_GRADIENT, ManifoldField
-from anifacegan.training.config import ManifoldInitConfig, PriorConfig
+from anifacegan.training.config import AlignmentInitConfig, ManifoldInitConfig, PriorConfig
 from anifacegan.training.optim import finite_total
 
 MOMENT_DRAWS = 50_000
@@ -174,6 +176,42 @@ def _frontal_directions(count: int, rng: torch.Generator) -> Float[Tensor, "coun
     angle = 2 * math.pi * torch.rand(count, generator=rng)
     ring = (1 - z.square()).sqrt()
     return torch.stack([ring * angle.cos(), ring * angle.sin(), z], dim=-1)
+
+
+OFFSET_UNIT = 0.006
+"""The error of the alignment field is fitted in this unit, world units: the offsets' rms over people and the skin."""
+FIT_GRADIENT_LIMIT = 3.0
+"""Largest norm of the gradient when the alignment field is fitted; a larger gradient is scaled down to this norm."""
+
+
+def fit_alignment(
+    alignment: AlignmentField,
+    mesh: MeshSampler,
+    z_id: Float[Tensor, "item 80"],
+    config: AlignmentInitConfig,
+    rng: torch.Generator,
+) -> float:
+    """Fit the basis of the alignment field to the identity basis of a face model; return its rms error over people and
+    points, world units.
+
+    Each step compares all 80 offsets of a point at once. Their errors are weighted by the second moments of the
+    identities ``z_id``, so that the loss is the mean squared offset error of these people.
+    """
+    moments = z_id.double().T @ z_id.double() / len(z_id)
+    root = torch.linalg.cholesky(moments + 1e-6 * torch.eye(len(moments)).to(moments)).to(z_id)
+    optimizer = torch.optim.Adam(alignment.parameters(), lr=config.lr, betas=(0.9, 0.99))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
+    for _ in trange(config.steps, desc="alignment_init", disable=not sys.stderr.isatty()):
+        x, basis = mesh.identity_basis(config.batch, config.spread, rng)
+        error = ((alignment.basis_at(x) - basis) @ root).square().sum(dim=(1, 2)).mean()
+        optimizer.zero_grad()
+        (error / OFFSET_UNIT**2).backward()
+        torch.nn.utils.clip_grad_norm_(alignment.parameters(), FIT_GRADIENT_LIMIT)
+        optimizer.step()
+        schedule.step()
+    with torch.no_grad():
+        x, basis = mesh.identity_basis(4 * config.batch, 0.0, rng)
+        return float(((alignment.basis_at(x) - basis) @ root).square().sum(dim=(1, 2)).mean().sqrt())
 
 
 def fit_chart(planes: FeaturePlanes, vertices: Float[np.ndarray, "vertex 3"]) -> None:

@@ -1,7 +1,5 @@
 """A generator's training run from its configuration: data, initial weights, training, previews, finished model."""
 
-import dataclasses
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,10 +11,8 @@ from anifacegan.data.dataset import FaceDataset
 from anifacegan.data.posed_images import RealImages
 from anifacegan.data.visibility import RASTER_PX
 from anifacegan.face_model.face_mesh import FaceMesh
-from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.losses.mesh_points import MeshSampler
-from anifacegan.models.checkpoints import load_checkpoint
-from anifacegan.models.config import GeneratorConfig, PriorKind
+from anifacegan.models.config import PriorKind
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Generator
 from anifacegan.models.model_folder import weights_sha256
@@ -29,11 +25,10 @@ from anifacegan.training.adversarial import AdversarialTraining
 from anifacegan.training.batches import Photographs
 from anifacegan.training.compilation import compile_fields
 from anifacegan.training.config import TrainConfig
-from anifacegan.training.crop_check import crop_check
 from anifacegan.training.durable_run import DurableRun
 from anifacegan.training.finished_model import write_model
 from anifacegan.training.image_imitation import ImageImitation, ImitationFiles, load_image_imitation
-from anifacegan.training.initialization import fit_chart, fit_manifolds, fit_prior
+from anifacegan.training.initial_weights import initialize
 from anifacegan.training.logging import RunLog
 from anifacegan.training.loop import train
 from anifacegan.training.paired import PairedData
@@ -70,7 +65,7 @@ def run(config: TrainConfig, workers: Workers = SINGLE_PROCESS, train: Callable[
     data, mesh = source.load(config.out / "surfaces", fov_deg, held_out, workers)
     with workers.rank_zero_first():
         if durable.new and workers.first:
-            initialize(state, config, data, source, priors)
+            initialize(state, config, data, mesh, source, priors)
     workers.broadcast_weights(state.networks())
     if config.schedule.prior_faces:
         add_pool(state.generator, config, data, mesh, source)
@@ -221,92 +216,6 @@ def add_pool(
     pool = sample_prior_faces(generator, data, schedule.prior_faces, schedule.seed)
     size = config.data.size if source.synthetic else RASTER_PX
     add_prior_faces(data, mesh, source.mesh, pool, schedule.prior_share, size)
-
-
-# ---------------------------------------------------------------------------------------------------- initial weights
-def initialize(
-    state: State,
-    config: TrainConfig,
-    data: PairedData | Photographs,
-    source: TrainingSource,
-    priors: dict[PriorKind, Prior],
-) -> None:
-    """Set the weights of a new state.
-
-    They are the weights of the initial model or, without one, random weights with newly fitted priors and manifolds.
-    Finished ``priors`` take the place of the initial model's or of newly fitted priors. ``state.facts`` records where
-    the weights come from.
-    """
-    generator, facts = state.generator, state.facts
-    if not source.synthetic:
-        check = crop_check(source.mesh, source.latents, config.generator.ray_sampling.fov_deg)
-        print(check.line(), file=sys.stderr)
-        facts["crop_check"] = check.plain()
-    if config.initial_model is not None:
-        facts["initial_model"] = load_initial_model(generator, config.initial_model, source.mesh.name)
-    else:
-        facts |= initialize_fresh(generator, config, data, source, priors)
-    for name, prior in priors.items():
-        generator.get_submodule(f"{name}_prior").load_state_dict(prior.vae.state_dict())
-        facts[f"{name}_prior"] = dataclasses.asdict(prior.card)
-    state.average.load_state_dict(generator.state_dict())
-
-
-def initialize_fresh(
-    generator: Generator,
-    config: TrainConfig,
-    data: PairedData | Photographs,
-    source: TrainingSource,
-    priors: dict[PriorKind, Prior],
-) -> dict[str, Any]:
-    """Initialize all weights, fit the manifolds, and fit each prior that is not finished; return the errors by name."""
-    facts: dict[str, Any] = {}
-    rng = torch.Generator().manual_seed(config.schedule.seed)
-    generator.initialize(rng)
-    for name, vae, coefficients in (
-        ("identity", generator.identity_prior, data.z_id[: data.count]),
-        ("expression", generator.expression_prior, data.z_exp[: data.count]),
-    ):
-        if name not in priors:
-            facts[f"{name}_prior"] = fit_prior(vae, coefficients, config.priors, rng, name)
-    if isinstance(data, PairedData):
-        generator.template.latent_scale.copy_(data.visible_scale())
-    if generator.template.planes is not None:
-        fit_chart(generator.template.planes, source.mean_surface())
-    if config.manifold_init.start == "mean_head":
-        facts["manifold_init_error_world"] = fit_manifolds(
-            generator.manifolds, source.mean_surface(), config.manifold_init, rng
-        )
-    return facts
-
-
-def load_initial_model(generator: Generator, folder: Path, face_model: str) -> dict[str, Any]:
-    """Load a finished model's weights into a generator; return the model's path, licence and training record.
-
-    Raises:
-        InputError: the model belongs to another face model, or its networks have other sizes.
-    """
-    initial = load_checkpoint(folder)
-    if initial.card.face_model != face_model:
-        raise InputError(
-            f"initial_model: {folder} belongs to face model '{initial.card.face_model}', expected '{face_model}' as "
-            f"the data"
-        )
-    if _networks(initial.generator.config) != _networks(generator.config):
-        raise InputError(
-            f"initial_model: {folder} holds other networks than 'generator' says, see its card.yaml"
-        )
-    generator.load_state_dict(initial.generator.state_dict())
-    return {"path": str(folder), "licence": initial.card.licence} | initial.card.training
-
-
-def _networks(config: GeneratorConfig) -> GeneratorConfig:
-    """Return the same configuration with defaults in place of the options that no weight depends on."""
-    template = config.template
-    if template.planes is not None:
-        planes = dataclasses.replace(template.planes, finest_moves_points=False, half_precision=True)
-        template = dataclasses.replace(template, planes=planes)
-    return dataclasses.replace(config, template=template, ray_sampling=RaySamplingConfig())
 
 
 # ------------------------------------------------------------------------------------------------------------ reports

@@ -55,6 +55,34 @@ def test_the_offset_follows_the_formula_layer_by_layer() -> None:
             torch.testing.assert_close(steps[b, n], torch.stack(expected), atol=1e-12, rtol=0)
 
 
+def test_rounds_find_the_place_of_the_mean_head_that_moves_to_the_point() -> None:
+    """A person whose points are x = y - B(y): the offset at x is B(y), not B(x)."""
+    field = AlignmentField(AlignmentConfig(hidden_dim=12, layers=2, output_scale=1e-4))
+    field.initialize(torch.Generator().manual_seed(0))
+    field, z_id, y = shaken(field).double(), random_latents(2).double(), points(2).double()
+    basis = field.basis_at(y.flatten(0, 1)).unflatten(0, (2, 20))
+    offset = torch.einsum("bnci,bi->bnc", basis, z_id)
+    errors = []
+    for rounds in (1, 2, 3, 12):
+        found = dataclasses.replace(field.bind(z_id), rounds=rounds)(y - offset)
+        errors.append((found - offset).abs().max().item())
+    assert errors[0] > 0.05 * offset.abs().max() and errors[1] < errors[0] / 2 and errors[2] < errors[1] / 2
+    assert errors[3] < 1e-3 * errors[2]
+
+
+def test_gradients_flow_through_the_last_round_alone() -> None:
+    field = AlignmentField(AlignmentConfig(hidden_dim=12, layers=2, rounds=3, output_scale=1e-4))
+    field.initialize(torch.Generator().manual_seed(0))
+    bound, x = shaken(field).double().bind(random_latents(1).double()), points(1).double().requires_grad_()
+    (gradient,) = torch.autograd.grad(bound(x).sum(), field.head.weight)
+    with torch.no_grad():
+        place = x + dataclasses.replace(bound, rounds=2)(x)
+    again = dataclasses.replace(field.bind(random_latents(1).double()), rounds=1)
+    (expected,) = torch.autograd.grad(again(place).sum(), field.head.weight)
+    torch.testing.assert_close(gradient, expected)
+    assert bound(x).requires_grad
+
+
 def test_is_linear_in_the_identity(field: AlignmentField) -> None:
     shaken(field)
     x, (one, other) = points(1), random_latents(2).split(1)

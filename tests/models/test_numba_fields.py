@@ -30,7 +30,10 @@ def generator(layers: int = 3, planes: FeaturePlanesConfig | None = None) -> Gen
     deformation = dataclasses.replace(SMALL.deformation, output_scale=0.3)
     made = small_generator(
         dataclasses.replace(
-            SMALL, template=template, deformation=deformation, alignment=AlignmentConfig(8, 2)
+            SMALL,
+            template=template,
+            deformation=deformation,
+            alignment=AlignmentConfig(8, 2, output_scale=5e-4, rounds=3),
         )
     )
     rng = torch.Generator().manual_seed(5)

@@ -1,0 +1,116 @@
+"""The weights before the first step of a generator's run: those of a model, or random and fitted ones."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from anifacegan.geometry.config import RaySamplingConfig
+from anifacegan.losses.mesh_points import MeshSampler
+from anifacegan.models.checkpoints import load_checkpoint
+from anifacegan.models.config import GeneratorConfig, PriorKind
+from anifacegan.models.generator import Generator
+from anifacegan.models.prior_checkpoints import Prior
+from anifacegan.runtime.errors import InputError
+from anifacegan.training.batches import Photographs
+from anifacegan.training.config import TrainConfig
+from anifacegan.training.crop_check import crop_check
+from anifacegan.training.initialization import fit_alignment, fit_chart, fit_manifolds, fit_prior
+from anifacegan.training.paired import PairedData
+from anifacegan.training.sources import TrainingSource
+from anifacegan.training.state import State
+
+
+def initialize(
+    state: State,
+    config: TrainConfig,
+    data: PairedData | Photographs,
+    mesh: MeshSampler,
+    source: TrainingSource,
+    priors: dict[PriorKind, Prior],
+) -> None:
+    """Set the weights of a new state.
+
+    They are the weights of the initial model or, without one, random weights with newly fitted priors and manifolds.
+    Finished ``priors`` take the place of the initial model's or of newly fitted priors. ``state.facts`` records where
+    the weights come from.
+    """
+    generator, facts = state.generator, state.facts
+    if not source.synthetic:
+        check = crop_check(source.mesh, source.latents, config.generator.ray_sampling.fov_deg)
+        print(check.line(), file=sys.stderr)
+        facts["crop_check"] = check.plain()
+    if config.initial_model is not None:
+        facts["initial_model"] = load_initial_model(generator, config.initial_model, source.mesh.name)
+    else:
+        facts |= initialize_fresh(generator, config, data, mesh, source, priors)
+    for name, prior in priors.items():
+        generator.get_submodule(f"{name}_prior").load_state_dict(prior.vae.state_dict())
+        facts[f"{name}_prior"] = dataclasses.asdict(prior.card)
+    state.average.load_state_dict(generator.state_dict())
+
+
+def initialize_fresh(
+    generator: Generator,
+    config: TrainConfig,
+    data: PairedData | Photographs,
+    mesh: MeshSampler,
+    source: TrainingSource,
+    priors: dict[PriorKind, Prior],
+) -> dict[str, Any]:
+    """Initialize all weights, fit manifolds and alignment, and fit each prior that is not finished; return the errors
+    by name.
+    """
+    facts: dict[str, Any] = {}
+    rng = torch.Generator().manual_seed(config.schedule.seed)
+    generator.initialize(rng)
+    for name, vae, coefficients in (
+        ("identity", generator.identity_prior, data.z_id[: data.count]),
+        ("expression", generator.expression_prior, data.z_exp[: data.count]),
+    ):
+        if name not in priors:
+            facts[f"{name}_prior"] = fit_prior(vae, coefficients, config.priors, rng, name)
+    if isinstance(data, PairedData):
+        generator.template.latent_scale.copy_(data.visible_scale())
+    if generator.template.planes is not None:
+        fit_chart(generator.template.planes, source.mean_surface())
+    if config.alignment_init.steps and generator.alignment is not None:
+        facts["alignment_init_error_world"] = fit_alignment(
+            generator.alignment, mesh, data.z_id[: data.count], config.alignment_init, rng
+        )
+    if config.manifold_init.start == "mean_head":
+        facts["manifold_init_error_world"] = fit_manifolds(
+            generator.manifolds, source.mean_surface(), config.manifold_init, rng
+        )
+    return facts
+
+
+def load_initial_model(generator: Generator, folder: Path, face_model: str) -> dict[str, Any]:
+    """Load a finished model's weights into a generator; return the model's path, licence and training record.
+
+    Raises:
+        InputError: the model belongs to another face model, or its networks have other sizes.
+    """
+    initial = load_checkpoint(folder)
+    if initial.card.face_model != face_model:
+        raise InputError(
+            f"initial_model: {folder} belongs to face model '{initial.card.face_model}', expected '{face_model}' as "
+            f"the data"
+        )
+    if _networks(initial.generator.config) != _networks(generator.config):
+        raise InputError(
+            f"initial_model: {folder} holds other networks than 'generator' says, see its card.yaml"
+        )
+    generator.load_state_dict(initial.generator.state_dict())
+    return {"path": str(folder), "licence": initial.card.licence} | initial.card.training
+
+
+def _networks(config: GeneratorConfig) -> GeneratorConfig:
+    """Return the same configuration with defaults in place of the options that no weight depends on."""
+    template = config.template
+    if template.planes is not None:
+        planes = dataclasses.replace(template.planes, finest_moves_points=False, half_precision=True)
+        template = dataclasses.replace(template, planes=planes)
+    return dataclasses.replace(config, template=template, ray_sampling=RaySamplingConfig())
