@@ -146,13 +146,11 @@ class AlignmentInitConfig:
     """Number of optimizer steps; 0: the field starts without offsets, and only the loss 'alignment' fits it."""
     batch: int = 2048
     """Number of points of the mean head in each step."""
-    spread: float = 0.001
-    """Standard deviation of a random offset of each point on each axis, world units."""
     lr: float = 1e-3
     """Learning rate of Adam at the first step; it falls to 0 as half a cosine."""
 
     def __post_init__(self) -> None:
-        require_at_least(self, 0, "steps", "spread")
+        require_at_least(self, 0, "steps")
         require_at_least(self, 2, "batch")
         require_above(self, 0, "lr")
 

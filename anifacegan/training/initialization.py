@@ -20,11 +20,13 @@ from torch.nn import functional
 from tqdm import trange
 
 from anifacegan.geometry.conventions import SPHERE_CENTRE, WORLD_PER_NETWORK_UNIT
+from anifacegan.losses.imitation import identity_loss
 from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.models.alignment import AlignmentField
 from anifacegan.models.coefficient_vae import CoefficientVAE
 from anifacegan.models.feature_planes import FeaturePlanes
 from anifacegan.models.manifolds import INITIAL_GRADIENT, ManifoldField
+from anifacegan.training.batches import moment_root
 from anifacegan.training.config import AlignmentInitConfig, ManifoldInitConfig, PriorConfig
 from anifacegan.training.optim import finite_total
 
@@ -191,27 +193,25 @@ def fit_alignment(
     config: AlignmentInitConfig,
     rng: torch.Generator,
 ) -> float:
-    """Fit the basis of the alignment field to the identity basis of a face model; return its rms error over people and
-    points, world units.
+    """Fit the basis of the alignment field to the identity basis of a face model; return the rms error of the
+    last step over people and points, world units.
 
     Each step compares all 80 offsets of a point at once. Their errors are weighted by the second moments of the
     identities ``z_id``, so that the loss is the mean squared offset error of these people.
     """
-    moments = z_id.double().T @ z_id.double() / len(z_id)
-    root = torch.linalg.cholesky(moments + 1e-6 * torch.eye(len(moments)).to(moments)).to(z_id)
+    root = moment_root(z_id)
     optimizer = torch.optim.Adam(alignment.parameters(), lr=config.lr, betas=(0.9, 0.99))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
+    error = torch.zeros(())
     for _ in trange(config.steps, desc="alignment_init", disable=not sys.stderr.isatty()):
-        x, basis = mesh.identity_basis(config.batch, config.spread, rng)
-        error = ((alignment.basis_at(x) - basis) @ root).square().sum(dim=(1, 2)).mean()
+        drawn = mesh.identity_basis(config.batch, rng)
+        error = identity_loss(alignment.basis_at(drawn.x), drawn.offsets, root)
         optimizer.zero_grad()
         (error / OFFSET_UNIT**2).backward()
         torch.nn.utils.clip_grad_norm_(alignment.parameters(), FIT_GRADIENT_LIMIT)
         optimizer.step()
         schedule.step()
-    with torch.no_grad():
-        x, basis = mesh.identity_basis(4 * config.batch, 0.0, rng)
-        return float(((alignment.basis_at(x) - basis) @ root).square().sum(dim=(1, 2)).mean().sqrt())
+    return float(error.detach().sqrt())
 
 
 def fit_chart(planes: FeaturePlanes, vertices: Float[np.ndarray, "vertex 3"]) -> None:

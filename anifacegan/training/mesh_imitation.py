@@ -3,13 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from anifacegan.geometry.conventions import WORLD_PER_NETWORK_UNIT
-from anifacegan.losses.imitation import deformation_loss, neighbours, offset_loss, smoothness_loss
-from anifacegan.losses.mesh_points import IdentityPoints, MeshPoints, MeshSampler
+from anifacegan.losses.imitation import (
+    deformation_loss,
+    identity_loss,
+    neighbours,
+    offset_loss,
+    smoothness_loss,
+)
+from anifacegan.losses.mesh_points import IdentityBasis, MeshPoints, MeshSampler
 from anifacegan.models.generator import Generator
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.tensor_records import moved
@@ -18,9 +25,8 @@ from anifacegan.training.optim import matrix_precision
 from anifacegan.training.schedule import Precision, Schedule
 from anifacegan.training.weights import LossWeights
 
-ALIGNMENT_SPREAD = 0.004
-"""Standard deviation on each axis, world units, of a random offset. The alignment field learns at vertices of the
-neutral mesh to which such offsets are added."""
+ALIGNMENT_POINTS = 1024
+"""Number of places of the mean head at which the alignment field learns in a step."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +41,11 @@ class ImitationBatch:
     """Points on the expressive mesh or near it."""
     mouth_gap: MeshPoints
     """Points between the lips of open mouths."""
-    neutral: IdentityPoints
-    """Vertices of each person's neutral mesh, and their offsets to the same vertices of the mean head."""
-    near_neutral: Float[Tensor, "batch point 3"]
-    """Random points around the vertices of ``neutral``, at which the alignment learns; world units."""
+    identity: IdentityBasis
+    """Places of the mean head, and the offsets that the alignment's basis should have there."""
+    identity_root: Float[np.ndarray, "80 80"]
+    """Matrix L with L L^T = mean of z_id z_id^T over the data, which weights errors of the basis. Not a tensor, because
+    faces have no share of it."""
     volume: Float[Tensor, "batch few 3"]
     """Random points in the box that contains the head, world units."""
     jitter: Float[Tensor, "batch few 3"]
@@ -72,15 +79,13 @@ def draw_imitation_batch(
     gap_count = max(1, schedule.mesh_points // 8)
     mouth_gap = mesh.mouth_gap(data.z_id[all_items], data.z_exp[all_items], gap_count, rng)
     volume = WORLD_PER_NETWORK_UNIT * (2 * workers.draw(torch.rand, (len(items), few, 3), rng) - 1)
-    neutral = mesh.identity_points(z_id, schedule.mesh_points, rng)
-    spread = ALIGNMENT_SPREAD * workers.draw(torch.randn, neutral.x_template.shape, rng)
     batch = ImitationBatch(
         z_id=z_id,
         z_exp=z_exp,
         mesh=on_mesh,
         mouth_gap=workers.share(mouth_gap),
-        neutral=neutral,
-        near_neutral=neutral.x_template + spread,
+        identity=workers.share(mesh.identity_basis(ALIGNMENT_POINTS, rng)),
+        identity_root=data.identity_root,
         volume=volume,
         jitter=workers.draw(torch.rand, (len(items), few, 3), rng),
     )
@@ -126,8 +131,10 @@ def imitation_losses(
         if weights.neutral:
             losses["neutral"] = weights.neutral * offset_loss(offset_of_neutral(regularised))
         if weights.alignment and generator.alignment is not None:
-            to_mean = generator.alignment.bind(batch.z_id)(batch.near_neutral)
-            losses["alignment"] = weights.alignment * offset_loss(to_mean - batch.neutral.to_mean)
+            root = torch.from_numpy(batch.identity_root)
+            basis = generator.alignment.basis_at(batch.identity.x)
+            error = identity_loss(basis, batch.identity.offsets, root.to(basis))
+            losses["alignment"] = weights.alignment * error
     return losses
 
 

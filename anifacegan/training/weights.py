@@ -54,8 +54,9 @@ class LossWeights(ImageWeights):
     """Factor of the mean squared length of the deformation field's offsets for the neutral expression; they should be
     0."""
     alignment: float = 3e4
-    """Factor of the mean squared error (world units squared) of the alignment field's offsets near neutral meshes. The
-    alignment field moves each person's template points to a mean head. Needs generator.alignment."""
+    """Factor of the mean squared error (world units squared) of the alignment field's offsets at the mean head, for the
+    identities of the data. The alignment field moves each person's template points to a mean head. Needs
+    generator.alignment."""
     plane_variation: float = 0.0
     """Factor of the total variation of the feature planes: the mean squared difference of neighbouring texels. Each
     step on paired images takes a random sample of texels. Texels that images rarely show become like their neighbours.
