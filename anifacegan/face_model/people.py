@@ -17,6 +17,10 @@ GROUPS = len(SEXES) * len(DESCENTS) * len(AGE_BANDS)
 """Number of groups: each is a sex, a descent and an age band."""
 
 
+WITHIN_FLOOR = 1e-5
+"""Share of the total variance that :func:`nearest_groups` adds to every direction."""
+
+
 def group_parts(group: int | np.integer) -> tuple[int, int, int]:
     """Return the indices, in SEXES, DESCENTS and AGE_BANDS, of the sex, descent and age band of a group (0 to 17)."""
     return int(group % 2), int(group // 2 % 3), int(group // 6)
@@ -38,6 +42,31 @@ def groups_of(
     """
     band = np.searchsorted([start for start, _ in AGE_BANDS[1:]], age, side="right")
     return (gender > 0.5) + 2 * race.argmax(axis=1) + 6 * band
+
+
+def nearest_groups(
+    z_id: Float[np.ndarray, "person 80"],
+    bank_id: Float[np.ndarray, "member 80"],
+    bank_group: Int[np.ndarray, " member"],
+) -> Int[np.ndarray, " person"]:
+    """Return the group, 0 to 17, whose people each identity is most like.
+
+    It is the group with the nearest mean, measured by the covariance of people within groups (linear discriminant
+    analysis). ``bank_id`` and ``bank_group`` are example people of every group and their groups.
+    """
+    means = np.stack([bank_id[bank_group == group].mean(axis=0) for group in range(GROUPS)])
+    within = np.cov((bank_id - means[bank_group]).T)
+    root = np.linalg.cholesky(np.linalg.inv(within + WITHIN_FLOOR * np.trace(within) * np.eye(len(within))))
+    apart = (z_id[:, None] - means) @ root  # (person, group, 80)
+    return np.square(apart).sum(axis=2).argmin(axis=1)
+
+
+def group_by_turns(person: int) -> int:
+    """Return the group of person number ``person`` of a line-up in which sexes, descents and age bands take turns.
+
+    The six first people have six different groups; two neighbours have nothing in common.
+    """
+    return person % 2 + 2 * ((person + person // 3) % 3) + 6 * (person % 3)
 
 
 def proportions(groups: Int[np.ndarray, " person"]) -> str:
