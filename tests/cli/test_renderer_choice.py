@@ -13,11 +13,11 @@ from anifacegan.avatars.avatar import load_avatar
 from anifacegan.avatars.baking import visible_cells
 from anifacegan.avatars.baking.key_expressions import NEGLIGIBLE, key_expressions, probe_frames
 from anifacegan.avatars.config import BakeConfig
-from anifacegan.avatars.players.choice import NumbaPlayer
 from anifacegan.cli.render import renderer_choice
 from anifacegan.cli.render.config import RenderConfig
 from anifacegan.cli.render.renderer_choice import (
     AdaptiveRenderer,
+    BakedRenderer,
     RendererChoice,
     VideoRequest,
     image_renderer,
@@ -120,7 +120,7 @@ def test_auto_bakes_a_long_video_where_it_looks_the_same(
     choice = RendererChoice(model, "auto")
     monkeypatch.setattr(renderer_choice, "LEAST_PSNR", 25.0)
     renderer, facts = choice.select("one", model.person(1), 0.7, target(model))
-    assert isinstance(renderer, NumbaPlayer) and facts["renderer"] == "baked" and facts["blendshapes"] == 1
+    assert isinstance(renderer, BakedRenderer) and facts["renderer"] == "baked" and facts["blendshapes"] == 1
     assert facts["texture"] == 128 and facts["psnr_to_adaptive_db"] > 25
     assert "one: baked" in capsys.readouterr().err
     # The fact is the worse of two frames' decibels, against the adaptive renderer.
@@ -183,7 +183,7 @@ def test_a_released_model_is_baked_where_the_head_only_turns(model: Model) -> No
     one_smile = replace(turning, z_exp=np.repeat(turning.z_exp[-1:], 4, axis=0))
     requested = target(model, trajectory=one_smile, size=48)
     renderer, facts = RendererChoice(released, "baked").select("one", model.person(1), 0.7, requested)
-    assert isinstance(renderer, NumbaPlayer) and facts["blendshapes"] == 0
+    assert isinstance(renderer, BakedRenderer) and facts["blendshapes"] == 0
     assert facts["psnr_to_adaptive_db"] > 25
 
 

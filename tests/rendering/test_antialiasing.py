@@ -9,17 +9,11 @@ from torch import Tensor
 from anifacegan.geometry.conventions import FOV_DEG
 from anifacegan.geometry.rays import image_rays, pixel_rays
 from anifacegan.models.generator import ConditionedFields
-from anifacegan.rendering import adaptive_tracing, antialiasing
+from anifacegan.rendering import adaptive_tracing, sharp_edges
 from anifacegan.rendering.adaptive import render_adaptive
-from anifacegan.rendering.antialiasing import (
-    MAX_SHARE,
-    MIN_CONTRAST,
-    OFFSETS_PX,
-    contrast,
-    mean_weight,
-    render_antialiased,
-)
+from anifacegan.rendering.antialiasing import OFFSETS_PX, render_antialiased
 from anifacegan.rendering.model import Face, Model
+from anifacegan.rendering.sharp_edges import MAX_SHARE, MIN_CONTRAST, contrast, mean_weight
 from anifacegan.runtime.cpu import torch_threads
 from benchmarks.brute_force_renderer import brute_force_colours
 from tests.fixtures.closed_forms import bumpy_fields, camera_rays, numbers, spheres
@@ -112,7 +106,7 @@ def test_an_image_full_of_detail_has_further_rays_where_contrast_is_largest() ->
     image = torch.rand(8, 64, 64, generator=torch.Generator().manual_seed(0))
     weight = mean_weight(image)
     assert 0.8 * MAX_SHARE < (weight > 0).double().mean() <= MAX_SHARE
-    seen = torch.maximum(contrast(image[:3]), antialiasing.OPACITY_WEIGHT * contrast(image[3:4]))
+    seen = torch.maximum(contrast(image[:3]), sharp_edges.OPACITY_WEIGHT * contrast(image[3:4]))
     assert seen[weight > 0].min() > seen[weight == 0].max() - 1e-6
     assert 0 < weight[weight > 0].min() and 0.5 < weight.max() <= 1
 

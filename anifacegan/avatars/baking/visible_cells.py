@@ -8,7 +8,8 @@ from jaxtyping import Int
 
 from anifacegan.avatars.baking.layers import LayerMesh, LevelCells, dilated, submesh
 from anifacegan.avatars.layered_mesh import LayeredMesh, Pose
-from anifacegan.avatars.players.numba_player import View, entered_triangles, visible_triangles
+from anifacegan.avatars.players.numba_player import entered_triangles, visible_triangles
+from anifacegan.avatars.players.view import View
 from anifacegan.runtime.cpu import on_all_cores
 
 VIEW_SIZE = 128

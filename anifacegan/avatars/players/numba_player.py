@@ -10,43 +10,52 @@ until the transmittance is almost 0. The renderer of the networks finds a manifo
 ray lies inside the manifold. Near the edge of a layer, many rays are inside for less than the distance between two
 samples, and the renderer does not show the layer there; this player does not show it, either.
 
+A pixel is one ray. For smooth outlines the layers are rasterized for an image of the doubled size, of which every
+second pixel of every second row is a pixel of the image; where the contrast is high, the samples between are composited
+too (:mod:`anifacegan.rendering.sharp_edges`).
+
 All loops are compiled by numba and run in the threads of :mod:`anifacegan.runtime.cpu`. Matrix products of numpy or
 PyTorch are avoided, because their threads keep the cores busy for milliseconds after a product.
 """
 
-import math
-from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple, no_type_check
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from anifacegan.avatars.layered_mesh import LayeredMesh, Pose
-from anifacegan.geometry.cameras import orbit_rotation
-from anifacegan.geometry.rasterization.rasterizer import corner_shares, draw_triangles
+from anifacegan.avatars.players import numba_kernels
+from anifacegan.avatars.players.view import View
 from anifacegan.rendering.frame import RenderedImage
-from anifacegan.runtime.compiled import kernel
+from anifacegan.rendering.sharp_edges import doubled, mean_weight, samples_around, with_smooth_edges
 from anifacegan.runtime.cpu import on_all_cores
 
-LEAST_TRANSMITTANCE = 1 / 1024
-"""When the transmittance of a ray is smaller than this, everything farther along the ray is skipped."""
-LEAST_DEPTH = np.float32(1e-3)
-"""Nothing nearer to the camera than this is drawn; depth along the viewing axis, world units."""
 BLOCK_VERTICES, BLOCK_ROWS = 2**14, 16
 """Number of vertices that a core projects at a time, and number of image rows that a core composites at a time."""
 
 
-def play(layered_mesh: LayeredMesh, pose: Pose, *, yaw: float, pitch: float, size: int) -> RenderedImage:
+def play(
+    layered_mesh: LayeredMesh,
+    pose: Pose,
+    *,
+    yaw: float,
+    pitch: float,
+    size: int,
+    antialias: bool = False,
+) -> RenderedImage:
     """Draw one view of a layered mesh with its vertices at ``pose``, an image of ``size`` x ``size`` pixels.
 
     Angles are radians from frontal; at positive yaw the face turns to the image's right, at positive pitch it looks
-    down.
+    down. With ``antialias``, outlines are smooth, which takes about twice the time; otherwise a pixel is one ray.
     """
-    view = View(yaw=yaw, pitch=pitch, size=size, fov_deg=layered_mesh.ray_sampling.fov_deg)
-    planes, _ = _draw_view(layered_mesh, pose, view, marks_visible=False)
-    image = torch.from_numpy(planes)
+    fov_deg = layered_mesh.ray_sampling.fov_deg
+    view = View(yaw=yaw, pitch=pitch, size=doubled(size) if antialias else size, fov_deg=fov_deg)
+    if antialias:
+        image = _smooth_view(layered_mesh, pose, view)
+    else:
+        image = torch.from_numpy(_draw_view(layered_mesh, pose, view, marks_visible=False)[0])
     return RenderedImage(rgb=image[:3], foreground=image[3:4], foreground_rgb=image[4:7], depth=image[7:])
 
 
@@ -66,7 +75,7 @@ def entered_triangles(
     vertices: Float[np.ndarray, "vertex 3"],
     triangles: Int[np.ndarray, "triangle 3"],
     layer_starts: Int[np.ndarray, "layer_and_one"],
-    view: "View",
+    view: View,
 ) -> Int[np.ndarray, "layer size size"]:
     """Return the index of the triangle that each pixel's ray meets first in each layer of a mesh; -1 if it meets none.
 
@@ -78,32 +87,6 @@ def entered_triangles(
     found = np.full_like(entered, -1)
     found[layer, row, column] = drawn.order[layer_starts[layer] + entered[layer, row, column]]
     return found
-
-
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """A camera of the generator, which looks at the origin from a distance of 1 world unit."""
-
-    yaw: float
-    """Yaw in radians from frontal."""
-    pitch: float
-    """Pitch in radians from frontal."""
-    size: int
-    """Height and width of the image, pixels."""
-    fov_deg: float
-    """Angle between the centres of the outermost pixels, degrees."""
-
-    @cached_property
-    def origin_and_axes(self) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3 3"]]:
-        """Position of the camera in world units, and its axes (columns: right, up, backward)."""
-        angles = torch.tensor([[self.pitch, self.yaw]], dtype=torch.float64)
-        origin, axes = orbit_rotation(yaw=angles[:, 1], pitch=angles[:, 0])
-        return origin[0].numpy(), axes[0].numpy()
-
-    @property
-    def tangent(self) -> float:
-        """Tangent of half the field of view."""
-        return math.tan(math.radians(self.fov_deg / 2))
 
 
 class _Rasterized(NamedTuple):
@@ -154,8 +137,8 @@ def _rasterize(
     maps = np.full((2, len(ends), view.size, view.size), -1, np.int32)
 
     def draw(layer: int) -> None:
-        _order_by_facing(x_px, y_px, triangles, layer_starts, layer, order, ends)
-        _draw_layer(x_px, y_px, inverse_depth, triangles, order, layer_starts, ends, layer, maps)
+        numba_kernels.order_by_facing(x_px, y_px, triangles, layer_starts, layer, order, ends)
+        numba_kernels.draw_layer(x_px, y_px, inverse_depth, triangles, order, layer_starts, ends, layer, maps)
 
     on_all_cores(range(len(ends)), draw)
     return _Rasterized(x_px, y_px, inverse_depth, order, ends, maps)
@@ -165,10 +148,44 @@ def _draw_view(
     layered_mesh: LayeredMesh, pose: Pose, view: View, marks_visible: bool
 ) -> tuple[Float[np.ndarray, "8 size size"], Bool[np.ndarray, "2 marked"]]:
     """Return the eight planes of an image and, if ``marks_visible``, which triangles are visible."""
-    sampling, triangles = layered_mesh.ray_sampling, layered_mesh.triangles
+    triangles = layered_mesh.triangles
     drawn = _rasterize(pose.vertices, triangles, layered_mesh.layer_starts, view)
     planes = np.empty((8, view.size, view.size), np.float32)
     visible = np.zeros((2, len(triangles) if marks_visible else 0), np.bool_)
+    _composite_pixels(layered_mesh, pose, view, drawn, np.ones(planes.shape[1:], np.bool_), planes, visible)
+    return planes, visible
+
+
+def _smooth_view(layered_mesh: LayeredMesh, pose: Pose, view: View) -> Float[Tensor, "8 size size"]:
+    """Draw an image with smooth outlines; ``view`` has its doubled size.
+
+    Every second pixel of every second row is a pixel of the image. The others are drawn only where the contrast is
+    high.
+    """
+    drawn = _rasterize(pose.vertices, layered_mesh.triangles, layered_mesh.layer_starts, view)
+    planes, visible = np.empty((8, view.size, view.size), np.float32), np.zeros((2, 0), np.bool_)
+    wanted = np.zeros(planes.shape[1:], np.bool_)
+    wanted[::2, ::2] = True
+    _composite_pixels(layered_mesh, pose, view, drawn, wanted, planes, visible)
+    fine = torch.from_numpy(planes)
+    weight = mean_weight(fine[:, ::2, ::2])
+    around = samples_around(weight).numpy()
+    _composite_pixels(layered_mesh, pose, view, drawn, around, planes, visible)
+    return with_smooth_edges(fine, weight)
+
+
+def _composite_pixels(
+    layered_mesh: LayeredMesh,
+    pose: Pose,
+    view: View,
+    drawn: _Rasterized,
+    wanted: Bool[np.ndarray, "size size"],
+    planes: Float[np.ndarray, "8 size size"],
+    visible: Bool[np.ndarray, "2 marked"],
+) -> None:
+    """Composite the ``wanted`` pixels of a rasterized view into the eight ``planes`` of an image, on all cores, and
+    mark visible triangles if ``visible`` has columns."""
+    sampling, triangles = layered_mesh.ray_sampling, layered_mesh.triangles
     surface = _Surface(
         triangles, layered_mesh.layer_starts, pose.texels, layered_mesh.textures, layered_mesh.background,
         np.float32(layered_mesh.background_reach),
@@ -180,9 +197,10 @@ def _draw_view(
     rays = _PixelRays(*view.origin_and_axes, *limits)
     on_all_cores(
         range(0, view.size, BLOCK_ROWS),
-        lambda row: _composite(drawn, surface, rays, row, min(row + BLOCK_ROWS, view.size), planes, visible),
+        lambda row: numba_kernels.composite(
+            drawn, surface, rays, row, min(row + BLOCK_ROWS, view.size), wanted, planes, visible
+        ),
     )
-    return planes, visible
 
 
 def _projected(
@@ -198,151 +216,8 @@ def _projected(
     blocks = [slice(first, first + BLOCK_VERTICES) for first in range(0, len(vertices), BLOCK_VERTICES)]
     on_all_cores(
         blocks,
-        lambda block: _project(vertices[block], rotation, translation, focal, half, projected[:, block]),
+        lambda block: numba_kernels.project(
+            vertices[block], rotation, translation, focal, half, projected[:, block]
+        ),
     )
     return projected[0], projected[1], projected[2]
-
-
-@kernel(nogil=True)
-@no_type_check  # shape checking in tests would wrap what numba has to compile
-def _project(vertices, rotation, translation, focal, half, projected):
-    """Compute :meth:`anifacegan.geometry.cameras.Camera.pixels` in float32.
-
-    Vertices too near or behind the camera get inverse depth 0; triangles with such a vertex are not drawn.
-    """
-    for v in range(len(vertices)):
-        x, y, z = vertices[v, 0], vertices[v, 1], vertices[v, 2]
-        right = x * rotation[0, 0] + y * rotation[1, 0] + z * rotation[2, 0] - translation[0]
-        up = x * rotation[0, 1] + y * rotation[1, 1] + z * rotation[2, 1] - translation[1]
-        backward = x * rotation[0, 2] + y * rotation[1, 2] + z * rotation[2, 2] - translation[2]
-        inverse = np.float32(-1) / backward if backward < -LEAST_DEPTH else np.float32(0)
-        projected[0, v] = half + focal * right * inverse
-        projected[1, v] = half - focal * up * inverse
-        projected[2, v] = inverse
-
-
-@kernel(nogil=True)
-@no_type_check  # shape checking in tests would wrap what numba has to compile
-def _order_by_facing(x_px, y_px, triangles, layer_starts, layer, order, ends):
-    """Write a layer's triangles to its part of ``order``, first those whose outside faces the camera, and write the
-    position after the last of these to ``ends``."""
-    front, back = layer_starts[layer], layer_starts[layer + 1]
-    for t in range(layer_starts[layer], layer_starts[layer + 1]):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        area = (x_px[b] - x_px[a]) * (y_px[c] - y_px[a]) - (y_px[b] - y_px[a]) * (x_px[c] - x_px[a])
-        if area < 0:  # y runs down: seen from outside
-            order[front] = t
-            front += 1
-        else:
-            back -= 1
-            order[back] = t
-    ends[layer] = front
-
-
-@kernel(nogil=True)
-@no_type_check  # shape checking in tests would wrap what numba has to compile
-def _draw_layer(x_px, y_px, inverse_depth, triangles, order, layer_starts, ends, layer, maps):
-    """Rasterize a layer's triangles that face the camera (0) and those that face away from it (1)."""
-    for side in range(2):
-        first, last = (
-            (layer_starts[layer], ends[layer]) if side == 0 else (ends[layer], layer_starts[layer + 1])
-        )
-        nearest = np.zeros(maps.shape[2:], np.float32)
-        draw_triangles(x_px, y_px, inverse_depth, triangles[order[first:last]], maps[side, layer], nearest)
-
-
-@kernel(nogil=True, fastmath=True)
-@no_type_check  # shape checking in tests would wrap what numba has to compile
-def _bilinear_weights(u, v, width, height):
-    """Return the lower column and row of the four texels around (u, v), and the four weights; outside of the texture
-    its edge is repeated."""
-    u, v = min(max(u, 0), width - 1), min(max(v, 0), height - 1)
-    i, j = min(int(u), width - 2), min(int(v), height - 2)
-    u, v = u - i, v - j
-    return i, j, ((1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v)
-
-
-@kernel(nogil=True, fastmath=True)
-@no_type_check  # shape checking in tests would wrap what numba has to compile
-def _interpolate(texture, i, j, weights, channel):
-    """Return the weighted sum of four texels in one channel."""
-    w00, w01, w10, w11 = weights
-    return (
-        w00 * texture[j, i, channel] + w01 * texture[j, i + 1, channel]
-        + w10 * texture[j + 1, i, channel] + w11 * texture[j + 1, i + 1, channel]
-    )  # fmt: skip
-
-
-@kernel(nogil=True, fastmath=True)
-@no_type_check  # shape checking in tests would wrap what numba has to compile
-def _composite(drawn, surface, rays, first_row, end_row, planes, visible):
-    """Composite some rows of an image: rgb, opacity, premultiplied foreground and depth, one plane each."""
-    x_px, y_px, inverse_depth = drawn.x_px, drawn.y_px, drawn.inverse_depth
-    triangles, texels, background = surface.triangles, surface.texels, surface.background
-    origin, axes = rays.origin, rays.axes
-    _, layers, size, _ = drawn.maps.shape
-    _, texture_height, texture_width, _ = surface.textures.shape
-    background_side = background.shape[0]
-    half = np.float32((size - 1) / 2)
-    for row in range(first_row, end_row):
-        dy = rays.tangent * (1 - row / half)
-        for column in range(size):
-            dx = rays.tangent * (column / half - 1)
-            length = math.sqrt(dx * dx + dy * dy + 1)  # of the ray between depths 0 and 1
-            along_x = axes[0, 0] * dx + axes[0, 1] * dy - axes[0, 2]
-            along_y = axes[1, 0] * dx + axes[1, 1] * dy - axes[1, 2]
-            along_z = axes[2, 0] * dx + axes[2, 1] * dy - axes[2, 2]
-            to_plane = (rays.plane_z - origin[2]) / along_z  # depth along the viewing axis
-            transmittance = np.float32(1)
-            red = green = blue = distance = np.float32(0)
-            for layer in range(layers):
-                position = drawn.maps[0, layer, row, column]
-                if position < 0:
-                    continue
-                t = drawn.order[surface.layer_starts[layer] + position]
-                a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-                wa, wb, wc, depth = corner_shares(x_px, y_px, inverse_depth, a, b, c, column, row)
-                enters = depth * length
-                if enters < rays.near or enters > rays.far or depth > to_plane:
-                    continue
-                position, t_back = drawn.maps[1, layer, row, column], -1
-                if position >= 0:
-                    t_back = drawn.order[drawn.ends[layer] + position]
-                    d, e, f = triangles[t_back, 0], triangles[t_back, 1], triangles[t_back, 2]
-                    leaves = length * corner_shares(x_px, y_px, inverse_depth, d, e, f, column, row)[3]
-                    if leaves > enters and (
-                        (leaves - rays.near) // rays.spacing == (enters - rays.near) // rays.spacing
-                    ):
-                        continue
-                u = wa * texels[a, 0] + wb * texels[b, 0] + wc * texels[c, 0]
-                v = wa * texels[a, 1] + wb * texels[b, 1] + wc * texels[c, 1]
-                i, j, weights = _bilinear_weights(u, v, texture_width, texture_height)
-                texture = surface.textures[layer]
-                opacity = _interpolate(texture, i, j, weights, 3) / 255
-                if opacity <= 0:
-                    continue
-                factor = transmittance / 255
-                red += factor * _interpolate(texture, i, j, weights, 0)
-                green += factor * _interpolate(texture, i, j, weights, 1)
-                blue += factor * _interpolate(texture, i, j, weights, 2)
-                distance += transmittance * opacity * enters
-                if visible.shape[1] and transmittance * opacity > LEAST_TRANSMITTANCE:
-                    visible[0, t] = True
-                    if t_back >= 0:
-                        visible[1, t_back] = True
-                transmittance *= 1 - opacity
-                if transmittance < LEAST_TRANSMITTANCE:
-                    break
-            planes[3, row, column] = 1 - transmittance
-            planes[4, row, column], planes[5, row, column], planes[6, row, column] = red, green, blue
-            planes[7, row, column] = distance + transmittance * to_plane * length
-            if transmittance >= LEAST_TRANSMITTANCE:
-                x, y = origin[0] + to_plane * along_x, origin[1] + to_plane * along_y
-                u = (x / surface.background_reach + 1) / 2 * (background_side - 1)
-                v = (1 - y / surface.background_reach) / 2 * (background_side - 1)
-                i, j, weights = _bilinear_weights(u, v, background_side, background_side)
-                factor = transmittance / 255
-                red += factor * _interpolate(background, i, j, weights, 0)
-                green += factor * _interpolate(background, i, j, weights, 1)
-                blue += factor * _interpolate(background, i, j, weights, 2)
-            planes[0, row, column], planes[1, row, column], planes[2, row, column] = red, green, blue

@@ -15,7 +15,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from anifacegan.avatars.layered_mesh import LayeredMesh
-from anifacegan.avatars.players.numba_player import LEAST_TRANSMITTANCE, View
+from anifacegan.avatars.players.numba_kernels import LEAST_TRANSMITTANCE
+from anifacegan.avatars.players.view import View
 from anifacegan.geometry.cameras import Camera
 from anifacegan.geometry.config import Backend
 from anifacegan.geometry.rasterization.rasterizer import (
@@ -27,6 +28,7 @@ from anifacegan.geometry.rasterization.rasterizer import (
 from anifacegan.geometry.rasterization.torch_backend import corner_shares, nearest_triangles
 from anifacegan.geometry.resampling import read_pixels
 from anifacegan.rendering.frame import RenderedImage
+from anifacegan.rendering.sharp_edges import doubled, mean_weight, with_smooth_edges
 
 MOST_LAYER_PIXELS = {"cpu": 2**20, "cuda": 2**24}
 """Device type -> largest product of pixels and layers that is composited at once, about 300 bytes for each of them."""
@@ -78,13 +80,24 @@ class TorchPlayer:
         self.textures = on_device(layered_mesh.textures).permute(0, 3, 1, 2).float() / 255  # (L, 4, h, w)
         self.background = on_device(layered_mesh.background).permute(2, 0, 1).float()[None] / 255
 
-    def image(self, z_exp: Float[np.ndarray, "64"], *, yaw: float, pitch: float, size: int) -> RenderedImage:
+    def image(
+        self,
+        z_exp: Float[np.ndarray, "64"],
+        *,
+        yaw: float,
+        pitch: float,
+        size: int,
+        antialias: bool = False,
+    ) -> RenderedImage:
         """Draw one square view of ``size`` pixels with the expression of the coefficients ``z_exp``.
 
         Angles are radians from frontal; at positive yaw the face turns to the image's right, at positive pitch it looks
-        down.
+        down. With ``antialias``, outlines are smooth; otherwise a pixel is one ray.
         """
-        image = self.frames(z_exp[None], yaw=np.array([yaw]), pitch=np.array([pitch]), size=size)[0]
+        drawn = doubled(size) if antialias else size
+        image = self.frames(z_exp[None], yaw=np.array([yaw]), pitch=np.array([pitch]), size=drawn)[0]
+        if antialias:
+            image = with_smooth_edges(image, mean_weight(image[:, ::2, ::2]))
         return RenderedImage(rgb=image[:3], foreground=image[3:4], foreground_rgb=image[4:7], depth=image[7:])
 
     @torch.no_grad()

@@ -36,9 +36,9 @@ class RenderConfig(DriveConfig):
     psi: float = 0.7
     """Truncation psi of the appearance: 1 shows the full variety of people, 0 the average appearance for everyone."""
     antialias: bool = True
-    """Smooth the outlines of frames that the networks render: pixels on outlines and other sharp edges are the mean of
-    five rays, at most a thirtieth of an image's pixels. Costs about a quarter more time. Depth maps stay those of one
-    ray a pixel. Baked frames and avatar files are not smoothed. false: one ray for each pixel."""
+    """Smooth the outlines: pixels on outlines and other sharp edges, at most a thirtieth of an image's pixels, are the
+    mean of several rays. This takes a quarter more time for frames that the networks render, and twice the time for
+    baked frames. Depth maps stay those of one ray a pixel. false: one ray for each pixel."""
     depth: bool = False
     """Also write depth maps as 16-bit PNG; manifest.json records the range of depths in world units (1 counts as 1
     m)."""

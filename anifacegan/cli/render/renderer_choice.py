@@ -63,9 +63,24 @@ class AvatarRenderer:
     """Renders an avatar file; an expression or view that the avatar was not baked for raises InputError."""
 
     avatar: Avatar
+    antialias: bool
+    """Whether outlines are smooth."""
 
     def image(self, z_exp: Float[np.ndarray, "64"], *, yaw: float, pitch: float, size: int) -> RenderedImage:
-        return self.avatar.image(yaw=yaw, pitch=pitch, size=size, expression=z_exp)
+        return self.avatar.image(yaw=yaw, pitch=pitch, size=size, expression=z_exp, antialias=self.antialias)
+
+
+@dataclass(frozen=True)
+class BakedRenderer:
+    """Renders one person who was baked for the requested frames."""
+
+    player: NumbaPlayer | TorchPlayer
+    """Draws the baked person."""
+    antialias: bool
+    """Whether outlines are smooth."""
+
+    def image(self, z_exp: Float[np.ndarray, "64"], *, yaw: float, pitch: float, size: int) -> RenderedImage:
+        return self.player.image(z_exp, yaw=yaw, pitch=pitch, size=size, antialias=self.antialias)
 
 
 @dataclass(frozen=True)
@@ -103,7 +118,7 @@ class RendererChoice:
     renderer: Renderer
     """Value of the option ``renderer``."""
     antialias: bool = True
-    """Whether the outlines of images that the networks render are smooth."""
+    """Whether outlines are smooth."""
 
     @cached_property
     def charts(self) -> ManifoldCharts:
@@ -151,8 +166,8 @@ class RendererChoice:
                 raise InputError(f"{name}: {error}") from None
             return self._stays_adaptive(name, adaptive, str(error))
         probes = probe_frames(target.trajectory.z_exp, BakeConfig().inbetweens)
-        one_ray = replace(adaptive, antialias=False)  # as baked frames have it
-        lowest = min(self._psnr(baked, one_ray, target, k) for k in probes)
+        one_ray = [replace(renderer, antialias=False) for renderer in (baked, adaptive)]
+        lowest = min(self._psnr(*one_ray, target, k) for k in probes)
         facts["psnr_to_adaptive_db"] = round(lowest, 1)
         if self.renderer == "auto" and lowest < LEAST_PSNR:
             return self._stays_adaptive(name, adaptive, f"the PSNR of baked frames would be {lowest:.1f} dB")
@@ -192,7 +207,7 @@ class RendererChoice:
 
     def _bake(
         self, latents: tuple, psi: float, target: VideoRequest
-    ) -> tuple[FrameRenderer, dict[str, object]]:
+    ) -> tuple[BakedRenderer, dict[str, object]]:
         texture = min(LARGEST_TEXTURE, max(128, round(TEXELS_PER_PIXEL * target.size)))
         config = BakeConfig(texture=texture, widest_rad=target.widest_rad + MARGIN_RAD)
         z_exp = target.trajectory.z_exp
@@ -203,9 +218,9 @@ class RendererChoice:
         else:
             layered_mesh, report = bake(condition, z_exp[keys], self.charts, config)
         residual = float(report.residual.max()) if len(report.residual) else 0.0
-        player = player_on(self.model.generator.device, layered_mesh)
+        baked = BakedRenderer(player_on(self.model.generator.device, layered_mesh), self.antialias)
         facts = {"blendshapes": len(keys), "inbetweens": config.inbetweens} if keys else {"blendshapes": 0}
-        return player, facts | {"texture": texture, "residual_world": residual}
+        return baked, facts | {"texture": texture, "residual_world": residual}
 
     @staticmethod
     def _psnr(one: FrameRenderer, other: FrameRenderer, target: VideoRequest, k: int) -> float:
@@ -232,7 +247,7 @@ def image_renderer(
 
     ``yaw`` and ``pitch`` are radians from frontal.
     """
-    if isinstance(video, NumbaPlayer | TorchPlayer) and video.layered_mesh.was_baked_for(
+    if isinstance(video, BakedRenderer) and video.player.layered_mesh.was_baked_for(
         z_exp, yaw=yaw, pitch=pitch
     ):
         return video

@@ -75,7 +75,7 @@ def _select_renderer(
 ) -> tuple[FrameRenderer, dict[str, Any]]:
     """Select the renderer of a person; return it, and what the manifest records of the choice."""
     if isinstance(plan.model, Avatar):
-        return AvatarRenderer(plan.model), {"renderer": "baked"}
+        return AvatarRenderer(plan.model, config.antialias), {"renderer": "baked"}
     assert choice is not None and person.latents is not None
     return choice.select(person.name, person.latents, config.psi, VideoRequest(plan.trajectory, config.size))
 

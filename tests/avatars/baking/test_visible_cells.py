@@ -7,7 +7,7 @@ import torch
 from anifacegan.avatars.baking.charts import ManifoldCharts
 from anifacegan.avatars.baking.layers import cell_mesh, submesh, unrefined_layers
 from anifacegan.avatars.baking.visible_cells import entered_cells, occluding_cells
-from anifacegan.avatars.players.numba_player import View
+from anifacegan.avatars.players.view import View
 from tests.fixtures.ball_people import (
     z_exp_rows,
 )

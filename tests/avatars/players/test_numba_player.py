@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from anifacegan.avatars.players.numba_player import View, entered_triangles, play, visible_triangles
+from anifacegan.avatars.players.numba_player import entered_triangles, play, visible_triangles
+from anifacegan.avatars.players.view import View
 from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.geometry.conventions import FOV_DEG
 from anifacegan.geometry.rays import image_rays
 from anifacegan.models.generator import ConditionedFields
+from anifacegan.rendering.sharp_edges import mean_weight
 from anifacegan.rendering.volume import render_rays
 from anifacegan.runtime.cpu import torch_threads
 from tests.fixtures.closed_forms import stay
@@ -274,3 +276,38 @@ def test_one_thread_and_several_draw_the_same(threads: int) -> None:
         with torch_threads(count):
             images.append(as_planes(play(layered_mesh, layered_mesh.neutral, yaw=0.3, pitch=0.1, size=33)))
     np.testing.assert_array_equal(*images)
+
+
+# ------------------------------------------------------------------------------------------------- smooth outlines
+@pytest.mark.parametrize("size", [2, 31, 64])
+def test_smooth_outlines_leave_the_other_pixels_alone(size: int) -> None:
+    """Corners are rounded to a 256th of a pixel, which is half as wide in the doubled image: an edge may pass a centre
+    on its other side."""
+    layered_mesh = layered_mesh_of(
+        square(0.05, (250, 40, 20, 255), half=0.031), square(0.02, (10, 200, 70, 128))
+    )
+    plain, smooth = (
+        as_planes(
+            play(layered_mesh, layered_mesh.neutral, yaw=0.2, pitch=0.1, size=size, antialias=antialias)
+        )
+        for antialias in (False, True)
+    )
+    weight = mean_weight(torch.from_numpy(plain)).numpy()
+    assert (abs(plain - smooth)[:, weight == 0].max(axis=0) > 0.01).sum() <= 2
+    assert (abs(plain - smooth)[7] > 1e-4).sum() <= 2
+    if size > 2:
+        assert (plain != smooth)[:7, weight > 0].any(axis=0).mean() > 0.5
+
+
+def test_smooth_outlines_are_nearer_to_the_mean_over_the_pixel() -> None:
+    layered_mesh = layered_mesh_of(square(0.05, (250, 40, 20, 255), half=0.031))
+
+    def drawn(size: int, antialias: bool = False) -> np.ndarray:
+        view = {"yaw": 0.2, "pitch": 0.1, "size": size, "antialias": antialias}
+        return as_planes(play(layered_mesh, layered_mesh.neutral, **view))
+
+    # 7 samples a pixel in each direction; the outermost pixels, of which half is missing, do not count.
+    fine = torch.from_numpy(drawn(7 * 159 + 1))[None, :7]
+    exact = torch.nn.functional.avg_pool2d(fine[..., 4:-4, 4:-4], 7)[0].numpy()
+    plain, smooth = (abs(drawn(160, antialias)[:7, 1:-1, 1:-1] - exact).mean() for antialias in (False, True))
+    assert smooth < 0.5 * plain
