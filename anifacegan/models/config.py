@@ -42,6 +42,9 @@ class FeaturePlanesConfig:
     centre: tuple[float, float, float] = (0.0, 0.01, -0.09)
     """Point inside the mean head, world units. A point's (u, v) is the direction from this centre to the point, and its
     depth is the distance from the surface in this direction."""
+    fade_z: tuple[float, float] = (-0.118, -0.1)
+    """Two values of z, world units. Behind the first, features are 0; to the second they grow to their full strength.
+    The background plane at z = -0.12, whose directions from ``centre`` are nearly parallel to it, has none."""
     finest_moves_points: bool = False
     """Let gradients flow through the finest plane to the positions of points, and so to the alignment and deformation
     fields. At first the plane's texels are noise, and so would the gradients be."""
@@ -62,6 +65,8 @@ class FeaturePlanesConfig:
             raise ConfigError("coarse_planes", self.coarse_planes, f"at most {len(self.resolutions)}")
         if not (math.isfinite(sum(self.depth_range)) and self.depth_range[0] < self.depth_range[1]):
             raise ConfigError("depth_range", self.depth_range, "a lower and a higher depth")
+        if not (math.isfinite(sum(self.fade_z)) and self.fade_z[0] < self.fade_z[1]):
+            raise ConfigError("fade_z", self.fade_z, "a lower and a higher z")
         if not math.isfinite(sum(self.centre)):
             raise ConfigError("centre", self.centre, "three finite numbers")
 

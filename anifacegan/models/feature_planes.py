@@ -24,6 +24,9 @@ fine detail in the density would punch the same pattern through all of them, and
 relies on smooth opacity. The second sine layer, which the density reads too, therefore gets e of the grid and of the
 ``coarse_planes`` only; the colour layer and S read all features.
 
+The background plane lies beside and behind c, where the chart would draw its texels out to rays. So f is multiplied
+by a factor that falls to 0 just before the plane (``fade_z``), and the background has the sine layers' colours alone.
+
 Texels are stored row by row with their channels side by side, so that a corner of 16 channels is one cache line.
 """
 
@@ -122,7 +125,9 @@ class FeaturePlanes(nn.Module):
             finest = resolution == config.resolutions[-1]
             index, weight = corners(uv_of_finest if finest else uv, resolution)
             read.append(weighted_rows(self.planes, index + start, weight))
-        return torch.cat(read, dim=-1).reshape(*x.shape[:-1], config.features)
+        behind, before = config.fade_z
+        strength = ((x[..., 2:] - behind) / (before - behind)).clamp(0, 1)  # (B, N, 1)
+        return strength * torch.cat(read, dim=-1).reshape(*x.shape[:-1], config.features)
 
     def _by_plane(self) -> list[tuple[int, int]]:
         """Return each plane's resolution and the place of its first texel in the table, coarse to fine."""

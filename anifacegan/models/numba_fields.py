@@ -170,6 +170,7 @@ class _LayersWithFeatures(_Layers):
         self._tables = (
             planes.centre.numpy(),
             np.array([near, layers_per_unit, config.grid_depths], np.float32),
+            np.array(config.fade_z, np.float32),
             *(tensor.contiguous().numpy() for tensor in tensors),
             np.array(config.resolutions),
         )

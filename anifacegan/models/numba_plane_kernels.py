@@ -40,12 +40,13 @@ def _between(position, count):
 
 @kernel(nogil=True, fastmath={"contract"}, error_model="numpy")
 @no_type_check  # shape checking in tests would wrap what numba has to compile
-def read_features(points, centre, depths, radius, grid, planes, resolutions, out):
+def read_features(points, centre, depths, fade_z, radius, grid, planes, resolutions, out):
     """Write the features of feature planes at points (N, 3), world units, to ``out`` (N, K): those of the coarse grid,
     then those of each plane.
 
     Contiguous float32: centre (3,); depths (3,) are the grid's first depth, its cells per world unit of depth, and the
-    number D of these cells; radius (G, G); grid (G * G * D, channel); planes (texel, channel). resolutions (L,) int64.
+    number D of these cells; fade_z (2,); radius (G, G); grid (G * G * D, channel); planes (texel, channel). resolutions
+    (L,) int64.
     """
     side, layers = radius.shape[0], int(depths[2])
     half = _HALF * np.float32(side)
@@ -90,6 +91,11 @@ def read_features(points, centre, depths, radius, grid, planes, resolutions, out
                 )
             first += planes.shape[1]
             start += texels * texels
+
+        strength = min(max((points[n, 2] - fade_z[0]) / (fade_z[1] - fade_z[0]), _ZERO), _ONE)
+        if strength < _ONE:
+            for feature in range(out.shape[1]):
+                out[n, feature] *= strength
 
 
 @kernel(nogil=True, error_model="numpy")
