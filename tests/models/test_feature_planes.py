@@ -22,6 +22,7 @@ SMALL = FeaturePlanesConfig(
     grid_depths=3,
     grid_channels=2,
     mixed=3,
+    fade_z=(-0.3, -0.25),  # behind all points
 )
 MAPPING = 5
 CENTRE = np.array(SMALL.centre)
@@ -94,6 +95,16 @@ def test_features_are_interpolated_at_the_place_on_the_chart() -> None:
     assert found.shape[1] == SMALL.features == 2 + 2 * 2
     for n in range(40):
         np.testing.assert_allclose(found[n].detach(), slow_features(made, x[n].numpy()), atol=CENTRING)
+
+
+def test_features_fade_out_before_the_background_plane() -> None:
+    """At z = -0.118 and behind, a quarter of the way to -0.1, and from there on."""
+    made = planes(dataclasses.replace(SMALL, fade_z=(-0.118, -0.1)))
+    x = points(4)
+    x[:, 2] = torch.tensor([-0.13, -0.118, -0.1135, -0.09])
+    strength = torch.tensor([0, 0, 0.25, 1.0]).to(x)
+    expected = strength[:, None] * planes().read(x[None])[0]
+    torch.testing.assert_close(made.read(x[None])[0], expected, atol=CENTRING, rtol=0)
 
 
 def test_directions_are_those_of_the_cells_of_the_grid() -> None:
