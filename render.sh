@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Renders three people who turn their heads and smile, into multiview_imgs/. Sets up a fresh machine by itself.
+# Renders five people who turn their heads and smile, into multiview_imgs/. Sets up a fresh machine by itself.
 # Options go to 'anifacegan render' ('./render.sh --help' lists them): ./render.sh --seeds 7 --frames 10
 set -euo pipefail
 

@@ -44,7 +44,7 @@ YAWS = (-0.5, -0.35, -0.2, -0.1, 0.0, 0.1, 0.2, 0.35, 0.5)
 """Yaws of the neutral face, radians."""
 IDENTITY_POSES = tuple(product(SMILE_YAWS, (0.0, 0.5, 1.0)))
 """Yaw and smile of the images whose face embeddings are compared."""
-VIDEO_PEOPLE, VIDEO_FRAMES = 3, 50
+VIDEO_PEOPLE, VIDEO_FRAMES = 5, 50
 """Numbers of people and frames that render.sh renders."""
 LEAST_PEOPLE, LEAST_DETECTED, LEAST_RANK, LEAST_YAW_R, LARGEST_GAP = 5, 0.99, 0.95, 0.985, 0.08
 """Limits of the requirements."""

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from anifacegan.cli.render.config import RenderConfig
 from anifacegan.face_model.expressions import PRESETS
+from anifacegan.face_model.open_model import load_head_parts
 from anifacegan.geometry.cameras import orbit_camera
 from anifacegan.geometry.rays import pixel_rays
 from anifacegan.models.coefficient_vae import Latents
@@ -13,8 +15,10 @@ from anifacegan.rendering.model import Model, load_model
 from anifacegan.rendering.volume import render_rays
 from anifacegan.runtime.typed_config import from_plain, read_config
 from anifacegan.training.config import TrainConfig
+from tests.fixtures.loaded_scripts import load_script
 
 FOLDER = Path(__file__).parents[2] / "checkpoints" / "demo"
+CONFIGS = FOLDER.parents[1] / "configs"
 SEEDS = (101, 102, 103)
 
 
@@ -94,6 +98,12 @@ def test_a_head_stands_before_its_background(demo: Model) -> None:
     image = demo.face(SEEDS[1]).image(size=33)
     assert image.foreground[0, 12:28, 12:20].mean() > 0.95
     assert image.foreground[0, :12, :2].mean() < 0.3
+
+
+def test_render_sh_shows_the_first_seeds_of_its_line_up(demo: Model, face_model) -> None:
+    """Nobody has picked the five people by their looks."""
+    config = read_config(RenderConfig, ["--config", str(CONFIGS / "render_smile.yaml")], "render.py")
+    assert list(config.seeds) == load_script("draw_seeds").first_seeds(demo, load_head_parts(), 5)
 
 
 def test_people_differ_and_a_seed_is_a_person(demo: Model) -> None:
