@@ -31,7 +31,7 @@ class FilmConfig:
     """Folder that ./render.sh or 'anifacegan render' has written."""
     out: Path = Path("docs/smile.gif")
     """The film, a .gif file."""
-    height: int = 160
+    height: int = 128
     """Height and width of a person in pixels."""
     every: int = 2
     """Use every so-manyth frame."""

@@ -50,7 +50,7 @@ def first_seeds(model: Model, parts: HeadParts, people: int) -> list[int]:
         for seed in count(1):
             if seed > len(groups):
                 z_id = model.person(seed)[0].detach().cpu().double().numpy()
-                groups.append(int(nearest_groups(z_id, bank, parts.bank_group)[0]))
+                groups.append(int(nearest_groups(z_id, bank, parts.bank_group.astype(np.int64))[0]))
             if groups[seed - 1] == group_by_turns(person) and seed not in seeds:
                 seeds.append(seed)
                 break

@@ -126,7 +126,7 @@ class FeaturePlanes(nn.Module):
             index, weight = corners(uv_of_finest if finest else uv, resolution)
             read.append(weighted_rows(self.planes, index + start, weight))
         behind, before = config.fade_z
-        strength = ((x[..., 2:] - behind) / (before - behind)).clamp(0, 1)  # (B, N, 1)
+        strength = ((x.detach()[..., 2:] - behind) / (before - behind)).clamp(0, 1)  # (B, N, 1)
         return strength * torch.cat(read, dim=-1).reshape(*x.shape[:-1], config.features)
 
     def _by_plane(self) -> list[tuple[int, int]]:

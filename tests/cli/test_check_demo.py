@@ -129,8 +129,8 @@ def unseen_from_the_side(seed: int, yaw: float, strength: float) -> np.ndarray |
     return None if yaw == -0.5 and seed == 5 else obedient(seed, yaw, strength)
 
 
-def unseen_in_two_frames(seed: int, yaw: float, strength: float) -> np.ndarray | None:
-    return None if seed == 1 and yaw in (-0.05, -0.04) else obedient(seed, yaw, strength)
+def unseen_in_four_frames(seed: int, yaw: float, strength: float) -> np.ndarray | None:
+    return None if seed in (1, 2) and yaw in (-0.05, -0.04) else obedient(seed, yaw, strength)
 
 
 def one_looks_away(seed: int, yaw: float, strength: float) -> np.ndarray:
@@ -151,7 +151,7 @@ FRAMES, PEOPLE, RANK, YAW_ALL, YAW_WORST, GAP = range(6)
         (smiles_from_the_front_only, [RANK]),
         (unseen_once, [RANK]),
         (unseen_from_the_side, [YAW_ALL, YAW_WORST]),
-        (unseen_in_two_frames, [FRAMES]),
+        (unseen_in_four_frames, [FRAMES]),
         (one_looks_away, [YAW_ALL, YAW_WORST]),
         (one_mouth_is_open, [GAP]),
     ],

@@ -23,10 +23,6 @@ CHECKPOINTS = HOME / "checkpoints"
 COUNT, SIZE, SEED = 48, 256, 20_260
 """People of a seed that no data set in the documentation has."""
 NAMES = ("reconstruction", "judge")
-waits_for_retraining = pytest.mark.xfail(
-    reason="the judge was trained on the former synthetic people; it waits for its retraining",
-    run=False,
-)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +43,7 @@ def shipped(name: str) -> tuple[FaceRegressor, FaceRegressorCard]:
     return load_face_regressor(CHECKPOINTS / name)
 
 
-@pytest.mark.parametrize("name", [NAMES[0], pytest.param(NAMES[1], marks=waits_for_retraining)])
+@pytest.mark.parametrize("name", NAMES)
 def test_it_sees_pose_landmarks_and_expressions_of_strangers(
     name: str, unseen: FaceDataset, face_model: MorphableModel
 ) -> None:
