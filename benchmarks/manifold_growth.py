@@ -97,6 +97,11 @@ def _grow_template(new_generator: Generator, old_generator: Generator) -> None:
     _put(new.colour_layer.linear, old.colour_layer.linear)
     if deep > shallow:
         new.colour_layer.linear.weight[:narrow, 3 : 3 + narrow] /= SMALL
+    if old.planes is not None:
+        new.planes.load_state_dict(old.planes.state_dict())
+        new_generator.mean_mix.copy_(old_generator.mean_mix)
+        _move_features(new.layers[1].linear, old.layers[1].linear, narrow, wide)
+        _move_features(new.colour_layer.linear, old.colour_layer.linear, 3 + narrow, 3 + wide)
     for heads, old_heads in ((new.sigma_heads, old.sigma_heads), (new.rgb_heads, old.rgb_heads)):
         for k, head in enumerate(heads):
             nn.init.zeros_(head.weight)
@@ -144,6 +149,14 @@ def _grow_mapping(new: MappingNetwork, old: MappingNetwork, old_units: Tensor, p
 def _places(wide: int, narrow: int, layers: range | list[int]) -> Tensor:
     """Indices of the first ``narrow`` of ``wide`` units of some of the layers whose units are concatenated."""
     return torch.cat([torch.zeros(0, dtype=torch.long), *(torch.arange(narrow) + wide * k for k in layers)])
+
+
+def _move_features(new: nn.Linear, old: nn.Linear, before: int, now: int) -> None:
+    """Move the weights of a layer's mixed features, which follow its other inputs, from column ``before`` to
+    ``now``."""
+    features = old.weight[:, before:]
+    new.weight[: len(features), before : before + features.shape[1]] = 0
+    new.weight[: len(features), now:] = features
 
 
 def _put(new: nn.Linear, old: nn.Linear) -> None:

@@ -73,11 +73,12 @@ def test_the_command_writes_frames_videos_sheet_and_manifest(
     out = tmp_path / "multiview_imgs"
     manifest = json.loads((out / MANIFEST).read_text())
     assert sorted(path.name for path in out.iterdir()) == sorted(
-        [MANIFEST, "sheet.png"] + [f"seed{k}{end}" for k in (1, 2, 3) for end in ("", ".mp4", ".npz")]
+        [MANIFEST, "sheet.png"]
+        + [f"seed{k}{end}" for k in (60, 8, 36, 3, 27) for end in ("", ".mp4", ".npz")]
     )
     on_disk = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert set(manifest["files"]) | {MANIFEST} == on_disk
-    assert [person["seed"] for person in manifest["people"]] == [1, 2, 3]
+    assert [person["seed"] for person in manifest["people"]] == [60, 8, 36, 3, 27]
     for person in manifest["people"]:
         assert [frame["yaw"] for frame in person["frames"]] == [-0.35, 0, 0.35]
         assert [frame["strength"] for frame in person["frames"]] == [0, 0.5, 1]
@@ -95,7 +96,7 @@ def test_the_command_writes_frames_videos_sheet_and_manifest(
     assert sheet.shape[0] > 9 * 12 and sheet.shape[1] > 7 * 12
     assert manifest["model"]["name"] == "small" and manifest["versions"]["torch"] == torch.__version__
     assert manifest["seconds"]["total"] >= manifest["seconds"]["frames"] >= 0
-    assert "3 people, 9 frames of 12 px" in capsys.readouterr().out
+    assert "5 people, 15 frames of 12 px" in capsys.readouterr().out
 
 
 def test_frames_are_what_the_library_renders(config: RenderConfig) -> None:

@@ -21,7 +21,7 @@ from anifacegan.models.checkpoints import load_checkpoint
 from anifacegan.models.config import DeformationConfig
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.typed_config import read_config
-from anifacegan.training import run as training_run
+from anifacegan.training import initial_weights
 from anifacegan.training.config import Reporting, TrainConfig
 from anifacegan.training.run import run
 from anifacegan.training.schedule import Schedule
@@ -145,7 +145,7 @@ def test_priors_are_fitted_without_the_held_out_people(
         fitted[name] = coefficients
         return {}
 
-    monkeypatch.setattr(training_run, "fit_prior", recorded)
+    monkeypatch.setattr(initial_weights, "fit_prior", recorded)
     config = tiny_config(tiny, tmp_path / "run")
     no_steps = dataclasses.replace(SCHEDULE, warm_up_deform=0, near_surface=0, complete=0)
     run(dataclasses.replace(config, schedule=no_steps))
