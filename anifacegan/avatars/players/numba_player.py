@@ -48,7 +48,7 @@ def play(
     """Draw one view of a layered mesh with its vertices at ``pose``, an image of ``size`` x ``size`` pixels.
 
     Angles are radians from frontal; at positive yaw the face turns to the image's right, at positive pitch it looks
-    down. With ``antialias``, outlines are smooth, which takes about twice the time; otherwise a pixel is one ray.
+    down. With ``antialias``, outlines are smooth, which takes two to three times as long; otherwise a pixel is one ray.
     """
     fov_deg = layered_mesh.ray_sampling.fov_deg
     view = View(yaw=yaw, pitch=pitch, size=doubled(size) if antialias else size, fov_deg=fov_deg)
