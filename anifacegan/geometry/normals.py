@@ -139,11 +139,10 @@ class VertexTriangles:
 
     def vertex_areas(self, vertices: Float[Tensor, "vertex 3"]) -> Float[Tensor, "vertex"]:
         """Compute a third of the area of the triangles around each vertex, in the square of the vertices' unit."""
-        corner = vertices[torch.from_numpy(self.triangles)]  # (T, 3, 3)
-        edges = corner[:, 1:] - corner[:, :1]
-        area = torch.linalg.cross(edges[:, 0], edges[:, 1]).norm(dim=-1) / 2
-        corners = torch.from_numpy(self.triangles).flatten()
-        return vertices.new_zeros(len(vertices)).index_add_(0, corners, area.repeat_interleave(3) / 3)
+        triangles = torch.from_numpy(self.triangles)
+        area = triangle_normals(vertices[None], triangles)[0].norm(dim=-1) / 2
+        areas = vertices.new_zeros(len(vertices))
+        return areas.index_add_(0, triangles.flatten(), area.repeat_interleave(3) / 3)
 
     def around(self, selected: Int[np.ndarray, " point"]) -> Rings:
         """Collect the triangles around each of the vertices with the indices ``selected``, which may repeat."""

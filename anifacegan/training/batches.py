@@ -68,8 +68,12 @@ def moment_root(rows: Float[Tensor, "item dim"]) -> Float[Tensor, "dim dim"]:
     """Return a triangular matrix L with L L^T = the mean of x x^T over ``rows`` x; there may be fewer rows than
     columns.
     """
-    moments = rows.double().T @ rows.double() / len(rows)
-    return torch.linalg.cholesky(moments + 1e-6 * torch.eye(len(moments)).to(moments)).to(rows)
+    return regular_root(rows.double().T @ rows.double() / len(rows)).to(rows)
+
+
+def regular_root(matrix: Float[Tensor, "dim dim"]) -> Float[Tensor, "dim dim"]:
+    """Return the Cholesky root of a symmetric matrix with 1e-6 added to its diagonal, so that it may be singular."""
+    return torch.linalg.cholesky(matrix + 1e-6 * torch.eye(len(matrix)).to(matrix))
 
 
 @runtime_checkable

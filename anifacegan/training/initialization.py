@@ -26,7 +26,7 @@ from anifacegan.models.alignment import AlignmentField
 from anifacegan.models.coefficient_vae import CoefficientVAE
 from anifacegan.models.feature_planes import FeaturePlanes
 from anifacegan.models.manifolds import INITIAL_GRADIENT, ManifoldField
-from anifacegan.training.batches import moment_root
+from anifacegan.training.batches import moment_root, regular_root
 from anifacegan.training.config import AlignmentInitConfig, ManifoldInitConfig, PriorConfig
 from anifacegan.training.optim import finite_total
 
@@ -81,8 +81,7 @@ def fit_prior(
 
 def _root(rows: Float[Tensor, "item dim"]) -> Float[Tensor, "dim dim"]:
     """Cholesky root of the covariance of ``rows``, regularised so that there may be fewer rows than columns."""
-    covariance = torch.cov(rows.double().T)
-    return torch.linalg.cholesky(covariance + 1e-6 * torch.eye(len(covariance)).to(covariance)).to(rows)
+    return regular_root(torch.cov(rows.double().T)).to(rows)
 
 
 def compare_moments(samples: Float[Tensor, "item dim"], data: Float[Tensor, "other dim"]) -> dict[str, float]:
