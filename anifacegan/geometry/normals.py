@@ -137,13 +137,6 @@ class VertexTriangles:
         self.triangle = order // 3  # vertex by vertex, from first[vertex] on
         self.first = np.searchsorted(corners[order], np.arange(vertices + 1))
 
-    def vertex_areas(self, vertices: Float[Tensor, "vertex 3"]) -> Float[Tensor, "vertex"]:
-        """Compute a third of the area of the triangles around each vertex, in the square of the vertices' unit."""
-        triangles = torch.from_numpy(self.triangles)
-        area = triangle_normals(vertices[None], triangles)[0].norm(dim=-1) / 2
-        areas = vertices.new_zeros(len(vertices))
-        return areas.index_add_(0, triangles.flatten(), area.repeat_interleave(3) / 3)
-
     def around(self, selected: Int[np.ndarray, " point"]) -> Rings:
         """Collect the triangles around each of the vertices with the indices ``selected``, which may repeat."""
         counts = self.first[selected + 1] - self.first[selected]

@@ -3,13 +3,11 @@
     deformation   L_3DMM = mean of confidence * |D(x) - (x_neutral - x_expressive)|^2     over points near the mesh
     smoothness    mean of |D(x) - D(x + e)|^2                                             e small and random
     offset        mean of |D(x)|^2                                                        free space, and neutral faces
-    identity      mean of |A(x) - (x_mean - x_person)|^2                                  people, at the mean head
     surface       L_Ch = mean of |x_surface - x_mesh|_1                                   over the rays of a camera
     landmarks     L_lm = mean of |landmark - target|^2
 
-D is the deformation field, which maps a target point to its offset to the template; A is the alignment field, which
-maps a template point to its offset to the mean head. All points are in world units. The functions take finished outputs
-and never call backward.
+D is the deformation field, which maps a target point to its offset to the template. All points are in world units. The
+functions take finished outputs and never call backward.
 """
 
 from jaxtyping import Float
@@ -65,19 +63,6 @@ def offset_loss(delta: Float[Tensor, "batch point 3"]) -> Float[Tensor, ""]:
     from the face model's mesh, or on a neutral face.
     """
     return delta.square().sum(-1).mean()
-
-
-def identity_loss(
-    basis: Float[Tensor, "point 3 80"],
-    basis_reference: Float[Tensor, "point 3 80"],
-    root: Float[Tensor, "80 80"],
-) -> Float[Tensor, ""]:
-    """Compute the mean squared error of offsets that are linear in ``z_id``, over points and over people.
-
-    ``basis`` and ``basis_reference`` are the offsets for each entry of z_id at 1. ``root`` is a matrix L with L L^T =
-    mean of z_id z_id^T: with it, all people count at once.
-    """
-    return ((basis - basis_reference) @ root).square().sum(dim=(1, 2)).mean()
 
 
 def surface_loss(

@@ -22,7 +22,7 @@ from torch import Tensor
 from anifacegan.face_model.face_mesh import FaceMesh
 from anifacegan.face_model.lids import place_lids, subset_with_lids
 from anifacegan.geometry.conventions import ID_DIM, WORLD_PER_MODEL_UNIT
-from anifacegan.geometry.normals import VertexTriangles, vertex_normals
+from anifacegan.geometry.normals import VertexTriangles
 from anifacegan.losses.config import CONFIDENCE_RADIUS
 
 EYEBALL_SHARE = 0.5
@@ -38,24 +38,6 @@ OPEN_LIPS = 0.001
 """Smallest distance between the lips' inner contours, in world units, at which the mouth counts as open."""
 MOUTH_GAP_DEPTH = 0.002
 """Standard deviation, along z, of the random offset of mouth-gap points (points between open lips), in world units."""
-
-
-NEAR_SKIN = 0.001
-"""Standard deviation of the distance from the mean head's skin of most places of an :class:`IdentityBasis`, world
-units."""
-HAIR_REACH, HAIR_SHARE = (-0.004, 0.024), 0.25
-"""Least and largest distance outside of the skin of the other places, world units, and their share."""
-
-
-@dataclass(frozen=True)
-class IdentityBasis:
-    """Places at the mean head, world units, with the offsets from people to the mean head that belong to them."""
-
-    x: Float[Tensor, "point 3"]
-    """Places at vertices of the mean head, before or behind its skin."""
-    offsets: Float[Tensor, "point 3 80"]
-    """Vertex of the mean head minus vertex of a person, for each entry of the person's z_id at 1, world units: the
-    basis that the alignment field should have at ``x``."""
 
 
 @dataclass(frozen=True)
@@ -109,9 +91,6 @@ class MeshSampler:
             share[eye.ball] += EYEBALL_SHARE
             share[eye.lids] += LID_SHARE
         self.cumulative = share.cumsum(0) / share.sum()
-        area = self.triangles.vertex_areas(self.mean) * torch.from_numpy(0.2 + 0.8 * mesh.face)
-        self.cumulative_area = area.cumsum(0) / area.sum()
-        self.mean_normals = vertex_normals(self.mean[None], torch.from_numpy(mesh.triangles).long())[0]
 
     def vertices(self, count: int, rng: torch.Generator) -> Int[np.ndarray, " point"]:
         """Draw ``count`` indices of mesh vertices; vertices that expressions move farther are drawn more often."""
@@ -187,22 +166,10 @@ class MeshSampler:
             confidence=((upper - lower).norm(dim=-1) > OPEN_LIPS).to(x_target),
         )
 
-    def identity_basis(self, count: int, rng: torch.Generator) -> IdentityBasis:
-        """Draw ``count`` places at the mean head, with the offsets that the alignment field's basis should have there.
-
-        Half of the places are at vertices drawn as by :meth:`vertices`. Half are spread evenly over the skin; parts of
-        the head that are not the face get a fifth of the face's share. Each is moved along its vertex's normal: most
-        by a millimetre or so, some as far as hair reaches.
-        """
-        even = torch.searchsorted(self.cumulative_area, torch.rand(count // 2, generator=rng))
-        drawn = torch.from_numpy(self.vertices(count - count // 2, rng))
-        selected = torch.cat([drawn, even.clamp(max=len(self.mean) - 1)])
-        near = NEAR_SKIN * torch.randn(count, generator=rng)
-        far = HAIR_REACH[0] + (HAIR_REACH[1] - HAIR_REACH[0]) * torch.rand(count, generator=rng)
-        distance = torch.where(torch.rand(count, generator=rng) < HAIR_SHARE, far, near)
-        x = WORLD_PER_MODEL_UNIT * self.mean[selected] + self.offset
-        x = x + distance[:, None] * self.mean_normals[selected]
-        return IdentityBasis(x, -WORLD_PER_MODEL_UNIT * self.basis[selected][..., :ID_DIM])
+    def visible_share(self, items: Int[np.ndarray, " item"]) -> Float[np.ndarray, " vertex"]:
+        """Return in how many of the items each vertex is visible, from 0 to 1."""
+        bits = np.unpackbits(self.visible[items], axis=1, count=len(self.mean))
+        return bits.mean(axis=0, dtype=np.float32)
 
     def _shapes(
         self,

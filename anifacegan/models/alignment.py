@@ -1,68 +1,76 @@
 """Alignment field A: offset from a point of a person's template to the corresponding point of the mean head.
 
-    x_0 = x_template,    x_k = x_template + sum_i z_id_i a_i(x_{k-1}),    A(x_template; z_id) = x_K - x_template
+    A(x_template; z_id) = x - x_template,    x_template = x - a(x; z_id),    a = L(z_id) x + t(z_id) + r(x; z_id)
 
 Eyes and lips of different people lie up to a centimetre apart, and a template radiance field that has to learn these
-differences stays blurred at eyes and lips. Therefore the template radiance is evaluated at x_K, where each facial
-feature is at the same place for all people. The paper has no such field.
+differences stays blurred at eyes and lips. Therefore the template radiance is evaluated at the point x of the mean
+head, where each facial feature is at the same place for all people. The paper has no such field.
 
-A morphable model moves a vertex of the mean head by an offset that is linear in ``z_id``. A point of a person comes
-from the place x of the mean head where x_template = x - sum_i z_id_i a_i(x), with the basis a_i at the mean head's
-place, not at the person's. K rounds of fixed-point iteration find it. A sine network (Sitzmann et al. 2020) of the
-place gives the basis.
+A face model moves a point x of the mean head by an offset that is linear in ``z_id``. Here this offset is an affine map
+L, t plus a remainder r, which is interpolated in a lattice over the mean head. Each node of the lattice has K features;
+a matrix that is linear in ``z_id`` turns them into the node's remainder. Far from the skin there are no nodes, and r is
+0. All of it is fitted to the face model before training (:mod:`anifacegan.training.alignment_fit`) and does not learn.
 
-Points and offsets are in world units; the network takes ``x / WORLD_PER_NETWORK_UNIT``.
+The offset belongs to the point of the mean head that is sought, so K rounds of fixed-point iteration find it:
+
+    x_0 = (x_template + t) (I - L)^-1,    x_k = (x_template + t + r(x_{k-1})) (I - L)^-1
+
+Points and offsets are in world units.
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from anifacegan.geometry.conventions import ID_DIM, WORLD_PER_NETWORK_UNIT
-from anifacegan.models.config import AlignmentConfig
-from anifacegan.models.siren import BoundFiLMLayer, FiLMLayer, full_precision
+from anifacegan.geometry.conventions import ID_DIM
+from anifacegan.models.alignment_config import AlignmentConfig
+from anifacegan.models.feature_planes import neighbours
+from anifacegan.models.siren import full_precision
+from anifacegan.models.table_lookup import weighted_rows
 
 
 class AlignmentField(nn.Module):
-    """Sine network that moves a point of a person's template (the face without deformation) to the corresponding point
-    of the mean head. It maps the point to one offset vector for each entry of z_id.
-    """
+    """Moves a point of a person's template (the face without deformation) to the corresponding point of the mean
+    head."""
+
+    affine: Tensor
+    """(4, 3, 80) the affine part of a: rows of L for x, y, z, then t, for each entry of z_id."""
+    features: Tensor
+    """(node, feature) features of the nodes."""
+    mix: Tensor
+    """(feature, 3, 80) remainder r of a node for each of its features and each entry of z_id."""
+    node: Tensor
+    """(X, Y, Z) index of each point of the box's lattice among the nodes; ``config.nodes`` where there is no node."""
 
     def __init__(self, config: AlignmentConfig) -> None:
         super().__init__()
         self.config = config
-        dims = [3] + [config.hidden_dim] * config.layers
-        self.layers = nn.ModuleList(FiLMLayer(i, o) for i, o in pairwise(dims))
-        self.head = nn.Linear(dims[-1], 3 * ID_DIM, bias=False)
-
-    def initialize(self, rng: torch.Generator) -> None:
-        """Draw fresh weights; the last layer is zero, so that the untrained field does not move points."""
-        for k, layer in enumerate(self.layers):
-            layer.initialize(rng, first=k == 0)
-        nn.init.zeros_(self.head.weight)
+        self.register_buffer("affine", torch.zeros(4, 3, ID_DIM))
+        self.register_buffer("features", torch.zeros(config.nodes, config.features))
+        self.register_buffer("mix", torch.zeros(config.features, 3, ID_DIM))
+        self.register_buffer("node", torch.full(config.lattice, config.nodes, dtype=torch.int32))
 
     def bind(self, z_id: Float[Tensor, "batch id_dim"]) -> "BoundAlignment":
         """Fix the identities of a batch of people; return the alignment field of these people as a function of points
         only.
 
-        Each person's weights of the last layer are computed once.
+        Each person's remainders at the nodes are computed once.
         """
-        basis = self.head.weight.reshape(3, ID_DIM, -1)  # (3, id, hidden)
         with full_precision(z_id):
-            head = self.config.output_scale * torch.einsum("cih,bi->bhc", basis, z_id)
-        frequency = z_id.new_full((len(z_id), self.config.hidden_dim), self.config.frequency)
-        layers = [layer.bind(frequency, torch.zeros_like(frequency)) for layer in self.layers]
-        return BoundAlignment(layers, head, self.config.rounds)
+            affine = self.affine @ z_id.T  # (4, 3, B)
+            linear, shift = affine.permute(2, 0, 1).split([3, 1], dim=1)
+            mix = torch.einsum("kci,bi->bkc", self.mix, z_id)
+            remainder = nn.functional.pad(self.features @ mix, (0, 0, 0, 1))
+            inverse = torch.linalg.inv(torch.eye(3).to(linear) - linear)
+        return BoundAlignment(self.config, self.node.flatten().long(), remainder, shift, inverse)
 
-    def basis_at(self, x: Float[Tensor, "point 3"]) -> Float[Tensor, "point 3 id_dim"]:
-        """Evaluate the offsets a_i at places of the mean head, world units: columns of x, y and z for each entry of
-        z_id.
-        """
-        one = self.bind(x.new_zeros(1, ID_DIM))
-        return self.config.output_scale * self.head(one.features(x[None]))[0].unflatten(-1, (3, ID_DIM))
+    def offsets_at(self, x: Float[Tensor, "point 3"]) -> Float[Tensor, "point 3 80"]:
+        """Evaluate the offsets a at points of the mean head for each entry of z_id at 1, world units."""
+        everyone = self.bind(torch.eye(ID_DIM).to(x))
+        affine = torch.einsum("nc,cdi->ndi", nn.functional.pad(x, (0, 1), value=1.0), self.affine)
+        return affine + everyone.remainder_at(x.expand(ID_DIM, -1, -1)).permute(1, 2, 0)
 
 
 @dataclass(frozen=True)
@@ -72,26 +80,47 @@ class BoundAlignment:
     offsets (B, N, 3), both in world units.
     """
 
-    layers: list[BoundFiLMLayer]
-    """Sine layers with the constant frequency of the configuration, the same for all people."""
-    head: Float[Tensor, "batch hidden 3"]
-    """Weights of the last, linear layer for each person."""
-    rounds: int = 1
-    """Number of rounds of the fixed-point iteration. Gradients flow through the last one only."""
+    config: AlignmentConfig
+    """Place and spacing of the lattice, and the number of rounds."""
+    node: Int[Tensor, "lattice"]
+    """Index of each lattice point's node, in row-major order; the index after the last node where there is none."""
+    remainder: Float[Tensor, "batch node 3"]
+    """The part r of each person's offsets at the nodes, world units; zeros after the last node."""
+    shift: Float[Tensor, "batch 1 3"]
+    """The constant part t of each person's offsets, world units."""
+    inverse: Float[Tensor, "batch 3 3"]
+    """(I - L)^-1 of each person, for points in rows."""
 
     def __call__(self, x_template: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
-        x = x_template
-        with torch.no_grad():
-            for _ in range(self.rounds - 1):
-                x = x_template + self._offset(x)
-        return self._offset(x)
+        with full_precision(x_template):
+            affine = (x_template + self.shift) @ self.inverse
+            with torch.no_grad():
+                correction = torch.zeros_like(affine)
+                for _ in range(self.config.rounds - 1):
+                    correction = self.remainder_at(affine + correction) @ self.inverse
+            return affine + self.remainder_at(affine + correction) @ self.inverse - x_template
 
-    def _offset(self, x: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
-        return (self.features(x) @ self.head).to(x)
+    def remainder_at(self, x: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
+        """Interpolate r trilinearly at points of the mean head, world units."""
+        batch, rows = self.remainder.shape[:2]
+        index, weight = lattice_corners(x.reshape(-1, 3), self.config)
+        of_person = rows * torch.arange(batch, device=x.device).repeat_interleave(x.shape[1])
+        read = weighted_rows(self.remainder.reshape(-1, 3), self.node[index] + of_person[:, None], weight)
+        return read.reshape(x.shape)
 
-    def features(self, x: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point hidden"]:
-        """Evaluate the sine layers at points, world units."""
-        h = x / WORLD_PER_NETWORK_UNIT
-        for layer in self.layers:
-            h = layer(h)  # (B, N, hidden)
-        return h
+
+def lattice_corners(
+    x: Float[Tensor, "point 3"], config: AlignmentConfig
+) -> tuple[Int[Tensor, "point 8"], Float[Tensor, "point 8"]]:
+    """Return the indices of the eight lattice points around points of the mean head (world units) in the flattened
+    lattice, and their trilinear weights.
+    """
+    index = torch.zeros(len(x), 1, dtype=torch.int64, device=x.device)
+    weight = torch.ones_like(x[:, :1])
+    for axis, count in enumerate(config.lattice):
+        first, fraction = neighbours((x[:, axis] - config.lower[axis]) / config.spacing, count)
+        pair = torch.stack([first, first + 1], dim=-1)
+        share = torch.stack([1 - fraction, fraction], dim=-1)
+        index = (index[:, :, None] * count + pair[:, None]).flatten(1)
+        weight = (weight[:, :, None] * share[:, None]).flatten(1)
+    return index, weight

@@ -1,8 +1,9 @@
 """Generator checkpoints: model folders with a generator, its model card, its expression basis and its appearance map.
 
 Next to the generator's state dict the tensors file holds the blendshapes of the expression basis (``expression.*``) and
-the map from the attributes of synthetic people to ``z_noise`` (``appearance.*``). Feature planes and the weights of
-their mix are stored in half precision unless their configuration says otherwise.
+the map from the attributes of synthetic people to ``z_noise`` (``appearance.*``). Large tables are stored in half
+precision: the alignment's features and, unless their configuration says otherwise, feature planes, the weights of their
+mix and the mapping networks.
 """
 
 import dataclasses
@@ -28,12 +29,15 @@ from anifacegan.models.model_folder import (
     read_tensors,
     write_model_folder,
 )
+from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.resources import located_model
 
 _UNITS = "expression.units_to_exp"
 _APPEARANCE = "appearance."
 _CONFIG = "generator"
 _PLANES = "template.planes."
+_MAPPINGS = ("template.mapping.", "deformation.mapping.")
+_NODES = "alignment.node"
 
 
 @dataclass(frozen=True)
@@ -82,10 +86,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
             is beyond the range of float16.
     """
     tensors = dict(checkpoint.generator.state_dict())
-    planes = checkpoint.generator.template.planes
-    if planes is not None and planes.config.half_precision:
-        names = [_PLANES + name for name, _ in planes.named_parameters()]
-        tensors |= in_half_precision({name: tensors[name] for name in names})
+    tensors |= in_half_precision({name: tensors[name] for name in _large_tables(checkpoint.generator)})
     if checkpoint.basis is not None:
         tensors[_UNITS] = torch.from_numpy(checkpoint.basis.units_to_exp)
     for name, array in checkpoint.appearance.items():
@@ -94,6 +95,16 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     card["expression_units"] = list(checkpoint.card.expression_units)
     card[_CONFIG] = dataclasses.asdict(checkpoint.generator.config)
     write_model_folder(folder, tensors, card)
+
+
+def _large_tables(generator: Generator) -> list[str]:
+    """Return the names of the tensors that are stored in half precision."""
+    names = [] if generator.alignment is None else ["alignment.features", "alignment.mix"]
+    planes = generator.template.planes
+    if planes is not None and planes.config.half_precision:
+        names += [_PLANES + name for name, _ in planes.named_parameters()]
+        names += [name for name, _ in generator.named_parameters() if name.startswith(_MAPPINGS)]
+    return names
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -111,7 +122,20 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     appearance = _take_appearance(tensors, path)
     generator = Generator(config)
     load_state(generator, tensors, path)
+    _check_nodes(generator, path)
     return Checkpoint(generator, card, basis, appearance)
+
+
+def _check_nodes(generator: Generator, path: Path) -> None:
+    """Check that the indices of the alignment's nodes exist, because compiled code reads the nodes unchecked."""
+    if generator.alignment is None:
+        return
+    least, most = (int(value) for value in generator.alignment.node.aminmax())
+    last = generator.alignment.config.nodes
+    if least < 0 or most > last:
+        raise InputError(
+            f"{path}: tensor '{_NODES}' holds {least} to {most}, expected indices from 0 to {last}"
+        )
 
 
 def _take_expression_basis(

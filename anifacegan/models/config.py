@@ -8,6 +8,7 @@ from typing import Literal
 from anifacegan.face_model.config import CameraKind
 from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.geometry.conventions import ID_DIM, NOISE_DIM
+from anifacegan.models.alignment_config import AlignmentConfig
 from anifacegan.runtime.errors import ConfigError, require_above, require_at_least
 
 
@@ -46,10 +47,11 @@ class FeaturePlanesConfig:
     """Two values of z, world units. Behind the first, features are 0; to the second they grow to their full strength.
     The background plane at z = -0.12, whose directions from ``centre`` are nearly parallel to it, has none."""
     finest_moves_points: bool = False
-    """Let gradients flow through the finest plane to the positions of points, and so to the alignment and deformation
-    fields. At first the plane's texels are noise, and so would the gradients be."""
+    """Let gradients flow through the finest plane to the positions of points, and so to the deformation field. At first
+    the plane's texels are noise, and so would the gradients be."""
     half_precision: bool = True
-    """Store planes, grid and the weights of the mix in model folders as float16; all arithmetic is float32."""
+    """Store planes, grid, the weights of the mix and the mapping networks in model folders as float16; arithmetic is in
+    float32."""
 
     def __post_init__(self) -> None:
         if not self.resolutions or any(a >= b for a, b in pairwise(self.resolutions)):
@@ -145,30 +147,6 @@ class DeformationConfig:
         require_at_least(self, 1, "hidden_dim", "layers", "mapping_dim")
         require_at_least(self, 0, "mapping_layers")
         require_above(self, 0, "output_scale")
-
-
-@dataclass(frozen=True)
-class AlignmentConfig:
-    """Sizes of the alignment field, which moves each person's template points to the corresponding points of a mean
-    head.
-    """
-
-    hidden_dim: int = 96
-    """Width of every sine layer."""
-    layers: int = 3
-    """Number of sine layers before the linear head."""
-    frequency: float = 20.0
-    """Factor on each layer's linear output, of which the sine is taken."""
-    output_scale: float = 0.02
-    """Factor from the last layer's output to the offset in world units."""
-    rounds: int = 1
-    """Number of times that the field is evaluated for a point: first at the point itself, then at the place of the mean
-    head that the round before has found. The offsets of a face model belong to places of the mean head, so 3 rounds
-    leave a third of the error of 1."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 1, "hidden_dim", "layers", "rounds")
-        require_above(self, 0, "frequency", "output_scale")
 
 
 LEAST_SPACING = 2.0**-21

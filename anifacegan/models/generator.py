@@ -100,9 +100,17 @@ class Generator(nn.Module):
         return self.mean_phases.device
 
     def initialize(self, rng: torch.Generator) -> "Generator":
-        """Draw fresh weights of all networks from the given random generator; return the generator network itself."""
-        parts = [self.template, self.deformation, self.manifolds, self.identity_prior, self.expression_prior]
-        for part in parts if self.alignment is None else [*parts, self.alignment]:
+        """Draw fresh weights of all networks from the given random generator; return the generator network itself.
+
+        The alignment, which is no network, is left as it is: at first it moves nothing.
+        """
+        for part in (
+            self.template,
+            self.deformation,
+            self.manifolds,
+            self.identity_prior,
+            self.expression_prior,
+        ):
             part.initialize(rng)
         return self
 

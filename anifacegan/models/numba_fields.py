@@ -27,6 +27,8 @@ from anifacegan.runtime.cpu import on_all_cores, one_blas_thread
 ACTIVATIONS = 2**16
 """Number of activations in a core's buffer, which limits how many points are evaluated at once. The two buffers of a
 core take half a megabyte together."""
+LEAST_SHARE = 512
+"""Smallest number of points that a core gets at once where there are no layers, and so no buffers."""
 PARTS = 4
 """Number of parts into which each core's share of the points is split, so that all cores finish at about the same
 time."""
@@ -53,9 +55,8 @@ def _numba_version(field: Callable) -> Callable:
     if isinstance(field, BoundDeformation) and _is_single_on_cpu(field.layers[0].frequency):
         scale, layers = field.output_scale, [(layer.weight[0], layer.bias[0, 0]) for layer in field.layers]
         return NumbaOffsets(_Layers.with_head(layers, scale * field.head.weight.T), scale * field.head.bias)
-    if isinstance(field, BoundAlignment) and _is_single_on_cpu(field.head):
-        layers = [(layer.weight[0], layer.bias[0, 0]) for layer in field.layers]
-        return NumbaOffsets(_Layers.with_head(layers, field.head[0]), field.head.new_zeros(3), field.rounds)
+    if isinstance(field, BoundAlignment) and _is_single_on_cpu(field.remainder):
+        return NumbaAlignment(field)
     if isinstance(field, BoundTemplate) and _is_single_on_cpu(field.layers[0].frequency):
         return NumbaTemplate(field)
     if isinstance(field, ManifoldField) and _is_single_on_cpu(field.output.weight[None]):
@@ -119,11 +120,7 @@ class _Layers:
         self, points: Float[Tensor, "point 3"], bias: Float[Tensor, "channel"]
     ) -> Float[Tensor, "point channel"]:
         """Evaluate the layers at the points, and return the sum of the outputs of all heads plus ``bias``."""
-        if torch.is_grad_enabled() and points.requires_grad:
-            raise ValueError(
-                "numba fields have no gradients, and these points require them; use the PyTorch fields"
-            )
-        points = points.detach().contiguous()
+        points = _without_gradient(points)
         out = bias.detach().repeat(len(points), 1)
         with one_blas_thread():
             on_all_cores(
@@ -188,6 +185,15 @@ class _LayersWithFeatures(_Layers):
         )
 
 
+def _without_gradient(points: Float[Tensor, "point 3"]) -> Float[Tensor, "point 3"]:
+    """Return the points as contiguous memory; refuse points whose gradients would get lost."""
+    if torch.is_grad_enabled() and points.requires_grad:
+        raise ValueError(
+            "numba fields have no gradients, and these points require them; use the PyTorch fields"
+        )
+    return points.detach().contiguous()
+
+
 def _parts(points: int, tile: int) -> list[slice]:
     """Split points into slices for the cores, none smaller than a tile."""
     cores = torch.get_num_threads()
@@ -197,19 +203,43 @@ def _parts(points: int, tile: int) -> list[slice]:
 
 @dataclass(frozen=True)
 class NumbaOffsets:
-    """Numba version of the deformation or alignment field of one face; maps points (1, N, 3) to offsets (1, N, 3), both
-    in world units."""
+    """Numba version of the deformation field of one face; maps points (1, N, 3) to offsets (1, N, 3), both in world
+    units."""
 
     layers: _Layers
     bias: Float[Tensor, "3"]
-    rounds: int = 1
-    """Number of evaluations, each at the point plus the offset of the one before; 1 for the deformation."""
 
     def __call__(self, x: Float[Tensor, "1 point 3"]) -> Float[Tensor, "1 point 3"]:
-        offset = self.layers.sum_of_heads(x[0], self.bias)
-        for _ in range(self.rounds - 1):
-            offset = self.layers.sum_of_heads(x[0] + offset, self.bias)
-        return offset[None]
+        return self.layers.sum_of_heads(x[0], self.bias)[None]
+
+
+class NumbaAlignment:
+    """Numba version of the alignment field of one person; maps points (1, N, 3) to offsets (1, N, 3), both in world
+    units."""
+
+    def __init__(self, field: BoundAlignment) -> None:
+        config = field.config
+        tensors = (field.node, field.remainder[0], field.shift[0, 0], field.inverse[0])
+        self._arguments = (
+            np.array(config.lower, np.float32),
+            np.array([1 / config.spacing], np.float32),
+            np.array(config.lattice),
+            *(tensor.detach().contiguous().numpy() for tensor in tensors),
+            config.rounds,
+        )
+
+    def __call__(self, x: Float[Tensor, "1 point 3"]) -> Float[Tensor, "1 point 3"]:
+        points = _without_gradient(x[0])
+        out = torch.empty_like(points)
+        on_all_cores(
+            _parts(len(points), LEAST_SHARE), lambda part: self._add(points[part].numpy(), out[part].numpy())
+        )
+        return out[None]
+
+    def _add(self, points: Float[np.ndarray, "point 3"], out: Float[np.ndarray, "point 3"]) -> None:
+        from anifacegan.models import numba_lattice_kernels
+
+        numba_lattice_kernels.write_alignment(points, *self._arguments, out)
 
 
 class NumbaManifolds:

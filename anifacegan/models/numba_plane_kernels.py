@@ -31,7 +31,7 @@ def add_to_rows(index, weight, values, rows):
 
 @kernel(nogil=True, fastmath={"contract"}, error_model="numpy")
 @no_type_check  # shape checking in tests would wrap what numba has to compile
-def _between(position, count):
+def between(position, count):
     """Return the first of the two neighbours of a ``position`` among ``count``, and the weight of the second."""
     position = min(max(position, _ZERO), np.float32(count - 1))
     first = min(max(int(position), 0), count - 2)  # also where the position is not a number
@@ -56,12 +56,12 @@ def read_features(points, centre, depths, fade_z, radius, grid, planes, resoluti
         stretch = _ONE / (length * np.sqrt(_TWO * max(_ONE + z / length, _TINY_COSINE)))
         u, v = x * stretch, y * stretch
 
-        i, fx = _between((u + _ONE) * half - _HALF, side)
-        j, fy = _between((v + _ONE) * half - _HALF, side)
+        i, fx = between((u + _ONE) * half - _HALF, side)
+        j, fy = between((v + _ONE) * half - _HALF, side)
         upper = (_ONE - fx) * radius[j, i] + fx * radius[j, i + 1]
         lower = (_ONE - fx) * radius[j + 1, i] + fx * radius[j + 1, i + 1]
         surface = (_ONE - fy) * upper + fy * lower
-        k, fz = _between((length - surface - depths[0]) * depths[1], layers)
+        k, fz = between((length - surface - depths[0]) * depths[1], layers)
         first = out.shape[1] - len(resolutions) * planes.shape[1]  # number of features of the grid
         for channel in range(first):
             out[n, channel] = _ZERO
@@ -77,8 +77,8 @@ def read_features(points, centre, depths, fade_z, radius, grid, planes, resoluti
         for level in range(len(resolutions)):
             texels = resolutions[level]
             half_plane = _HALF * np.float32(texels)
-            i, fx = _between((u + _ONE) * half_plane - _HALF, texels)
-            j, fy = _between((v + _ONE) * half_plane - _HALF, texels)
+            i, fx = between((u + _ONE) * half_plane - _HALF, texels)
+            j, fy = between((v + _ONE) * half_plane - _HALF, texels)
             a, b, c, d = (_ONE - fx) * (_ONE - fy), fx * (_ONE - fy), (_ONE - fx) * fy, fx * fy
             corner = start + j * texels + i
             below = corner + texels

@@ -135,9 +135,9 @@ class AdversarialTraining:
     def deformation_step(
         self, iteration: Iteration, number: int, point_terms: dict[str, Tensor], with_images: bool
     ) -> dict[str, Tensor]:
-        """Take one optimizer step of the deformation and alignment fields; return the weighted losses by name.
+        """Take one optimizer step of the deformation field; return the weighted losses by name.
 
-        The losses compare how the fields move points with how the face model's mesh moves them.
+        The losses compare how the field moves points with how the face model's mesh moves them.
 
         One iteration takes several such steps, and ``number`` counts them from 0. If ``with_images`` is true,
         the losses of generated images are added to ``point_terms``, the losses at mesh points.

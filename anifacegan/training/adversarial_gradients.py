@@ -148,23 +148,22 @@ def accumulate_gradients(terms: dict[str, Tensor]) -> dict[str, Tensor]:
 
 # -------------------------------------------------------------------------------------------------- which fields learn
 def condition_for_template(generator: Generator) -> Conditioning:
-    """Return a function from latents to fields that evaluate deformation and alignment without gradients.
+    """Return a function from latents to fields that evaluate the deformation without gradients.
 
     Otherwise the function is like ``generator.condition``. Template and manifolds learn from images that are rendered
-    with these fields; deformation and alignment do not learn.
+    with these fields; the deformation does not.
     """
 
     def condition(latents: Latents) -> ConditionedFields:
         fields = generator.condition(latents)
-        align = None if fields.align is None else FrozenField(fields.align)
-        return replace(fields, offset=FrozenField(fields.offset), align=align)
+        return replace(fields, offset=FrozenField(fields.offset))
 
     return condition
 
 
 @contextmanager
 def frozen_template(generator: Generator) -> Iterator[None]:
-    """Freeze template and manifolds inside the block, so that only deformation and alignment learn."""
+    """Freeze template and manifolds inside the block, so that only the deformation learns."""
     weights = [*generator.template.parameters(), *generator.manifolds.parameters()]
     try:
         for weight in weights:

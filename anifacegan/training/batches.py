@@ -29,7 +29,6 @@ class TrainingFaces:
             raise InputError(f"the data set has {items} images, expected more than the {held_out} held out")
         self.z_id, self.z_exp, self.pose = latents.id, latents.exp, latents.pose
         self.count = items - held_out
-        self.identity_root = moment_root(self.z_id[: self.count]).numpy()
         self.prior_faces, self.prior_share = 0, 0.0
 
     def draw_items(self, count: int, rng: torch.Generator) -> Int[Tensor, "batch"]:
@@ -62,13 +61,6 @@ class TrainingFaces:
         first = len(self.z_id) - self.prior_faces
         prior_items = first + torch.randint(self.prior_faces, (count,), generator=rng)
         return torch.where(torch.rand(count, generator=rng) < self.prior_share, prior_items, items)
-
-
-def moment_root(rows: Float[Tensor, "item dim"]) -> Float[Tensor, "dim dim"]:
-    """Return a triangular matrix L with L L^T = the mean of x x^T over ``rows`` x; there may be fewer rows than
-    columns.
-    """
-    return regular_root(rows.double().T @ rows.double() / len(rows)).to(rows)
 
 
 def regular_root(matrix: Float[Tensor, "dim dim"]) -> Float[Tensor, "dim dim"]:

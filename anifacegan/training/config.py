@@ -54,8 +54,8 @@ class AdversarialConfig:
     discriminator only; schedule.adversarial includes them. An untrained discriminator would harm a generator that is
     already good."""
     deformation_steps: int = 2
-    """Number of optimizer steps in each iteration of adversarial training in which the deformation and alignment fields
-    learn from the imitation losses (losses that make generated faces follow the face model). After them come one step
+    """Number of optimizer steps in each iteration of adversarial training in which the deformation field
+    learns from the imitation losses (losses that make generated faces follow the face model). After them come one step
     of the discriminator and one of the template and manifold fields. 0: all fields of the generator learn from all
     losses in one step."""
     image_steps: int = 1
@@ -140,19 +140,18 @@ class ManifoldInitConfig:
 
 @dataclass(frozen=True)
 class AlignmentInitConfig:
-    """Options for fitting the alignment field to the face model's identity basis before training."""
+    """Options for fitting the alignment field's lattice to the face model's identity basis before training."""
 
-    steps: int = 0
-    """Number of optimizer steps; 0: the field starts without offsets, and only the loss 'alignment' fits it."""
-    batch: int = 2048
-    """Number of points of the mean head in each step."""
-    lr: float = 1e-3
-    """Learning rate of Adam at the first step; it falls to 0 as half a cosine."""
+    points: int = 60_000
+    """Number of points on and near the skin of the mean head."""
+    smoothness: float = 4e-3
+    """Weight of squared second differences between neighbouring nodes, relative to a node's share of the points."""
+    iterations: int = 120
+    """Largest number of iterations of the solver for each feature."""
 
     def __post_init__(self) -> None:
-        require_at_least(self, 0, "steps")
-        require_at_least(self, 2, "batch")
-        require_above(self, 0, "lr")
+        require_at_least(self, 1, "points", "iterations")
+        require_above(self, 0, "smoothness")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from anifacegan.geometry.config import RaySamplingConfig
@@ -14,13 +15,17 @@ from anifacegan.models.config import GeneratorConfig, PriorKind
 from anifacegan.models.generator import Generator
 from anifacegan.models.prior_checkpoints import Prior
 from anifacegan.runtime.errors import InputError
+from anifacegan.training.alignment_fit import fit_alignment
 from anifacegan.training.batches import Photographs
 from anifacegan.training.config import TrainConfig
 from anifacegan.training.crop_check import crop_check
-from anifacegan.training.initialization import fit_alignment, fit_chart, fit_manifolds, fit_prior
+from anifacegan.training.initialization import fit_chart, fit_manifolds, fit_prior
 from anifacegan.training.paired import PairedData
 from anifacegan.training.sources import TrainingSource
 from anifacegan.training.state import State
+
+SEEN_IN = 512
+"""Number of images, at most, from which it is estimated how often each vertex is visible."""
 
 
 def initialize(
@@ -76,9 +81,11 @@ def initialize_fresh(
         generator.template.latent_scale.copy_(data.visible_scale())
     if generator.template.planes is not None:
         fit_chart(generator.template.planes, source.mean_surface())
-    if config.alignment_init.steps and generator.alignment is not None:
+    if generator.alignment is not None:
+        z_id = data.z_id[: data.count]
+        seen = mesh.visible_share(np.arange(min(len(z_id), SEEN_IN)))
         facts["alignment_init_error_world"] = fit_alignment(
-            generator.alignment, mesh, data.z_id[: data.count], config.alignment_init, rng
+            generator.alignment, source.mesh, seen, z_id, config.alignment_init, rng
         )
     if config.manifold_init.start == "mean_head":
         facts["manifold_init_error_world"] = fit_manifolds(

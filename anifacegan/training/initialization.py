@@ -20,14 +20,11 @@ from torch.nn import functional
 from tqdm import trange
 
 from anifacegan.geometry.conventions import SPHERE_CENTRE, WORLD_PER_NETWORK_UNIT
-from anifacegan.losses.imitation import identity_loss
-from anifacegan.losses.mesh_points import MeshSampler
-from anifacegan.models.alignment import AlignmentField
 from anifacegan.models.coefficient_vae import CoefficientVAE
 from anifacegan.models.feature_planes import FeaturePlanes
 from anifacegan.models.manifolds import INITIAL_GRADIENT, ManifoldField
-from anifacegan.training.batches import moment_root, regular_root
-from anifacegan.training.config import AlignmentInitConfig, ManifoldInitConfig, PriorConfig
+from anifacegan.training.batches import regular_root
+from anifacegan.training.config import ManifoldInitConfig, PriorConfig
 from anifacegan.training.optim import finite_total
 
 MOMENT_DRAWS = 50_000
@@ -177,40 +174,6 @@ def _frontal_directions(count: int, rng: torch.Generator) -> Float[Tensor, "coun
     angle = 2 * math.pi * torch.rand(count, generator=rng)
     ring = (1 - z.square()).sqrt()
     return torch.stack([ring * angle.cos(), ring * angle.sin(), z], dim=-1)
-
-
-OFFSET_UNIT = 0.006
-"""The error of the alignment field is fitted in this unit, world units: the offsets' rms over people and the skin."""
-FIT_GRADIENT_LIMIT = 3.0
-"""Largest norm of the gradient when the alignment field is fitted; a larger gradient is scaled down to this norm."""
-
-
-def fit_alignment(
-    alignment: AlignmentField,
-    mesh: MeshSampler,
-    z_id: Float[Tensor, "item 80"],
-    config: AlignmentInitConfig,
-    rng: torch.Generator,
-) -> float:
-    """Fit the basis of the alignment field to the identity basis of a face model; return the rms error of the
-    last step over people and points, world units.
-
-    Each step compares all 80 offsets of a point at once. Their errors are weighted by the second moments of the
-    identities ``z_id``, so that the loss is the mean squared offset error of these people.
-    """
-    root = moment_root(z_id)
-    optimizer = torch.optim.Adam(alignment.parameters(), lr=config.lr, betas=(0.9, 0.99))
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
-    error = torch.zeros(())
-    for _ in trange(config.steps, desc="alignment_init", disable=not sys.stderr.isatty()):
-        drawn = mesh.identity_basis(config.batch, rng)
-        error = identity_loss(alignment.basis_at(drawn.x), drawn.offsets, root)
-        optimizer.zero_grad()
-        (error / OFFSET_UNIT**2).backward()
-        torch.nn.utils.clip_grad_norm_(alignment.parameters(), FIT_GRADIENT_LIMIT)
-        optimizer.step()
-        schedule.step()
-    return float(error.detach().sqrt())
 
 
 def fit_chart(planes: FeaturePlanes, vertices: Float[np.ndarray, "vertex 3"]) -> None:

@@ -34,14 +34,12 @@ def learning_rates(optimizer: torch.optim.Optimizer, schedule: Schedule, step: i
         "template": schedule.lr_template,
         "planes": schedule.lr_planes,
         "deformation": schedule.lr_deformation,
-        "alignment": schedule.lr_alignment,
         "manifolds": schedule.lr_manifolds,
     }
     factors = {
         "template": template,
         "planes": template,
         "deformation": deformation,
-        "alignment": deformation,
         "manifolds": manifolds,
     }
     return scheduled(optimizer, rates, factors, step)

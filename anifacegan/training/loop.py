@@ -1,9 +1,10 @@
 """The training loop of a generator: paired images first, then adversarial training.
 
-Before it, coefficient priors and initial manifolds are fitted (:mod:`anifacegan.training.initialization`). The steps
+Before it, coefficient priors, initial manifolds (:mod:`anifacegan.training.initialization`) and the alignment field
+(:mod:`anifacegan.training.alignment_fit`) are fitted. The steps
 come in four stages:
 
-1. ``warm_up_deform``: the deformation field and the alignment learn from the face model's mesh.
+1. ``warm_up_deform``: the deformation field learns from the face model's mesh.
 2. ``near_surface``: the template also learns from paired images, on the manifolds near the known surface.
 3. ``complete``: template, manifolds and deformation learn together from paired images, on all manifolds.
 4. ``adversarial``: the generator plays against a discriminator on whole images of people sampled from the priors.
@@ -102,8 +103,7 @@ class LossTerms:
     def imitation(self) -> dict[str, Tensor]:
         """Draw schedule.mesh_faces faces and return their weighted losses at mesh points by name.
 
-        The losses compare how the deformation and alignment fields move points with how the face model's mesh moves
-        them.
+        The losses compare how the deformation field moves points with how the face model's mesh moves them.
         """
         return self.imitation_of(self.draw_imitated())
 
@@ -148,7 +148,7 @@ class LossTerms:
         Args:
             stage: warm_up_deform, near_surface or complete. In near_surface only manifolds near the known surface are
                 shaded, in complete all manifolds.
-            faces: faces with points of the face model's mesh, at which deformation and alignment are measured.
+            faces: faces with points of the face model's mesh, at which the deformation is measured.
             images: rays of paired images (renders with known latents and surface); None in warm_up_deform.
         """
         losses = self.imitation_of(faces)
@@ -157,7 +157,7 @@ class LossTerms:
     def imitation_of(self, batch: ImitationBatch) -> dict[str, Tensor]:
         """Return the weighted losses of the faces in ``batch`` at mesh points by name.
 
-        The losses compare how deformation and alignment move points with how the face model's mesh moves them.
+        The losses compare how the deformation moves points with how the face model's mesh moves them.
         """
         return imitation_losses(self.generator, batch, self.weights, self.schedule.precision, self.workers)
 

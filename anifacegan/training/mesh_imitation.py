@@ -1,9 +1,8 @@
-"""Imitation terms on points: deformation and alignment follow the face model's mesh (L_3DMM of Wu et al. 2022)."""
+"""Imitation terms on points: the deformation follows the face model's mesh (L_3DMM of Wu et al. 2022)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -11,12 +10,11 @@ from torch import Tensor
 from anifacegan.geometry.conventions import WORLD_PER_NETWORK_UNIT
 from anifacegan.losses.imitation import (
     deformation_loss,
-    identity_loss,
     neighbours,
     offset_loss,
     smoothness_loss,
 )
-from anifacegan.losses.mesh_points import IdentityBasis, MeshPoints, MeshSampler
+from anifacegan.losses.mesh_points import MeshPoints, MeshSampler
 from anifacegan.models.generator import Generator
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.tensor_records import moved
@@ -25,15 +23,10 @@ from anifacegan.training.optim import matrix_precision
 from anifacegan.training.schedule import Precision, Schedule
 from anifacegan.training.weights import LossWeights
 
-ALIGNMENT_POINTS = 1024
-"""Number of places of the mean head at which the alignment field learns in a step."""
-
 
 @dataclass(frozen=True)
 class ImitationBatch:
-    """Faces of one training step, and the points at which their deformation and alignment are compared with the face
-    model.
-    """
+    """Faces of one training step, and the points at which their deformation is compared with the face model."""
 
     z_id: Float[Tensor, "batch 80"]
     z_exp: Float[Tensor, "batch 64"]
@@ -41,11 +34,6 @@ class ImitationBatch:
     """Points on the expressive mesh or near it."""
     mouth_gap: MeshPoints
     """Points between the lips of open mouths."""
-    identity: IdentityBasis
-    """Places of the mean head, and the offsets that the alignment's basis should have there."""
-    identity_root: Float[np.ndarray, "80 80"]
-    """Matrix L with L L^T = mean of z_id z_id^T over the data, which weights errors of the basis. Not a tensor, because
-    faces have no share of it."""
     volume: Float[Tensor, "batch few 3"]
     """Random points in the box that contains the head, world units."""
     jitter: Float[Tensor, "batch few 3"]
@@ -84,8 +72,6 @@ def draw_imitation_batch(
         z_exp=z_exp,
         mesh=on_mesh,
         mouth_gap=workers.share(mouth_gap),
-        identity=workers.share(mesh.identity_basis(ALIGNMENT_POINTS, rng)),
-        identity_root=data.identity_root,
         volume=volume,
         jitter=workers.draw(torch.rand, (len(items), few, 3), rng),
     )
@@ -99,7 +85,7 @@ def imitation_losses(
     precision: Precision = "float32",
     workers: Workers = SINGLE_PROCESS,
 ) -> dict[str, Tensor]:
-    """Compute the weighted losses that compare deformation and alignment with the face model's mesh, by name.
+    """Compute the weighted losses that compare the deformation with the face model's mesh, by name.
 
     Losses of weight 0 are not computed. ``precision`` is the precision of the fields' matrix products. ``workers`` are
     the processes that share the batch; means over visible points are taken over the points of all processes.
@@ -130,11 +116,6 @@ def imitation_losses(
             losses["minimal"] = weights.minimal * offset_loss(delta["volume"])
         if weights.neutral:
             losses["neutral"] = weights.neutral * offset_loss(offset_of_neutral(regularised))
-        if weights.alignment and generator.alignment is not None:
-            root = torch.from_numpy(batch.identity_root)
-            basis = generator.alignment.basis_at(batch.identity.x)
-            error = identity_loss(basis, batch.identity.offsets, root.to(basis))
-            losses["alignment"] = weights.alignment * error
     return losses
 
 

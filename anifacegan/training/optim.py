@@ -126,7 +126,7 @@ def _learning(optimizer: torch.optim.Optimizer, norms: dict[str, Tensor]) -> dic
 
 # --------------------------------------------------------------------------------------------------- averaged weights
 def averaged(network: nn.Module, decay: float) -> AveragedModel:
-    """Create an exponential moving average of a network's weights and buffers.
+    """Create an exponential moving average of a network's weights and buffers; tables of integers are copied.
 
     The first update copies the network. After n updates the decay is min(``decay``, (1 + n) / (10 + n)), so that the
     average follows the network closely at first.
@@ -136,7 +136,10 @@ def averaged(network: nn.Module, decay: float) -> AveragedModel:
     def update(means: list[Tensor], values: list[Tensor], updates: Tensor) -> None:
         count = int(updates)
         weight = 1 - min(decay, (1 + count) / (10 + count))
-        torch._foreach_lerp_(means, values, weight)
+        if means[0].is_floating_point():  # tensors come grouped by type
+            torch._foreach_lerp_(means, values, weight)
+        else:
+            torch._foreach_copy_(means, values)
 
     average = AveragedModel(network, multi_avg_fn=update, use_buffers=True)
     average.requires_grad_(False)

@@ -22,8 +22,8 @@ class Schedule:
     seed: int = 0
     """Random seed of everything that training draws at random."""
     warm_up_deform: int = 2000
-    """Number of steps of the stage 'warm_up_deform', the first: only the deformation field and the alignment learn,
-    from the face model's mesh."""
+    """Number of steps of the stage 'warm_up_deform', the first: only the deformation field learns, from the face
+    model's mesh."""
     near_surface: int = 10_000
     """Number of steps of the stage 'near_surface': the template also learns, from paired images (renders with known
     latents and surface), and only the manifolds near the known surface are shaded."""
@@ -70,9 +70,6 @@ class Schedule:
     lr_deformation: float = 1e-3
     """Learning rate of the deformation at the first step. It falls as half a cosine to 0.3 times this value at the end
     of the stage warm_up_deform, then to 0.03 times this value at the end of the stage complete."""
-    lr_alignment: float = 1e-3
-    """Learning rate of the alignment at the first step; it falls as lr_deformation does. After a long fit before the
-    first step (alignment_init), a tenth of the default keeps what was fitted."""
     lr_manifolds: float = 5e-5
     """Learning rate of the manifolds at the first step of the stage complete. It falls as half a cosine to 0.03 times
     this value at the end of the stage. The manifolds do not learn in the stages before."""
@@ -100,7 +97,7 @@ class Schedule:
         require_at_least(self, 2, "near_samples")
         if self.complete_samples:
             require_at_least(self, 2, "complete_samples")
-        require_above(self, 0, "lr_template", "lr_planes", "lr_deformation", "lr_alignment", "lr_manifolds")
+        require_above(self, 0, "lr_template", "lr_planes", "lr_deformation", "lr_manifolds")
         require_above(self, 0, "gradient_limit")
         if not all(0 <= beta < 1 for beta in self.adam_betas):
             raise ConfigError("adam_betas", self.adam_betas, "two numbers from 0 to less than 1")

@@ -4,7 +4,7 @@ from torch import nn
 
 from anifacegan.models.generator import Generator
 
-FIELDS = ("template", "deformation", "manifolds", "alignment")
+FIELDS = ("template", "deformation", "manifolds")
 """Names of the generator's fields, in the order of the optimizers' parameter groups."""
 PLANES = "planes"
 """Name of the group of the template's feature planes; it follows those of the fields."""
@@ -13,8 +13,8 @@ PLANES = "planes"
 def weight_groups(generator: Generator) -> dict[str, list[nn.Parameter]]:
     """Return the weights that training changes, by the name of their group.
 
-    Each field that the generator has is a group. The template's feature planes are a group of their own: a texel is
-    rarely read, so they learn at a larger rate.
+    Each field that learns is a group. The template's feature planes are a group of their own: a texel is rarely read,
+    so they learn at a larger rate.
     """
     planes = generator.template.planes
     tables = [] if planes is None else planes.tables()
@@ -24,6 +24,5 @@ def weight_groups(generator: Generator) -> dict[str, list[nn.Parameter]]:
             weight for weight in generator.get_submodule(name).parameters() if id(weight) not in among_tables
         ]
         for name in FIELDS
-        if getattr(generator, name) is not None
     }
     return groups | {PLANES: tables} if tables else groups

@@ -27,7 +27,7 @@ class LossWeights(ImageWeights):
     """Factors of the losses; 0 switches a loss off. Losses on paired images (renders with known latents and surface):
     colour, silhouette, free_space, plane_variation. Imitation losses make faces follow the face model. On generated
     images, in adversarial training only: geometry, landmarks. On points, in all stages: deformation, mouth_gap,
-    roughness, minimal, neutral, alignment.
+    roughness, minimal, neutral.
     """
 
     colour: float = 1.0
@@ -53,10 +53,6 @@ class LossWeights(ImageWeights):
     neutral: float = 1e4
     """Factor of the mean squared length of the deformation field's offsets for the neutral expression; they should be
     0."""
-    alignment: float = 3e4
-    """Factor of the mean squared error (world units squared) of the alignment field's offsets at the mean head, for the
-    identities of the data. The alignment field moves each person's template points to a mean head. Needs
-    generator.alignment."""
     plane_variation: float = 0.0
     """Factor of the total variation of the feature planes: the mean squared difference of neighbouring texels. Each
     step on paired images takes a random sample of texels. Texels that images rarely show become like their neighbours.

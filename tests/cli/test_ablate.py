@@ -48,7 +48,7 @@ def requested(tiny: Path, out: Path, **changes: object) -> AblationConfig:
 def test_each_variant_lacks_one_term_and_the_last_lacks_all(tiny: Path) -> None:
     config = requested(tiny, tiny / "unused", weights=LossWeights(mouth_gap=0.0))
     variants = config.variants()
-    weighted = ["deformation", "roughness", "minimal", "neutral", "alignment", "geometry"]
+    weighted = ["deformation", "roughness", "minimal", "neutral", "geometry"]
     assert list(variants) == [FULL, *(f"without_{name}" for name in weighted), NONE]
     for name, variant in variants.items():
         assert type(variant) is TrainConfig and variant.out == config.out / name
@@ -60,12 +60,6 @@ def test_each_variant_lacks_one_term_and_the_last_lacks_all(tiny: Path) -> None:
         assert dataclasses.replace(variant, **alike) == config.training()
 
 
-def test_without_an_alignment_field_none_is_left_out(tiny: Path) -> None:
-    config = requested(tiny, tiny / "unused")
-    bare = dataclasses.replace(config, generator=dataclasses.replace(config.generator, alignment=None))
-    assert "without_alignment" not in bare.variants() and "without_alignment" in config.variants()
-
-
 def test_without_adversarial_training_no_image_term_is_left_out(tiny: Path) -> None:
     config = requested(tiny, tiny / "unused")
     paired = dataclasses.replace(config, schedule=dataclasses.replace(config.schedule, adversarial=0))
@@ -75,7 +69,7 @@ def test_without_adversarial_training_no_image_term_is_left_out(tiny: Path) -> N
 def test_it_measures_every_variant_and_goes_on(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    only = LossWeights(mouth_gap=0.0, roughness=0.0, minimal=0.0, neutral=0.0, alignment=0.0, geometry=0.0)
+    only = LossWeights(mouth_gap=0.0, roughness=0.0, minimal=0.0, neutral=0.0, geometry=0.0)
     config = requested(tiny, tmp_path / "ablation", weights=only)
     said: list[str] = []
     found = ablate(config, said.append)

@@ -34,10 +34,3 @@ def test_selected_vertices_have_the_normals_of_the_whole_mesh() -> None:
     rings = VertexTriangles(triangles.numpy(), len(points)).around(selected)
     expected = vertex_normals(points[None], triangles)[:, torch.from_numpy(selected)]
     torch.testing.assert_close(rings.normals(points[None, torch.from_numpy(rings.vertices)]), expected)
-
-
-def test_the_areas_of_vertices_add_up_to_the_area_of_the_mesh() -> None:
-    """A square of side 2 in two triangles: the two corners of the diagonal have two thirds of the area."""
-    vertices = torch.tensor([[0.0, 0, 1], [2, 0, 1], [2, 2, 1], [0, 2, 1]])
-    areas = VertexTriangles(np.array([[0, 1, 2], [0, 2, 3]]), 4).vertex_areas(vertices)
-    torch.testing.assert_close(areas, torch.tensor([4 / 3, 2 / 3, 4 / 3, 2 / 3]))

@@ -92,8 +92,9 @@ def test_feature_planes_come_back_in_the_precision_that_they_are_stored_in(
     save_checkpoint(tmp_path, saved)
     names = ("planes", "grid", "mix", "skip", "person.weight", "person.bias")
     tables = {f"template.planes.{name}" for name in names}
+    tables |= {name for name, _ in saved.generator.named_parameters() if ".mapping." in name}
     stored = {name for name, tensor in load_file(tmp_path / TENSORS).items() if tensor.dtype == torch.float16}
-    assert stored == (tables if half else set())
+    assert stored == (tables if half else set()) | {"alignment.features", "alignment.mix"}
     for name in tables if half else ():
         table = saved.generator.get_parameter(name)
         table.data = table.data.half().float()
@@ -118,6 +119,16 @@ def test_feature_planes_are_checked(name: str, tmp_path: Path) -> None:
     assert_one_line(lambda: load_checkpoint(tmp_path), TENSORS, f"'{name}'", "(2, 7)")
     change_tensors(tmp_path, lambda tensors: tensors.pop(name))
     assert_one_line(lambda: load_checkpoint(tmp_path), TENSORS, f"'{name}'", "missing")
+
+
+@pytest.mark.parametrize("index", [-1, 151, 2**31 - 1])
+def test_nodes_that_do_not_exist_are_refused(index: int, tmp_path: Path) -> None:
+    """Compiled code reads the alignment's nodes by these indices; 150, one after the last, means none."""
+    save_checkpoint(tmp_path, small_checkpoint(config=WITH_PLANES))
+    change_tensors(tmp_path, lambda tensors: tensors["alignment.node"].view(-1)[:1].fill_(index))
+    assert_one_line(
+        lambda: load_checkpoint(tmp_path), TENSORS, "'alignment.node'", str(index), "from 0 to 150"
+    )
 
 
 def test_the_same_model_is_the_same_bytes(folder: Path, tmp_path: Path) -> None:

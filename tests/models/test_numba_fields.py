@@ -7,11 +7,11 @@ import torch
 
 from anifacegan.models import numba_fields
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.config import AlignmentConfig, FeaturePlanesConfig, TemplateConfig
+from anifacegan.models.config import FeaturePlanesConfig, TemplateConfig
 from anifacegan.models.generator import ConditionedFields, Generator
 from anifacegan.models.numba_fields import with_numba_fields
 from anifacegan.runtime.cpu import torch_threads
-from tests.fixtures.small_models import PLANES, SMALL, small_generator
+from tests.fixtures.small_models import PLANES, SMALL, SMALL_ALIGNMENT, small_generator
 
 FIELDS = ("offset", "scalar", "radiance", "align")
 ROUNDING = {"scalar": 16 * 25 * 2**-24}
@@ -33,24 +33,13 @@ def generator(layers: int = 3, planes: FeaturePlanesConfig | None = None) -> Gen
             SMALL,
             template=template,
             deformation=deformation,
-            alignment=AlignmentConfig(8, 2, output_scale=5e-4, rounds=3),
+            alignment=SMALL_ALIGNMENT,
         )
     )
     rng = torch.Generator().manual_seed(5)
-    for layer in [made.alignment.head, *made.manifolds.hidden]:
+    for layer in made.manifolds.hidden:
         torch.nn.init.normal_(layer.weight, 0, 0.3, generator=rng)
     return made
-
-
-@torch.no_grad()
-def test_a_field_may_have_a_single_layer() -> None:
-    made = small_generator(dataclasses.replace(SMALL, alignment=AlignmentConfig(8, 1)))
-    torch.nn.init.normal_(made.alignment.head.weight, 0, 0.3, generator=torch.Generator().manual_seed(1))
-    original = made.condition(Latents(*(torch.randn(1, size) for size in (80, 64, 80))))
-    x = 0.2 * torch.rand(1, 50, 3) - 0.1
-    torch.testing.assert_close(
-        with_numba_fields(original).align(x), original.align(x), atol=SINE_ROUNDING, rtol=0
-    )
 
 
 def fields(people: int = 1, layers: int = 3, planes: FeaturePlanesConfig | None = None) -> ConditionedFields:

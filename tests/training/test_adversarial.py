@@ -45,7 +45,7 @@ SIZE, BATCH, FOV = 16, 3, 12.0
 NETWORK = DiscriminatorConfig(size=SIZE, capacity=64, max_channels=8)
 WEIGHTS = AdversarialWeights(1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7)
 TERMS = [field.name for field in dataclasses.fields(AdversarialWeights)]
-FIELDS = {"template", "deformation", "manifolds", "alignment"}
+FIELDS = {"template", "deformation", "manifolds"}
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -317,7 +317,7 @@ def test_the_deformation_has_its_steps_before_the_others(
         ["discriminator", "imitation"] if steps == 0 else ["imitation", "imitation", "discriminator"]
     )
     assert sorted(terms) == sorted([*TERMS, "minimal"])
-    assert moved(training.generator, before) == FIELDS - (set() if steps == 0 else {"alignment"})
+    assert moved(training.generator, before) == FIELDS
     state = training.generator_optimizer.state
     taken = {
         field: {int(state[weight]["step"]) for weight in weights if weight in state}
@@ -403,7 +403,7 @@ OF_IMAGES = {"geometry", "landmarks"}
 def test_the_last_deformation_steps_use_the_image_terms(
     faces: Path, images: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other images with every step; these teach deformation and alignment alone."""
+    """Other images with every step; these teach the deformation alone."""
     training = adversarial_training(
         faces, imitation=image_imitation(), deformation_steps=3, image_steps=images
     )
@@ -429,7 +429,7 @@ def test_the_last_deformation_steps_use_the_image_terms(
     terms = training.run_iteration(Iteration(0, 0, 0), points)
     with_images = [k >= 3 - images for k in range(3)]
     assert seen == [OF_IMAGES if here else set() for here in with_images]
-    assert changed == [{"deformation", "alignment"} if here else {"deformation"} for here in with_images]
+    assert changed == [{"deformation"}] * len(with_images)
     assert terms.keys() == {*TERMS, *OF_IMAGES, "minimal"}
     assert len(latents) == sum(with_images) + 1
     assert len({latent.sum().item() for latent in latents}) == len(latents)

@@ -31,7 +31,7 @@ from tests.fixtures.resumed_runs import adversarial_config, flat, paired_adversa
 from tests.fixtures.tiny_training_set import write_tiny_set
 
 TERMS = {field.name for field in dataclasses.fields(AdversarialWeights)}
-IMITATION = {"deformation", "mouth_gap", "roughness", "minimal", "neutral", "alignment", "geometry"}
+IMITATION = {"deformation", "mouth_gap", "roughness", "minimal", "neutral", "geometry"}
 """What is on where nothing is said; the landmarks need a network."""
 
 

@@ -7,24 +7,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from anifacegan.face_model.face_mesh import face_mesh
-from anifacegan.geometry.conventions import SPHERE_CENTRE, WORLD_PER_MODEL_UNIT, WORLD_PER_NETWORK_UNIT
-from anifacegan.losses.mesh_points import MeshSampler
-from anifacegan.models.alignment import AlignmentField
+from anifacegan.geometry.conventions import SPHERE_CENTRE, WORLD_PER_NETWORK_UNIT
 from anifacegan.models.coefficient_vae import CoefficientVAE
-from anifacegan.models.config import AlignmentConfig, CoefficientVAEConfig, ManifoldConfig
+from anifacegan.models.config import CoefficientVAEConfig, ManifoldConfig
 from anifacegan.models.manifolds import ManifoldField
-from anifacegan.training.config import AlignmentInitConfig, ManifoldInitConfig, PriorConfig
+from anifacegan.training.config import ManifoldInitConfig, PriorConfig
 from anifacegan.training.initialization import (
     SCALE_FLOOR,
     compare_moments,
-    fit_alignment,
     fit_manifolds,
     fit_prior,
     outer_radius,
     visible_scale,
 )
-from tests.fixtures.ball_face_model import ball_face_model
 
 MIDDLE = WORLD_PER_NETWORK_UNIT * np.array(SPHERE_CENTRE)
 RADIUS = 0.16
@@ -115,46 +110,6 @@ def test_initial_manifolds_are_a_function_of_the_generator_alone() -> None:
         fit_manifolds(field, sphere(500, RADIUS), ManifoldInitConfig(steps=2, batch=16), rng(seed))
         weights.append(field.output.weight.detach())
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
-
-
-def test_the_alignment_learns_the_identity_basis_of_a_face_model() -> None:
-    """For people of the face model, a vertex is carried near the same vertex of the mean head."""
-    sampler = ball_sampler()
-    z_id = torch.randn(300, 80, generator=rng(1))
-    field = AlignmentField(AlignmentConfig(hidden_dim=64, layers=2, rounds=3))
-    field.initialize(rng(2))
-    config = AlignmentInitConfig(steps=300, batch=512, lr=3e-3)
-    error = fit_alignment(field, sampler, z_id, config, rng(3))
-
-    mesh = face_mesh(ball_face_model(rng(0)))
-    mean = WORLD_PER_MODEL_UNIT * torch.from_numpy(mesh.mean).reshape(-1, 3) + torch.from_numpy(
-        mesh.world_offset
-    )
-    people = torch.randn(8, 80, generator=rng(4))
-    moved = WORLD_PER_MODEL_UNIT * people @ torch.from_numpy(mesh.basis[:, :80]).T
-    from_mean = moved.unflatten(1, (-1, 3))
-    with torch.no_grad():
-        left = field.bind(people)(mean + from_mean) + from_mean
-    still = from_mean.norm(dim=-1).square().mean().sqrt()
-    assert error < 0.3 * still
-    assert left.norm(dim=-1).square().mean().sqrt() < 0.4 * still
-
-
-def test_the_fitted_alignment_is_a_function_of_the_generator_alone() -> None:
-    weights = []
-    for seed in (1, 1, 2):
-        torch.manual_seed(len(weights))
-        field = AlignmentField(AlignmentConfig(hidden_dim=8, layers=1))
-        field.initialize(rng(0))
-        z_id = torch.randn(100, 80, generator=rng(1))
-        fit_alignment(field, ball_sampler(), z_id, AlignmentInitConfig(steps=2, batch=16), rng(seed))
-        weights.append(field.head.weight.detach())
-    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
-
-
-def ball_sampler() -> MeshSampler:
-    mesh = face_mesh(ball_face_model(rng(0)))
-    return MeshSampler(mesh, np.zeros((1, len(mesh.mean) // 24 + 1), np.uint8))
 
 
 # -------------------------------------------------------------------------------------------------------------- priors

@@ -37,16 +37,13 @@ def changed(module: torch.nn.Module, before: dict[str, Tensor]) -> bool:
     return any(not torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
 
 
-def test_the_warm_up_teaches_deformation_and_alignment_only(data: PairedData, mesh: MeshSampler) -> None:
+def test_the_warm_up_teaches_the_deformation_only(data: PairedData, mesh: MeshSampler) -> None:
     start = state()
     before = {name: copied(module) for name, module in start.generator.named_children()}
     schedule = dataclasses.replace(SCHEDULE, near_surface=0, complete=0)
     train(start, data, mesh, schedule, LossWeights(), lambda *_: None)
     after = dict(start.generator.named_children())
-    assert {name for name, module in after.items() if changed(module, before[name])} == {
-        "deformation",
-        "alignment",
-    }
+    assert {name for name, module in after.items() if changed(module, before[name])} == {"deformation"}
 
 
 def test_the_deformation_learns_to_follow_the_mesh(data: PairedData, mesh: MeshSampler) -> None:
@@ -110,7 +107,7 @@ def test_the_average_follows_the_weights(step: int, decay: float) -> None:
 def test_every_field_is_in_the_optimizer_once_and_no_prior_is() -> None:
     learner = state()
     groups = {group["field"]: group["params"] for group in learner.optimizer.param_groups}
-    assert list(groups) == ["template", "deformation", "manifolds", "alignment"]
+    assert list(groups) == ["template", "deformation", "manifolds"]
     for name, parameters in groups.items():
         expected = learner.generator.get_submodule(name).parameters()
         assert [id(p) for p in parameters] == [id(p) for p in expected]

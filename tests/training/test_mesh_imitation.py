@@ -35,14 +35,15 @@ def test_an_imitation_term_of_weight_0_is_not_computed(
         for other, value in rest.items():  # a product with fewer points may round otherwise: a few times 1e-7
             torch.testing.assert_close(value, all_terms[other], rtol=1e-5, atol=0)
     none = LossWeights(**dict.fromkeys(all_terms, 0.0))
-    for field in (generator.deformation, generator.alignment):
-        monkeypatch.setattr(type(field), "bind", lambda *_: None)  # what it binds must not be called
+    monkeypatch.setattr(
+        type(generator.deformation), "bind", lambda *_: None
+    )  # what it binds must not be called
     assert imitation_losses(generator, batch, none) == {}
 
 
 def test_every_imitation_term_has_its_weight(data: PairedData, mesh: MeshSampler) -> None:
     generator, batch = small_generator(GENERATOR), draw(data, mesh)
-    names = ["deformation", "mouth_gap", "roughness", "minimal", "neutral", "alignment"]
+    names = ["deformation", "mouth_gap", "roughness", "minimal", "neutral"]
 
     def terms(**changes: float) -> dict[str, Tensor]:
         return imitation_losses(generator, batch, LossWeights(**dict.fromkeys(names, 1.0) | changes))

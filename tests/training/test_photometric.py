@@ -115,14 +115,14 @@ def gradient_norms(generator: Generator, near: bool) -> dict[str, float]:
     }
 
 
-def test_near_the_surface_colours_teach_template_and_alignment_only() -> None:
+def test_near_the_surface_colours_teach_the_template_only() -> None:
     norms = gradient_norms(small_generator(GENERATOR), near=True)
-    assert {name for name, norm in norms.items() if norm > 0} == {"template", "alignment"}
+    assert {name for name, norm in norms.items() if norm > 0} == {"template"}
 
 
 def test_in_the_complete_stage_colours_teach_all_fields_and_no_prior() -> None:
     norms = gradient_norms(small_generator(GENERATOR), near=False)
-    fields = {"template", "alignment", "deformation", "manifolds"}
+    fields = {"template", "deformation", "manifolds"}
     assert {name for name, norm in norms.items() if norm > 0} == fields
 
 

@@ -37,7 +37,7 @@ def planes_of(learner: State) -> FeaturePlanes:
 def test_planes_are_a_group_of_their_own_and_every_weight_is_in_one() -> None:
     generator = small_generator(WITH_PLANES)
     groups = weight_groups(generator)
-    assert list(groups) == ["template", "deformation", "manifolds", "alignment", "planes"]
+    assert list(groups) == ["template", "deformation", "manifolds", "planes"]
     assert [id(p) for p in groups["planes"]] == [id(p) for p in generator.template.planes.tables()]
     fields = [getattr(generator, name) for name in groups if name != "planes"]
     every = [id(weight) for field in fields for weight in field.parameters()]
@@ -158,23 +158,21 @@ def test_variation_without_planes_is_refused(tiny: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("moves", [False, True])
-def test_the_colour_of_the_finest_plane_moves_the_alignment_where_asked(moves: bool) -> None:
+def test_the_colour_of_the_finest_plane_moves_points_where_asked(moves: bool) -> None:
     """Of the whole generator: the sum of the colours of aligned points, which here depend on the finest plane alone."""
     planes = dataclasses.replace(PLANES, finest_moves_points=moves)
     template = dataclasses.replace(WITH_PLANES.template, planes=planes)
     generator = small_generator(dataclasses.replace(WITH_PLANES, template=template))
-    tables, alignment = generator.template.planes, generator.alignment
+    tables = generator.template.planes
     rng = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for head in generator.template.rgb_heads:
             head.weight.zero_()
         tables.grid.zero_()
         tables.planes[: PLANES.resolutions[0] ** 2] = 0
-        alignment.head.weight.normal_(generator=rng)
     latents = Latents(*(torch.randn(1, dim, generator=rng) for dim in (80, 64, 80)))
-    fields, x = generator.condition(latents), 0.1 * torch.rand(1, 20, 3, generator=rng)
+    fields, x = generator.condition(latents), (0.1 * torch.rand(1, 20, 3, generator=rng)).requires_grad_()
     rgb, _ = fields.radiance(x + fields.align(x))
     rgb.sum().backward()
     assert tables.planes.grad.any()
-    weights = [alignment.head.weight, *(layer.linear.weight for layer in alignment.layers)]
-    assert all(weight.grad.any() == moves for weight in weights)
+    assert x.grad.any() == moves

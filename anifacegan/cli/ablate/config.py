@@ -13,7 +13,6 @@ IMITATION_TERMS = (
     "roughness",
     "minimal",
     "neutral",
-    "alignment",
     "geometry",
     "landmarks",
 )
@@ -77,8 +76,6 @@ class AblationConfig(TrainConfig):
         """
         training = self.training()
         unused = () if self.schedule.adversarial else IMAGE_TERMS
-        if self.generator.alignment is None:
-            unused += ("alignment",)
         weighted = [name for name in IMITATION_TERMS if getattr(self.weights, name) and name not in unused]
         left_out: dict[str, list[str]] = {FULL: []} | {f"without_{name}": [name] for name in weighted}
         return {
