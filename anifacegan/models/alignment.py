@@ -61,8 +61,11 @@ class AlignmentField(nn.Module):
         with full_precision(z_id):
             affine = self.affine @ z_id.T  # (4, 3, B)
             linear, shift = affine.permute(2, 0, 1).split([3, 1], dim=1)
-            mix = torch.einsum("kci,bi->bkc", self.mix, z_id)
-            remainder = nn.functional.pad(self.features @ mix, (0, 0, 0, 1))
+            mix = torch.einsum("kci,bi->kbc", self.mix, z_id)
+            features = nn.functional.pad(self.features, (0, 0, 0, 1))
+            remainder = (features @ mix.flatten(1)).unflatten(
+                1, mix.shape[1:]
+            )  # one product: three columns are few
             inverse = torch.linalg.inv(torch.eye(3).to(linear) - linear)
         return BoundAlignment(self.config, self.node.flatten().long(), remainder, shift, inverse)
 
@@ -84,7 +87,7 @@ class BoundAlignment:
     """Place and spacing of the lattice, and the number of rounds."""
     node: Int[Tensor, "lattice"]
     """Index of each lattice point's node, in row-major order; the index after the last node where there is none."""
-    remainder: Float[Tensor, "batch node 3"]
+    remainder: Float[Tensor, "node batch 3"]
     """The part r of each person's offsets at the nodes, world units; zeros after the last node."""
     shift: Float[Tensor, "batch 1 3"]
     """The constant part t of each person's offsets, world units."""
@@ -102,11 +105,11 @@ class BoundAlignment:
 
     def remainder_at(self, x: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
         """Interpolate r trilinearly at points of the mean head, world units."""
-        batch, rows = self.remainder.shape[:2]
         index, weight = lattice_corners(x.reshape(-1, 3), self.config)
-        of_person = rows * torch.arange(batch, device=x.device).repeat_interleave(x.shape[1])
-        read = weighted_rows(self.remainder.reshape(-1, 3), self.node[index] + of_person[:, None], weight)
-        return read.reshape(x.shape)
+        people = self.remainder.shape[1]
+        person = torch.arange(people, device=x.device).repeat_interleave(x.shape[1])
+        rows = people * self.node[index] + person[:, None]
+        return weighted_rows(self.remainder.flatten(0, 1), rows, weight).reshape(x.shape)
 
 
 def lattice_corners(

@@ -55,7 +55,7 @@ def _numba_version(field: Callable) -> Callable:
     if isinstance(field, BoundDeformation) and _is_single_on_cpu(field.layers[0].frequency):
         scale, layers = field.output_scale, [(layer.weight[0], layer.bias[0, 0]) for layer in field.layers]
         return NumbaOffsets(_Layers.with_head(layers, scale * field.head.weight.T), scale * field.head.bias)
-    if isinstance(field, BoundAlignment) and _is_single_on_cpu(field.remainder):
+    if isinstance(field, BoundAlignment) and _is_single_on_cpu(field.inverse):
         return NumbaAlignment(field)
     if isinstance(field, BoundTemplate) and _is_single_on_cpu(field.layers[0].frequency):
         return NumbaTemplate(field)
@@ -219,7 +219,7 @@ class NumbaAlignment:
 
     def __init__(self, field: BoundAlignment) -> None:
         config = field.config
-        tensors = (field.node, field.remainder[0], field.shift[0, 0], field.inverse[0])
+        tensors = (field.node, field.remainder[:, 0], field.shift[0, 0], field.inverse[0])
         self._arguments = (
             np.array(config.lower, np.float32),
             np.array([1 / config.spacing], np.float32),
