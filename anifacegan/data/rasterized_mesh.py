@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from anifacegan.geometry.cameras import Camera
 from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
-from anifacegan.geometry.rasterization.rasterizer import draw_triangles
+from anifacegan.geometry.rasterization.numba_kernels import draw_triangles
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,12 @@ from typing import no_type_check
 
 import numpy as np
 
-from anifacegan.geometry.rasterization.rasterizer import corner_shares, draw_triangles
+from anifacegan.geometry.rasterization.numba_kernels import (
+    BLOCK,
+    corner_shares,
+    draw_triangles,
+    draw_triangles_at,
+)
 from anifacegan.runtime.compiled import kernel
 
 LEAST_TRANSMITTANCE = 1 / 1024
@@ -34,12 +39,19 @@ def project(vertices, rotation, translation, focal, half, projected):
 
 @kernel(nogil=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
-def order_by_facing(x_px, y_px, triangles, layer_starts, layer, order, ends):
-    """Write a layer's triangles to its part of ``order``, first those whose outside faces the camera, and write the
-    position after the last of these to ``ends``."""
+def order_by_facing(x_px, y_px, triangles, layer_starts, layer, order, firsts, lasts, boxes):
+    """Write a layer's triangles to its part of ``order``, first those whose outside faces the camera (0), then those
+    that face away from it (1); write where they begin and end to ``firsts`` and ``lasts`` (2, layer).
+
+    Enlarge ``boxes`` (triangle / BLOCK + layer, 4), least and largest x, then y, to the triangles; an index has the
+    layer added, so that no two layers share a box.
+    """
     front, back = layer_starts[layer], layer_starts[layer + 1]
     for t in range(layer_starts[layer], layer_starts[layer + 1]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        box = boxes[t // BLOCK + layer]
+        box[0], box[1] = min(box[0], x_px[a], x_px[b], x_px[c]), max(box[1], x_px[a], x_px[b], x_px[c])
+        box[2], box[3] = min(box[2], y_px[a], y_px[b], y_px[c]), max(box[3], y_px[a], y_px[b], y_px[c])
         area = (x_px[b] - x_px[a]) * (y_px[c] - y_px[a]) - (y_px[b] - y_px[a]) * (x_px[c] - x_px[a])
         if area < 0:  # y runs down: seen from outside
             order[front] = t
@@ -47,19 +59,34 @@ def order_by_facing(x_px, y_px, triangles, layer_starts, layer, order, ends):
         else:
             back -= 1
             order[back] = t
-    ends[layer] = front
+    firsts[0, layer], lasts[0, layer] = layer_starts[layer], front
+    firsts[1, layer], lasts[1, layer] = front, layer_starts[layer + 1]
 
 
 @kernel(nogil=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
-def draw_layer(x_px, y_px, inverse_depth, triangles, order, layer_starts, ends, layer, maps):
-    """Rasterize a layer's triangles that face the camera (0) and those that face away from it (1)."""
+def draw_layer(x_px, y_px, inverse_depth, triangles, order, firsts, lasts, layer, maps):
+    """Rasterize a layer's triangles that face the camera (0) and those that face away from it (1): in ``order``, those
+    from ``firsts`` to ``lasts`` (2, layer). ``maps`` (2, layer, H, W).
+    """
     for side in range(2):
-        first, last = (
-            (layer_starts[layer], ends[layer]) if side == 0 else (ends[layer], layer_starts[layer + 1])
-        )
+        chosen = triangles[order[firsts[side, layer] : lasts[side, layer]]]
         nearest = np.zeros(maps.shape[2:], np.float32)
-        draw_triangles(x_px, y_px, inverse_depth, triangles[order[first:last]], maps[side, layer], nearest)
+        draw_triangles(x_px, y_px, inverse_depth, chosen, maps[side, layer], nearest)
+
+
+@kernel(nogil=True)
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def draw_layer_at(x_px, y_px, inverse_depth, triangles, order, firsts, lasts, layer, near, number, maps):
+    """Rasterize a layer as :func:`draw_layer` at some pixels only: ``number`` has their numbers, and ``near`` says
+    which boxes of :func:`order_by_facing` may touch one; ``maps`` is (2, layer, wanted).
+    """
+    for side in range(2):
+        chosen = order[firsts[side, layer] : lasts[side, layer]]
+        nearest = np.zeros(maps.shape[2], np.float32)
+        draw_triangles_at(
+            x_px, y_px, inverse_depth, triangles, chosen, near[layer:], number, maps[side, layer], nearest
+        )
 
 
 @kernel(nogil=True, fastmath=True)
@@ -86,20 +113,21 @@ def _interpolate(texture, i, j, weights, channel):
 
 @kernel(nogil=True, fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
-def composite(drawn, surface, rays, first_row, end_row, wanted, planes, visible):
-    """Composite the ``wanted`` pixels of some rows of an image: rgb, opacity, premultiplied foreground and depth, one
-    plane each."""
+def composite(drawn, surface, rays, first_row, end_row, planes, visible):
+    """Composite the wanted pixels of some rows of an image into ``planes`` (8, wanted): rgb, opacity, premultiplied
+    foreground and depth. ``drawn.number`` (H, W) has the number of each wanted pixel, and -1 elsewhere."""
     x_px, y_px, inverse_depth = drawn.x_px, drawn.y_px, drawn.inverse_depth
     triangles, texels, background = surface.triangles, surface.texels, surface.background
     origin, axes = rays.origin, rays.axes
-    _, layers, size, _ = drawn.maps.shape
+    layers, size = drawn.maps.shape[1], len(drawn.number)
     _, texture_height, texture_width, _ = surface.textures.shape
     background_side = background.shape[0]
     half = np.float32((size - 1) / 2)
     for row in range(first_row, end_row):
         dy = rays.tangent * (1 - row / half)
         for column in range(size):
-            if not wanted[row, column]:
+            pixel = drawn.number[row, column]
+            if pixel < 0:
                 continue
             dx = rays.tangent * (column / half - 1)
             length = math.sqrt(dx * dx + dy * dy + 1)  # of the ray between depths 0 and 1
@@ -110,18 +138,18 @@ def composite(drawn, surface, rays, first_row, end_row, wanted, planes, visible)
             transmittance = np.float32(1)
             red = green = blue = distance = np.float32(0)
             for layer in range(layers):
-                position = drawn.maps[0, layer, row, column]
+                position = drawn.maps[0, layer, pixel]
                 if position < 0:
                     continue
-                t = drawn.order[surface.layer_starts[layer] + position]
+                t = drawn.order[drawn.firsts[0, layer] + position]
                 a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
                 wa, wb, wc, depth = corner_shares(x_px, y_px, inverse_depth, a, b, c, column, row)
                 enters = depth * length
                 if enters < rays.near or enters > rays.far or depth > to_plane:
                     continue
-                position, t_back = drawn.maps[1, layer, row, column], -1
+                position, t_back = drawn.maps[1, layer, pixel], -1
                 if position >= 0:
-                    t_back = drawn.order[drawn.ends[layer] + position]
+                    t_back = drawn.order[drawn.firsts[1, layer] + position]
                     d, e, f = triangles[t_back, 0], triangles[t_back, 1], triangles[t_back, 2]
                     leaves = length * corner_shares(x_px, y_px, inverse_depth, d, e, f, column, row)[3]
                     if leaves > enters and (
@@ -147,9 +175,9 @@ def composite(drawn, surface, rays, first_row, end_row, wanted, planes, visible)
                 transmittance *= 1 - opacity
                 if transmittance < LEAST_TRANSMITTANCE:
                     break
-            planes[3, row, column] = 1 - transmittance
-            planes[4, row, column], planes[5, row, column], planes[6, row, column] = red, green, blue
-            planes[7, row, column] = distance + transmittance * to_plane * length
+            planes[3, pixel] = 1 - transmittance
+            planes[4, pixel], planes[5, pixel], planes[6, pixel] = red, green, blue
+            planes[7, pixel] = distance + transmittance * to_plane * length
             if transmittance >= LEAST_TRANSMITTANCE:
                 x, y = origin[0] + to_plane * along_x, origin[1] + to_plane * along_y
                 u = (x / surface.background_reach + 1) / 2 * (background_side - 1)
@@ -159,4 +187,4 @@ def composite(drawn, surface, rays, first_row, end_row, wanted, planes, visible)
                 red += factor * _interpolate(background, i, j, weights, 0)
                 green += factor * _interpolate(background, i, j, weights, 1)
                 blue += factor * _interpolate(background, i, j, weights, 2)
-            planes[0, row, column], planes[1, row, column], planes[2, row, column] = red, green, blue
+            planes[0, pixel], planes[1, pixel], planes[2, pixel] = red, green, blue

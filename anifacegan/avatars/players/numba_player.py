@@ -10,14 +10,15 @@ until the transmittance is almost 0. The renderer of the networks finds a manifo
 ray lies inside the manifold. Near the edge of a layer, many rays are inside for less than the distance between two
 samples, and the renderer does not show the layer there; this player does not show it, either.
 
-A pixel is one ray. For smooth outlines the layers are rasterized for an image of the doubled size, of which every
-second pixel of every second row is a pixel of the image; where the contrast is high, the samples between are composited
-too (:mod:`anifacegan.rendering.sharp_edges`).
+A pixel is one ray. For smooth outlines, pixels of high contrast get the mean of nine samples
+(:mod:`anifacegan.rendering.sharp_edges`): the samples between pixels are pixels of an image of the doubled size, which
+is drawn at these places only.
 
 All loops are compiled by numba and run in the threads of :mod:`anifacegan.runtime.cpu`. Matrix products of numpy or
 PyTorch are avoided, because their threads keep the cores busy for milliseconds after a product.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -28,8 +29,9 @@ from torch import Tensor
 from anifacegan.avatars.layered_mesh import LayeredMesh, Pose
 from anifacegan.avatars.players import numba_kernels
 from anifacegan.avatars.players.view import View
+from anifacegan.geometry.rasterization.numba_kernels import BLOCK, TILE, mark_boxes
 from anifacegan.rendering.frame import RenderedImage
-from anifacegan.rendering.sharp_edges import doubled, mean_weight, samples_around, with_smooth_edges
+from anifacegan.rendering.sharp_edges import mean_weight, samples_around, with_smooth_edges
 from anifacegan.runtime.cpu import on_all_cores
 
 BLOCK_VERTICES, BLOCK_ROWS = 2**14, 16
@@ -48,14 +50,13 @@ def play(
     """Draw one view of a layered mesh with its vertices at ``pose``, an image of ``size`` x ``size`` pixels.
 
     Angles are radians from frontal; at positive yaw the face turns to the image's right, at positive pitch it looks
-    down. With ``antialias``, outlines are smooth, which takes two to three times as long; otherwise a pixel is one ray.
+    down. With ``antialias``, outlines are smooth; otherwise a pixel is one ray.
     """
-    fov_deg = layered_mesh.ray_sampling.fov_deg
-    view = View(yaw=yaw, pitch=pitch, size=doubled(size) if antialias else size, fov_deg=fov_deg)
+    view = View(yaw=yaw, pitch=pitch, size=size, fov_deg=layered_mesh.ray_sampling.fov_deg)
+    drawn = _rasterize(pose.vertices, layered_mesh.triangles, layered_mesh.layer_starts, view)
+    image = torch.from_numpy(_composite(layered_mesh, pose, view, drawn)).unflatten(1, (size, size))
     if antialias:
-        image = _smooth_view(layered_mesh, pose, view)
-    else:
-        image = torch.from_numpy(_draw_view(layered_mesh, pose, view, marks_visible=False)[0])
+        image = _with_smooth_edges(layered_mesh, pose, view, drawn, image)
     return RenderedImage(rgb=image[:3], foreground=image[3:4], foreground_rgb=image[4:7], depth=image[7:])
 
 
@@ -68,7 +69,10 @@ def visible_triangles(
     ``pose`` are the vertices with an expression; angles are radians from frontal, ``size`` is pixels.
     """
     view = View(yaw=yaw, pitch=pitch, size=size, fov_deg=layered_mesh.ray_sampling.fov_deg)
-    return _draw_view(layered_mesh, pose, view, marks_visible=True)[1]
+    drawn = _rasterize(pose.vertices, layered_mesh.triangles, layered_mesh.layer_starts, view)
+    visible = np.zeros((2, len(layered_mesh.triangles)), np.bool_)
+    _composite(layered_mesh, pose, view, drawn, visible)
+    return visible
 
 
 def entered_triangles(
@@ -82,15 +86,15 @@ def entered_triangles(
     ``layer_starts`` are the indices of the layers' first triangles and the number of triangles; ``view`` is the camera.
     """
     drawn = _rasterize(vertices, triangles, layer_starts, view)
-    entered = drawn.maps[0]
+    entered = drawn.maps[0].reshape(-1, view.size, view.size)
     layer, row, column = (entered >= 0).nonzero()
     found = np.full_like(entered, -1)
-    found[layer, row, column] = drawn.order[layer_starts[layer] + entered[layer, row, column]]
+    found[layer, row, column] = drawn.order[drawn.firsts[0, layer] + entered[layer, row, column]]
     return found
 
 
 class _Rasterized(NamedTuple):
-    """All layers of a view, each rasterized separately."""
+    """All layers of a view, each rasterized separately, at all pixels or some."""
 
     x_px: Float[np.ndarray, "vertex"]
     y_px: Float[np.ndarray, "vertex"]
@@ -99,18 +103,23 @@ class _Rasterized(NamedTuple):
     order: Int[np.ndarray, "triangle"]
     """Index of each triangle in the mesh, layer by layer; in each layer, triangles whose outside faces the camera come
     first."""
-    ends: Int[np.ndarray, "layer"]
-    """Position in ``order`` after the last triangle of each layer whose outside faces the camera."""
-    maps: Int[np.ndarray, "2 layer size size"]
-    """Triangles through which each pixel's ray enters (0) and leaves (1) each layer, or -1: positions in the layer's
-    part of ``order``, counted from its first triangle that faces the camera (0) or faces away from it (1)."""
+    firsts: Int[np.ndarray, "2 layer"]
+    """Position in ``order`` of the first triangle of each layer that faces the camera (0) or faces away from it (1)."""
+    lasts: Int[np.ndarray, "2 layer"]
+    """Position in ``order`` after the last of these triangles."""
+    boxes: Float[np.ndarray, "block 4"]
+    """Least and largest x, then y, of blocks of triangles; :func:`order_by_facing` has the indices."""
+    number: Int[np.ndarray, "size size"]
+    """Number of each pixel that is drawn, and -1 elsewhere."""
+    maps: Int[np.ndarray, "2 layer pixel"]
+    """Triangles through which each pixel's ray enters (0) and leaves (1) each layer, or -1: positions in ``order``,
+    counted from ``firsts``."""
 
 
 class _Surface(NamedTuple):
     """Triangles and textures of a posed layered mesh."""
 
     triangles: Int[np.ndarray, "triangle 3"]
-    layer_starts: Int[np.ndarray, "layer_and_one"]
     texels: Float[np.ndarray, "vertex 2"]
     textures: np.ndarray
     background: np.ndarray
@@ -133,61 +142,85 @@ def _rasterize(
     vertices: np.ndarray, triangles: np.ndarray, layer_starts: np.ndarray, view: View
 ) -> _Rasterized:
     x_px, y_px, inverse_depth = _projected(vertices, view)
-    order, ends = np.empty(len(triangles), np.int32), np.empty(len(layer_starts) - 1, np.int32)
-    maps = np.full((2, len(ends), view.size, view.size), -1, np.int32)
+    layers = len(layer_starts) - 1
+    order = np.empty(len(triangles), np.int32)
+    firsts, lasts = np.empty((2, 2, layers), np.int32)
+    maps = np.full((2, layers, view.size, view.size), -1, np.int32)
+    boxes = np.full((len(triangles) // BLOCK + layers, 4), np.inf, np.float32)
+    boxes[:, 1::2] = -np.inf
+    number = np.arange(view.size**2, dtype=np.int32).reshape(view.size, view.size)
 
     def draw(layer: int) -> None:
-        numba_kernels.order_by_facing(x_px, y_px, triangles, layer_starts, layer, order, ends)
-        numba_kernels.draw_layer(x_px, y_px, inverse_depth, triangles, order, layer_starts, ends, layer, maps)
+        numba_kernels.order_by_facing(x_px, y_px, triangles, layer_starts, layer, order, firsts, lasts, boxes)
+        numba_kernels.draw_layer(x_px, y_px, inverse_depth, triangles, order, firsts, lasts, layer, maps)
 
-    on_all_cores(range(len(ends)), draw)
-    return _Rasterized(x_px, y_px, inverse_depth, order, ends, maps)
-
-
-def _draw_view(
-    layered_mesh: LayeredMesh, pose: Pose, view: View, marks_visible: bool
-) -> tuple[Float[np.ndarray, "8 size size"], Bool[np.ndarray, "2 marked"]]:
-    """Return the eight planes of an image and, if ``marks_visible``, which triangles are visible."""
-    triangles = layered_mesh.triangles
-    drawn = _rasterize(pose.vertices, triangles, layered_mesh.layer_starts, view)
-    planes = np.empty((8, view.size, view.size), np.float32)
-    visible = np.zeros((2, len(triangles) if marks_visible else 0), np.bool_)
-    _composite_pixels(layered_mesh, pose, view, drawn, np.ones(planes.shape[1:], np.bool_), planes, visible)
-    return planes, visible
+    on_all_cores(range(layers), draw)
+    return _Rasterized(
+        x_px, y_px, inverse_depth, order, firsts, lasts, boxes, number, maps.reshape(2, layers, -1)
+    )
 
 
-def _smooth_view(layered_mesh: LayeredMesh, pose: Pose, view: View) -> Float[Tensor, "8 size size"]:
-    """Draw an image with smooth outlines; ``view`` has its doubled size.
+def _rasterize_doubled(
+    drawn: _Rasterized, triangles: np.ndarray, wanted: Bool[np.ndarray, "doubled doubled"]
+) -> _Rasterized:
+    """Rasterize a view that is drawn already again at the doubled size, at the ``wanted`` pixels only."""
+    x_px, y_px = 2 * drawn.x_px, 2 * drawn.y_px  # pixel centres are integers, the first one is 0
+    number = np.full(wanted.shape, -1, np.int32)
+    number[wanted] = np.arange(np.count_nonzero(wanted))
+    tiles = -(-len(wanted) // TILE)
+    padded = np.zeros((tiles * TILE, tiles * TILE), np.bool_)
+    padded[: len(wanted), : len(wanted)] = wanted
+    marked = padded.reshape(tiles, TILE, tiles, TILE).any(axis=(1, 3))
+    near = np.empty(len(drawn.boxes), np.bool_)
+    mark_boxes(2 * drawn.boxes, marked, near)
+    again = drawn._replace(
+        x_px=x_px,
+        y_px=y_px,
+        number=number,
+        maps=np.full((*drawn.maps.shape[:2], np.count_nonzero(wanted)), -1, np.int32),
+    )
 
-    Every second pixel of every second row is a pixel of the image. The others are drawn only where the contrast is
-    high.
-    """
-    drawn = _rasterize(pose.vertices, layered_mesh.triangles, layered_mesh.layer_starts, view)
-    planes, visible = np.empty((8, view.size, view.size), np.float32), np.zeros((2, 0), np.bool_)
-    wanted = np.zeros(planes.shape[1:], np.bool_)
-    wanted[::2, ::2] = True
-    _composite_pixels(layered_mesh, pose, view, drawn, wanted, planes, visible)
-    fine = torch.from_numpy(planes)
-    weight = mean_weight(fine[:, ::2, ::2])
-    around = samples_around(weight).numpy()
-    _composite_pixels(layered_mesh, pose, view, drawn, around, planes, visible)
-    return with_smooth_edges(fine, weight)
+    def draw(layer: int) -> None:
+        numba_kernels.draw_layer_at(
+            x_px, y_px, again.inverse_depth, triangles, again.order, again.firsts, again.lasts, layer, near, number,
+            again.maps,
+        )  # fmt: skip
+
+    on_all_cores(range(again.maps.shape[1]), draw)
+    return again
 
 
-def _composite_pixels(
+def _with_smooth_edges(
     layered_mesh: LayeredMesh,
     pose: Pose,
     view: View,
     drawn: _Rasterized,
-    wanted: Bool[np.ndarray, "size size"],
-    planes: Float[np.ndarray, "8 size size"],
-    visible: Bool[np.ndarray, "2 marked"],
-) -> None:
-    """Composite the ``wanted`` pixels of a rasterized view into the eight ``planes`` of an image, on all cores, and
-    mark visible triangles if ``visible`` has columns."""
-    sampling, triangles = layered_mesh.ray_sampling, layered_mesh.triangles
+    image: Float[Tensor, "8 size size"],
+) -> Float[Tensor, "8 size size"]:
+    """Move the pixels of high contrast of an image towards the mean of their samples; ``drawn`` is its rasterized
+    view."""
+    weight = mean_weight(image)
+    around = samples_around(weight).numpy()
+    again = _rasterize_doubled(drawn, layered_mesh.triangles, around)
+    samples = _composite(layered_mesh, pose, replace(view, size=len(around)), again)
+    fine = np.empty((len(image), *around.shape), np.float32)
+    fine.reshape(len(fine), -1)[:, around.reshape(-1).nonzero()[0]] = samples
+    fine[:, ::2, ::2] = image.numpy()
+    return with_smooth_edges(torch.from_numpy(fine), weight)
+
+
+def _composite(
+    layered_mesh: LayeredMesh,
+    pose: Pose,
+    view: View,
+    drawn: _Rasterized,
+    visible: Bool[np.ndarray, "2 marked"] | None = None,
+) -> Float[np.ndarray, "8 pixel"]:
+    """Composite the pixels of a rasterized view, on all cores; return the eight planes of the image. Mark visible
+    triangles in ``visible``."""
+    sampling = layered_mesh.ray_sampling
     surface = _Surface(
-        triangles, layered_mesh.layer_starts, pose.texels, layered_mesh.textures, layered_mesh.background,
+        layered_mesh.triangles, pose.texels, layered_mesh.textures, layered_mesh.background,
         np.float32(layered_mesh.background_reach),
     )  # fmt: skip
     spacing = (sampling.far - sampling.near) / (sampling.samples - 1)
@@ -195,12 +228,15 @@ def _composite_pixels(
         np.float32(x) for x in (view.tangent, sampling.near, sampling.far, spacing, sampling.background_z)
     )
     rays = _PixelRays(*view.origin_and_axes, *limits)
+    planes = np.empty((8, drawn.maps.shape[2]), np.float32)
+    marks = np.zeros((2, 0), np.bool_) if visible is None else visible
     on_all_cores(
         range(0, view.size, BLOCK_ROWS),
         lambda row: numba_kernels.composite(
-            drawn, surface, rays, row, min(row + BLOCK_ROWS, view.size), wanted, planes, visible
+            drawn, surface, rays, row, min(row + BLOCK_ROWS, view.size), planes, marks
         ),
     )
+    return planes
 
 
 def _projected(

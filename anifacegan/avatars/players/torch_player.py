@@ -94,10 +94,12 @@ class TorchPlayer:
         Angles are radians from frontal; at positive yaw the face turns to the image's right, at positive pitch it looks
         down. With ``antialias``, outlines are smooth; otherwise a pixel is one ray.
         """
-        drawn = doubled(size) if antialias else size
-        image = self.frames(z_exp[None], yaw=np.array([yaw]), pitch=np.array([pitch]), size=drawn)[0]
+        view = {"yaw": np.array([yaw]), "pitch": np.array([pitch])}
+        image = self.frames(z_exp[None], **view, size=size)[0]
         if antialias:
-            image = with_smooth_edges(image, mean_weight(image[:, ::2, ::2]))
+            fine = self.frames(z_exp[None], **view, size=doubled(size))[0]
+            fine[:, ::2, ::2] = image
+            image = with_smooth_edges(fine, mean_weight(image))
         return RenderedImage(rgb=image[:3], foreground=image[3:4], foreground_rgb=image[4:7], depth=image[7:])
 
     @torch.no_grad()

@@ -17,7 +17,7 @@ visible triangle, so gradients flow to vertices and attributes with every backen
 import functools
 import sys
 from dataclasses import dataclass, replace
-from typing import Any, no_type_check
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,8 +26,8 @@ from torch import Tensor
 
 from anifacegan.geometry.cameras import Camera
 from anifacegan.geometry.config import Backend
-from anifacegan.geometry.rasterization.torch_backend import LARGEST_COORDINATE_PX, SUBPIXEL, nearest_triangles
-from anifacegan.runtime.compiled import kernel
+from anifacegan.geometry.rasterization.numba_kernels import draw_triangles
+from anifacegan.geometry.rasterization.torch_backend import nearest_triangles
 from anifacegan.runtime.cpu import on_all_cores
 from anifacegan.runtime.errors import InputError, last_line
 
@@ -167,84 +167,6 @@ def _visible_numba(in_camera: Tensor, triangles: Tensor, camera: Camera) -> Tens
         lambda k: draw_triangles(x_px[k], y_px[k], inverse_depth[k], corners, triangle_map[k], nearest[k]),
     )
     return torch.from_numpy(triangle_map).to(in_camera.device, torch.int64)
-
-
-@kernel(nogil=True)
-@no_type_check  # shape checking in tests would wrap what numba has to compile
-def draw_triangles(x_px, y_px, inverse_depth, triangles, triangle_map, nearest):
-    """Draw triangles into the z-buffer of one image.
-
-    Args:
-        x_px, y_px: (V,) pixel coordinates, integers at pixel centres; inverse_depth: (V,), positive before the camera.
-        triangles: (F, 3) vertex indices, either orientation.
-        triangle_map: (H, W) integers, -1 at the start; receives the index of the nearest triangle.
-        nearest: (H, W) floats, 0 at the start; receives the largest inverse depth.
-    """
-    height, width = triangle_map.shape
-    for t in range(len(triangles)):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        za, zb, zc = inverse_depth[a], inverse_depth[b], inverse_depth[c]
-        if not (za > 0 and zb > 0 and zc > 0):  # also drops NaN
-            continue
-        farthest = max(
-            max(abs(x_px[a]), abs(x_px[b]), abs(x_px[c])), max(abs(y_px[a]), abs(y_px[b]), abs(y_px[c]))
-        )
-        if not farthest < LARGEST_COORDINATE_PX:
-            continue
-        xa, ya = np.int64(np.rint(x_px[a] * SUBPIXEL)), np.int64(np.rint(y_px[a] * SUBPIXEL))
-        xb, yb = np.int64(np.rint(x_px[b] * SUBPIXEL)), np.int64(np.rint(y_px[b] * SUBPIXEL))
-        xc, yc = np.int64(np.rint(x_px[c] * SUBPIXEL)), np.int64(np.rint(y_px[c] * SUBPIXEL))
-        left = max(0, -(-min(xa, xb, xc) // SUBPIXEL))
-        right = min(width - 1, max(xa, xb, xc) // SUBPIXEL)
-        top = max(0, -(-min(ya, yb, yc) // SUBPIXEL))
-        bottom = min(height - 1, max(ya, yb, yc) // SUBPIXEL)
-        if left > right or top > bottom:
-            continue
-        area = (xb - xa) * (yc - ya) - (yb - ya) * (xc - xa)
-        if area == 0:
-            continue
-        if area < 0:  # a back face: swap two corners
-            xb, yb, zb, xc, yc, zc = xc, yc, zc, xb, yb, zb
-            area = -area
-        # The edge opposite each corner: step along x, step along y, and -1 where a pixel on the edge is not ours.
-        ax, ay, own_a = -(yc - yb), xc - xb, 0 if (yc < yb or (yc == yb and xc > xb)) else -1
-        bx, by, own_b = -(ya - yc), xa - xc, 0 if (ya < yc or (ya == yc and xa > xc)) else -1
-        cx, cy, own_c = -(yb - ya), xb - xa, 0 if (yb < ya or (yb == ya and xb > xa)) else -1
-        inverse_area = 1.0 / area
-        for row in range(top, bottom + 1):
-            x, y = left * SUBPIXEL, row * SUBPIXEL
-            wa = (x - xb) * ax + (y - yb) * ay
-            wb = (x - xc) * bx + (y - yc) * by
-            wc = (x - xa) * cx + (y - ya) * cy
-            for column in range(left, right + 1):
-                if wa + own_a >= 0 and wb + own_b >= 0 and wc + own_c >= 0:
-                    here = np.float32((wa * za + wb * zb + wc * zc) * inverse_area)
-                    if here > nearest[row, column]:
-                        nearest[row, column] = here
-                        triangle_map[row, column] = t
-                wa += ax * SUBPIXEL
-                wb += bx * SUBPIXEL
-                wc += cx * SUBPIXEL
-
-
-@kernel(inline="always")
-@no_type_check  # shape checking in tests would wrap what numba has to compile
-def corner_shares(x_px, y_px, inverse_depth, a, b, c, column, row):
-    """Compute the three perspective-correct weights of a triangle's corners at a pixel, and the triangle's depth there.
-
-    x_px, y_px and inverse_depth are (V,) projected vertices; a, b, c are vertex indices of the corners. Depth is
-    measured along the viewing axis. As corners are rounded, a pixel slightly outside the triangle may be drawn; its
-    weights are clamped to the triangle. Weights and depth of a triangle without area are 0.
-    """
-    wa = (x_px[b] - column) * (y_px[c] - row) - (y_px[b] - row) * (x_px[c] - column)
-    wb = (x_px[c] - column) * (y_px[a] - row) - (y_px[c] - row) * (x_px[a] - column)
-    wc = (x_px[a] - column) * (y_px[b] - row) - (y_px[a] - row) * (x_px[b] - column)
-    turn = np.float32(-1) if wa + wb + wc < 0 else np.float32(1)
-    wa, wb, wc = max(turn * wa, np.float32(0)), max(turn * wb, np.float32(0)), max(turn * wc, np.float32(0))
-    total = wa + wb + wc
-    wa, wb, wc = wa * inverse_depth[a], wb * inverse_depth[b], wc * inverse_depth[c]
-    share = 1 / max(wa + wb + wc, np.float32(1e-30))
-    return wa * share, wb * share, wc * share, total * share
 
 
 # ------------------------------------------------------------------------------------------------- any device (torch)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int, Int8
 from scipy import ndimage
 
-from anifacegan.geometry.rasterization.rasterizer import draw_triangles
+from anifacegan.geometry.rasterization.numba_kernels import draw_triangles
 from anifacegan.geometry.resampling import smoothstep
 from anifacegan.runtime.compiled import kernel
 

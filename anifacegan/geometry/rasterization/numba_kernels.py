@@ -1,0 +1,189 @@
+"""Compiled loops of the rasterizer on a CPU: triangles into a z-buffer, and the weights of a triangle's corners."""
+
+from typing import no_type_check
+
+import numpy as np
+
+from anifacegan.geometry.rasterization.torch_backend import LARGEST_COORDINATE_PX, SUBPIXEL
+from anifacegan.runtime.compiled import kernel
+
+TILE, BLOCK = 4, 16
+"""Where only some pixels are wanted: height and width, in pixels, of the tiles that are marked if they have one, and
+number of consecutive triangles that are skipped together if they touch no such tile."""
+MARGIN = np.float32(1 / SUBPIXEL)
+"""Twice as much as a corner moves when it is rounded to a grid of SUBPIXEL points a pixel, pixels."""
+
+
+@kernel(inline="always")
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def covered_box(x_px, y_px, inverse_depth, a, b, c, width, height):
+    """Round a triangle's corners to SUBPIXEL parts of a pixel; return its first and last column and row of pixels, and
+    the corners (x, y, inverse depth) turned to positive area, which is returned, too.
+
+    Arrays as for :func:`draw_triangles`. The first column lies behind the last one where nothing is to be drawn.
+    """
+    za, zb, zc = inverse_depth[a], inverse_depth[b], inverse_depth[c]
+    farthest = max(
+        max(abs(x_px[a]), abs(x_px[b]), abs(x_px[c])), max(abs(y_px[a]), abs(y_px[b]), abs(y_px[c]))
+    )
+    drawn = za > 0 and zb > 0 and zc > 0 and farthest < LARGEST_COORDINATE_PX  # not NaN either
+    xa = np.int64(np.rint(x_px[a] * SUBPIXEL)) if drawn else np.int64(0)
+    ya = np.int64(np.rint(y_px[a] * SUBPIXEL)) if drawn else np.int64(0)
+    xb = np.int64(np.rint(x_px[b] * SUBPIXEL)) if drawn else np.int64(0)
+    yb = np.int64(np.rint(y_px[b] * SUBPIXEL)) if drawn else np.int64(0)
+    xc = np.int64(np.rint(x_px[c] * SUBPIXEL)) if drawn else np.int64(0)
+    yc = np.int64(np.rint(y_px[c] * SUBPIXEL)) if drawn else np.int64(0)
+    left = max(0, -(-min(xa, xb, xc) // SUBPIXEL))
+    right = min(width - 1, max(xa, xb, xc) // SUBPIXEL)
+    top = max(0, -(-min(ya, yb, yc) // SUBPIXEL))
+    bottom = min(height - 1, max(ya, yb, yc) // SUBPIXEL)
+    area = (xb - xa) * (yc - ya) - (yb - ya) * (xc - xa)
+    if area == 0:
+        right = left - 1
+    if area < 0:  # a back face: swap two corners
+        xb, yb, zb, xc, yc, zc = xc, yc, zc, xb, yb, zb
+        area = -area
+    return left, right, top, bottom, xa, ya, za, xb, yb, zb, xc, yc, zc, area
+
+
+@kernel(inline="always")
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def owns_edge(xa, ya, xb, yb):
+    """Return 0 if pixels on the edge from a to b belong to the triangle whose edge it is, else -1."""
+    return 0 if (yb < ya or (yb == ya and xb > xa)) else -1
+
+
+@kernel(nogil=True)
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def draw_triangles(x_px, y_px, inverse_depth, triangles, triangle_map, nearest):
+    """Draw triangles into the z-buffer of one image.
+
+    Args:
+        x_px, y_px: (V,) pixel coordinates, integers at pixel centres; inverse_depth: (V,), positive before the camera.
+        triangles: (F, 3) vertex indices, either orientation.
+        triangle_map: (H, W) integers, -1 at the start; receives the index of the nearest triangle.
+        nearest: (H, W) floats, 0 at the start; receives the largest inverse depth.
+    """
+    height, width = triangle_map.shape
+    for t in range(len(triangles)):
+        left, right, top, bottom, xa, ya, za, xb, yb, zb, xc, yc, zc, area = covered_box(
+            x_px, y_px, inverse_depth, triangles[t, 0], triangles[t, 1], triangles[t, 2], width, height
+        )
+        if left > right or top > bottom:
+            continue
+        # The edge opposite each corner: step along x, step along y, and -1 where a pixel on the edge is not ours.
+        ax, ay, own_a = -(yc - yb), xc - xb, owns_edge(xb, yb, xc, yc)
+        bx, by, own_b = -(ya - yc), xa - xc, owns_edge(xc, yc, xa, ya)
+        cx, cy, own_c = -(yb - ya), xb - xa, owns_edge(xa, ya, xb, yb)
+        inverse_area = 1.0 / area
+        for row in range(top, bottom + 1):
+            x, y = left * SUBPIXEL, row * SUBPIXEL
+            wa = (x - xb) * ax + (y - yb) * ay
+            wb = (x - xc) * bx + (y - yc) * by
+            wc = (x - xa) * cx + (y - ya) * cy
+            for column in range(left, right + 1):
+                if wa + own_a >= 0 and wb + own_b >= 0 and wc + own_c >= 0:
+                    here = np.float32((wa * za + wb * zb + wc * zc) * inverse_area)
+                    if here > nearest[row, column]:
+                        nearest[row, column] = here
+                        triangle_map[row, column] = t
+                wa += ax * SUBPIXEL
+                wb += bx * SUBPIXEL
+                wc += cx * SUBPIXEL
+
+
+@kernel(nogil=True)
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def draw_triangles_at(x_px, y_px, inverse_depth, triangles, order, near, number, triangle_map, nearest):
+    """Draw triangles at some pixels of an image only; as :func:`draw_triangles`, except for these arguments.
+
+    Args:
+        order: (F,) indices of the triangles that are drawn.
+        near: (F / BLOCK,) whether any of the triangles with the indices from BLOCK * k on may cover a wanted pixel.
+        number: (H, W) integers: the number of each wanted pixel, from 0, and -1 elsewhere.
+        triangle_map, nearest: (wanted,), as there; the map receives positions in ``order``.
+    """
+    height, width = number.shape
+    for position in range(len(order)):
+        t = order[position]
+        if not near[t // BLOCK]:
+            continue
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        if not meets_wanted(
+            min(x_px[a], x_px[b], x_px[c]), max(x_px[a], x_px[b], x_px[c]),
+            min(y_px[a], y_px[b], y_px[c]), max(y_px[a], y_px[b], y_px[c]), number,
+        ):  # fmt: skip
+            continue
+        left, right, top, bottom, xa, ya, za, xb, yb, zb, xc, yc, zc, area = covered_box(
+            x_px, y_px, inverse_depth, a, b, c, width, height
+        )
+        own_a, own_b, own_c = owns_edge(xb, yb, xc, yc), owns_edge(xc, yc, xa, ya), owns_edge(xa, ya, xb, yb)
+        for row in range(top, bottom + 1):
+            for column in range(left, right + 1):
+                wanted = number[row, column]
+                if wanted < 0:
+                    continue
+                x, y = column * SUBPIXEL, row * SUBPIXEL
+                wa = (x - xb) * (yb - yc) + (y - yb) * (xc - xb)
+                wb = (x - xc) * (yc - ya) + (y - yc) * (xa - xc)
+                wc = (x - xa) * (ya - yb) + (y - ya) * (xb - xa)
+                if wa + own_a >= 0 and wb + own_b >= 0 and wc + own_c >= 0:
+                    here = np.float32((wa * za + wb * zb + wc * zc) * (1.0 / area))
+                    if here > nearest[wanted]:
+                        nearest[wanted] = here
+                        triangle_map[wanted] = position
+
+
+@kernel(inline="always")
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def meets_wanted(left, right, top, bottom, number):
+    """Return whether a box, pixels, has a wanted pixel, whose ``number`` is not -1; corners are rounded afterwards, by
+    less than the margin here.
+    """
+    height, width = number.shape
+    found = False
+    if right >= 0 and bottom >= 0 and left < width and top < height:  # so no coordinate is not a number
+        for row in range(int(max(np.ceil(top - MARGIN), 0)), int(min(bottom + MARGIN, height - 1)) + 1):
+            for column in range(int(max(np.ceil(left - MARGIN), 0)), int(min(right + MARGIN, width - 1)) + 1):
+                found |= number[row, column] >= 0
+    return found
+
+
+@kernel(nogil=True)
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def mark_boxes(boxes, marked, near):
+    """Write to ``near`` (box,) which boxes may touch a marked tile of an image.
+
+    boxes: (box, 4) least and largest x, then y, pixels; marked: (row, column) whether a tile of TILE x TILE pixels has
+    a wanted pixel.
+    """
+    scale = np.float32(1 / TILE)
+    height, width = TILE * marked.shape[0], TILE * marked.shape[1]
+    for box in range(len(boxes)):
+        left, right, top, bottom = boxes[box, 0] - 1, boxes[box, 1] + 1, boxes[box, 2] - 1, boxes[box, 3] + 1
+        near[box] = False
+        if not (right >= 0 and bottom >= 0 and left < width and top < height):
+            continue  # also where a coordinate is not a number
+        for row in range(int(max(top, 0) * scale), int(min(bottom * scale, marked.shape[0] - 1)) + 1):
+            for column in range(int(max(left, 0) * scale), int(min(right * scale, marked.shape[1] - 1)) + 1):
+                near[box] |= marked[row, column]
+
+
+@kernel(inline="always")
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def corner_shares(x_px, y_px, inverse_depth, a, b, c, column, row):
+    """Compute the three perspective-correct weights of a triangle's corners at a pixel, and the triangle's depth there.
+
+    x_px, y_px and inverse_depth are (V,) projected vertices; a, b, c are vertex indices of the corners. Depth is
+    measured along the viewing axis. As corners are rounded, a pixel slightly outside the triangle may be drawn; its
+    weights are clamped to the triangle. Weights and depth of a triangle without area are 0.
+    """
+    wa = (x_px[b] - column) * (y_px[c] - row) - (y_px[b] - row) * (x_px[c] - column)
+    wb = (x_px[c] - column) * (y_px[a] - row) - (y_px[c] - row) * (x_px[a] - column)
+    wc = (x_px[a] - column) * (y_px[b] - row) - (y_px[a] - row) * (x_px[b] - column)
+    turn = np.float32(-1) if wa + wb + wc < 0 else np.float32(1)
+    wa, wb, wc = max(turn * wa, np.float32(0)), max(turn * wb, np.float32(0)), max(turn * wc, np.float32(0))
+    total = wa + wb + wc
+    wa, wb, wc = wa * inverse_depth[a], wb * inverse_depth[b], wc * inverse_depth[c]
+    share = 1 / max(wa + wb + wc, np.float32(1e-30))
+    return wa * share, wb * share, wc * share, total * share
