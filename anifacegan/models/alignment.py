@@ -63,9 +63,8 @@ class AlignmentField(nn.Module):
             linear, shift = affine.permute(2, 0, 1).split([3, 1], dim=1)
             mix = torch.einsum("kci,bi->kbc", self.mix, z_id)
             features = nn.functional.pad(self.features, (0, 0, 0, 1))
-            remainder = (features @ mix.flatten(1)).unflatten(
-                1, mix.shape[1:]
-            )  # one product: three columns are few
+            # One product for all people: products with three columns each are slow.
+            remainder = (features @ mix.flatten(1)).unflatten(1, mix.shape[1:])
             inverse = torch.linalg.inv(torch.eye(3).to(linear) - linear)
         return BoundAlignment(self.config, self.node.flatten().long(), remainder, shift, inverse)
 
