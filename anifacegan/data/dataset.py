@@ -25,7 +25,7 @@ from anifacegan.data.file_sources import FolderFiles, ZipFiles, open_files
 from anifacegan.data.mirroring import Mirroring
 from anifacegan.face_model.coefficients import BFM, FaceCoefficients, camera_angles, read_coefficients
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import image_size, read_image
+from anifacegan.runtime.image_files import image_size, read_image
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from anifacegan.rendering.images import depth_levels, over_white, straight_alpha, to_bytes, write_png
-from anifacegan.runtime.files import encoded_image, image_size, read_image
+from anifacegan.runtime.image_files import encoded_image, image_size, read_image
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:

@@ -31,7 +31,7 @@ from anifacegan.rendering.images import INK, WHITE
 from anifacegan.rendering.model import Model
 from anifacegan.rendering.video import write_video
 from anifacegan.runtime.errors import InputError, warnings_in_one_line
-from anifacegan.runtime.files import read_image
+from anifacegan.runtime.image_files import read_image
 
 STROKES = (
     (0, 17, False), (17, 22, False), (22, 27, False), (27, 31, False), (31, 36, False),
