@@ -23,8 +23,8 @@ ImageArray = UInt8[np.ndarray, "height width *channel"] | UInt16[np.ndarray, "he
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 """Endings of the image files that are read, in lower case; upper case is read as well."""
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "DIB", "TIFF")
-"""Pillow's names of the formats that are read, whatever the file's ending; MPO are JPEG files of some cameras."""
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF")
+"""Pillow's names of the formats that are read, whatever the file's ending."""
 MOST_PIXELS = 2 * 89_478_485
 """Largest number of pixels of an image; beyond it, Pillow takes an image for a decompression bomb."""
 _QUARTER_TURNS = (5, 6, 7, 8)
@@ -70,10 +70,14 @@ def image_size(source: Path | bytes) -> tuple[int, int]:
     """
     with _opened(source) as image:
         width, height = image.size
-        if width != height:
-            with suppress(Exception):  # damaged EXIF data: as if there were none
-                if image.getexif().get(ExifTags.Base.Orientation) in _QUARTER_TURNS:
-                    return height, width
+        if width == height:
+            return width, height
+        with suppress(Exception):  # damaged EXIF data: as if there were none
+            exif = image.getexif()
+            if image.format == "TIFF":  # some versions of Pillow exchange the size themselves
+                width, height = exif[ExifTags.Base.ImageWidth], exif[ExifTags.Base.ImageLength]
+            if exif.get(ExifTags.Base.Orientation) in _QUARTER_TURNS:
+                return height, width
         return width, height
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import scipy.io
@@ -77,7 +77,7 @@ class MatFile:
         values = self._read(names)
         for name, value in values.items():
             if value.dtype.kind not in "fiu":
-                raise InputError(f"{self.path}: '{name}' is {value.dtype}, expected real numbers")
+                raise InputError(f"{self.path}: key '{name}' is {value.dtype}, expected real numbers")
         return values
 
     def text(self, name: str) -> str:
@@ -95,12 +95,14 @@ class MatFile:
             raise InputError(f"{self.path}: no '{name}' in the file (it holds {found})")
         shape, kind = self._variables[name]
         if kind not in kinds:
-            raise InputError(f"{self.path}: '{name}' is of MATLAB's kind {kind}, expected {expected}")
+            raise InputError(f"{self.path}: key '{name}' is a MATLAB {kind}, expected {expected}")
         count = math.prod(shape)
         if count == 0:
-            raise InputError(f"{self.path}: '{name}' is empty (shape {shape}), expected {expected}")
+            raise InputError(f"{self.path}: key '{name}' is empty (shape {shape}), expected {expected}")
         if count > MOST_VALUES:
-            raise InputError(f"{self.path}: '{name}' has shape {shape}, expected at most {MOST_VALUES} values")
+            raise InputError(
+                f"{self.path}: key '{name}' has shape {shape}, expected at most {MOST_VALUES} values"
+            )
 
     def _read(self, names: list[str]) -> dict[str, np.ndarray]:
         with _damaged_as_input_error(self.path):
@@ -112,8 +114,13 @@ class MatFile:
 
 
 @contextmanager
-def opened_mat(path: Path, file: IO[bytes] | None = None) -> Iterator[MatFile]:
-    """Open a .mat file and list its variables; ``file`` is read instead if given, and ``path`` names it in messages.
+def opened_mat(
+    path: Path, file: io.BufferedIOBase | None = None, expected: str = "a MATLAB file"
+) -> Iterator[MatFile]:
+    """Open a .mat file and list its variables.
+
+    If ``file`` is given, for example an entry of a zip, it is read, and ``path`` is only its name in messages;
+    ``expected`` is the end of the message about a file of another kind.
 
     Raises:
         InputError: the file is missing, is no MATLAB file, or is a MATLAB 7.3 file and h5py is not installed.
@@ -121,34 +128,38 @@ def opened_mat(path: Path, file: IO[bytes] | None = None) -> Iterator[MatFile]:
     try:
         stream = path.open("rb") if file is None else file
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}), expected a .mat file") from None
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror or error}), expected a .mat file"
+        ) from None
     with stream:
         head = stream.read(_HDF5_START + len(_HDF5))
         stream.seek(0)
         for start, meaning in _OTHER_FILES.items():
             if head.startswith(start) if start else not head:
-                raise InputError(f"{path}: {meaning}, expected a MATLAB file")
+                raise InputError(f"{path}: {meaning}, expected {expected}")
         if head.startswith((_HDF5, b"MATLAB 7.3")) or head[_HDF5_START:] == _HDF5:
             with _opened_hdf5(path, stream) as source:
                 yield MatFile(path, dict(_hdf5_variables(path, source)), source)
             return
-        with _damaged_as_input_error(path):
+        with _damaged_as_input_error(path, expected):
             listed = scipy.io.whosmat(stream)
         yield MatFile(path, {name: (tuple(shape), kind) for name, shape, kind in listed}, stream)
 
 
 @contextmanager
-def _damaged_as_input_error(path: Path) -> Iterator[None]:
+def _damaged_as_input_error(path: Path, expected: str = "a MATLAB file") -> Iterator[None]:
     try:
         yield
     except InputError:
         raise
     except Exception as error:  # SciPy and h5py raise many kinds for a broken file
-        raise InputError(f"{path}: not a readable MATLAB file ({first_line(error)})") from None
+        raise InputError(
+            f"{path}: not a readable MATLAB file ({first_line(error)}), expected {expected}"
+        ) from None
 
 
 @contextmanager
-def _opened_hdf5(path: Path, stream: IO[bytes]) -> Iterator[Any]:
+def _opened_hdf5(path: Path, stream: io.BufferedIOBase) -> Iterator[Any]:
     try:
         import h5py
     except ImportError:
