@@ -68,6 +68,18 @@ def not_writable_error(path: Path, error: OSError) -> InputError:
     return InputError(f"{path}: cannot be written ({error.strerror or error})")
 
 
+def numeric_order(name: str) -> tuple[list[str | tuple[int, str]], str]:
+    """Return the sort key of a file's name by which 2 comes before 10, with or without zeros in front."""
+    texts, digits = re.split("[0-9]+", name), re.findall("[0-9]+", name)
+    numbers = [(len(number.lstrip("0")), number.lstrip("0")) for number in digits]
+    parts: list[str | tuple[int, str]] = [*texts, *numbers]
+    parts[::2], parts[1::2] = (
+        texts,
+        numbers,
+    )  # texts and numbers take turns, so only like is compared with like
+    return parts, name
+
+
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's content, 64 hexadecimal digits."""
     with path.open("rb") as stream:
