@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from anifacegan.data.camera_labels import camera_labels, label_pose
 from anifacegan.data.config import DataConfig
-from anifacegan.data.description import DESCRIPTION_FILE
+from anifacegan.data.description import DESCRIPTION_FILE, parsed_description
 from anifacegan.data.file_sources import FolderFiles, ZipFiles, open_files
 from anifacegan.data.mirroring import Mirroring
 from anifacegan.face_model.coefficients import BFM, FaceCoefficients, camera_angles, read_coefficients
