@@ -164,7 +164,7 @@ def _opened_hdf5(path: Path, stream: io.BufferedIOBase) -> Iterator[Any]:
         import h5py
     except ImportError:
         raise InputError(f"{path}: {_NEEDS_H5PY}") from None
-    with _damaged_as_input_error(path):
+    with _damaged_as_input_error(path, "MATLAB 7.3's layout"):
         source = h5py.File(stream, "r")
     with source:
         yield source
