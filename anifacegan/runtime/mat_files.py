@@ -34,7 +34,7 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 _HDF5_START = 512
 """Position of HDF5's signature in MATLAB's files, after a header in text."""
 _NEEDS_H5PY = (
-    "is a MATLAB 7.3 file, expected the package h5py (pip install h5py) or, "
+    "is a MATLAB 7.3 file, expected the package h5py (pip install h5py, the extra 'mat73') or, "
     "saved again in MATLAB, save('NAME.mat', ..., '-v7')"
 )
 
