@@ -143,7 +143,23 @@ def opened_mat(
             return
         with _damaged_as_input_error(path, expected):
             listed = scipy.io.whosmat(stream)
+            _require_whole(stream, head)
         yield MatFile(path, {name: (tuple(shape), kind) for name, shape, kind in listed}, stream)
+
+
+def _require_whole(stream: io.BufferedIOBase, head: bytes) -> None:
+    """Raise an EOFError if a MATLAB 5 file ends before its last variable does; SciPy lists what is in front of it."""
+    if head[126:128] not in (b"IM", b"MI"):
+        return
+    size, position = stream.seek(0, io.SEEK_END), 128
+    while position < size:
+        stream.seek(position)
+        tag = stream.read(8)
+        if len(tag) == 8:
+            position += int.from_bytes(tag[4:], "little" if head[126:128] == b"IM" else "big")
+        position += 8
+    if position > size:
+        raise EOFError("it is cut off: variables are missing at its end")
 
 
 @contextmanager

@@ -66,6 +66,19 @@ def test_a_missing_variable_says_what_there_is(tmp_path: Path) -> None:
     assert_one_line(lambda: array_of(tmp_path / "a.mat"), "no 'exp' in the file (it holds id, tex)")
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_file_that_was_cut_off_is_damaged_and_not_without_the_variable(
+    compressed: bool, tmp_path: Path
+) -> None:
+    rng, path = np.random.default_rng(0), tmp_path / "a.mat"
+    variables = {"id": rng.normal(size=(1, 80)), "exp": rng.normal(size=(1, 64))}
+    scipy.io.savemat(path, variables, do_compression=compressed)
+    whole = path.read_bytes()
+    for length in (130, 400, len(whole) - 300, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        assert_one_line(lambda: array_of(path), "a.mat: not a readable MATLAB file (")
+
+
 def bomb(path: Path, rows: int) -> Path:
     """A small file with a compressed variable of ``rows`` x 64 zeros; of a large one only the first are there."""
     data = 8 * 64 * rows
