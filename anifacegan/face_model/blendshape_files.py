@@ -159,7 +159,7 @@ def _frame_scores(place: str, frame: Any) -> dict[str, Any]:
         else:
             break
     if _is_scores(frame):
-        scores = {_category_name(entry): entry.get("score") for entry in frame}
+        scores = {str(_category_name(entry)): entry.get("score") for entry in frame}
         if len(scores) == len(frame):
             return scores
         raise InputError(f"{place} has a category twice, expected each once")

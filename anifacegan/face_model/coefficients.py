@@ -3,6 +3,7 @@
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.io
@@ -75,8 +76,9 @@ def read_coefficients(path: Path, file: io.BufferedIOBase | None = None) -> Face
     count = len(content.arrays["exp"])
     if count != 1:
         raise InputError(f"{path}: holds {count} faces, one a row, expected one")
-    faces = {key: content.arrays[key][0] if key in content.arrays else None for key in SHAPES}
-    return FaceCoefficients(**faces, face_model=content.face_model)
+    absent: dict[str, Any] = dict.fromkeys(SHAPES)
+    present = {key: rows[0] for key, rows in content.arrays.items()}
+    return FaceCoefficients(**absent | present, face_model=content.face_model)
 
 
 def read_expressions(path: Path) -> tuple[np.ndarray, str | None]:
