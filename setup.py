@@ -126,6 +126,8 @@ setup(
         ],
         # FID, KID and Inception Score; face recognisers that the user brings as ONNX files; reference image metrics.
         "eval": ["torch-fidelity>=0.4", "onnxruntime>=1.17", "torchmetrics>=1.4"],
+        # MATLAB 7.3 files (save -v7.3), which are HDF5.
+        "mat73": ["h5py>=3.10"],
         # Marching cubes and mesh files for the mesh figure; the other figures need nothing more.
         "figures": ["scikit-image>=0.22", "trimesh>=4"],
         # An independent face detector, to judge the demo's frames. Its landmark model is for research only.

@@ -30,7 +30,8 @@ from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.distributed import Workers
 from anifacegan.runtime.errors import InputError, require_at_least
-from anifacegan.runtime.files import encoded_image, markdown_table, write_complete
+from anifacegan.runtime.files import markdown_table, write_complete
+from anifacegan.runtime.image_files import encoded_image
 from anifacegan.training import loop as training_loop
 from anifacegan.training.batches import TrainingFaces
 from anifacegan.training.config import PriorConfig, Split, TrainConfig

@@ -19,7 +19,8 @@ import torch
 from tqdm import tqdm
 
 from anifacegan.runtime.errors import InputError, exit_on_input_error
-from anifacegan.runtime.files import read_image, write_complete
+from anifacegan.runtime.files import write_complete
+from anifacegan.runtime.image_files import read_image
 from anifacegan.runtime.typed_config import read_config
 
 

@@ -25,7 +25,8 @@ from anifacegan.data.synthetic.renderer import (
 )
 from anifacegan.data.synthetic.sampling import SyntheticPerson, sample_item
 from anifacegan.runtime.errors import InputError, exit_on_input_error
-from anifacegan.runtime.files import encoded_image, write_complete
+from anifacegan.runtime.files import write_complete
+from anifacegan.runtime.image_files import encoded_image
 from anifacegan.runtime.typed_config import read_config
 
 SHOWN, COLUMNS = 48, 8

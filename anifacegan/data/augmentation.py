@@ -32,7 +32,7 @@ from anifacegan.data.config import AugmentationConfig
 from anifacegan.face_model.regressed import Reconstruction
 from anifacegan.geometry.cameras import RECONSTRUCTION_DISTANCE, euler_from_rotation, euler_rotation
 from anifacegan.geometry.spherical_harmonics import AMBIENT
-from anifacegan.runtime.files import encoded_image, read_image
+from anifacegan.runtime.image_files import encoded_image, read_image
 
 BLUR_REACH = 3
 """Radius of the blur kernel, in standard deviations."""

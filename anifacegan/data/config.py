@@ -12,8 +12,8 @@ class DataConfig:
     """Place of a data set, and how it is read."""
 
     path: Path
-    """Folder or .zip of images (.png, .jpg, .jpeg) and .mat files. An image belongs to the .mat file of the same path
-    without suffix, or else to the only .mat file of the same name."""
+    """Folder or .zip of images (.png, .jpg, .jpeg, .webp, .bmp, .tif, .tiff) and .mat files. An image belongs to the
+    .mat file of the same path without suffix, or else to the only .mat file of the same name."""
     size: int = 256
     """Height and width of the images, in pixels; an image of another size counts as damaged."""
     pitch_offset: float = 0.0

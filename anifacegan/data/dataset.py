@@ -1,8 +1,9 @@
 """Data sets of aligned face images with coefficients: a folder or zip of images, each with a .mat file.
 
-The .mat files follow Deep3DFaceRecon. An image (.png, .jpg, .jpeg) belongs to the .mat file of the same path without
-suffix, or else to the only .mat file of the same name. Photographs (such as FFHQ) and this project's synthetic data
-sets are read in the same way. An item of a data set is an image with its coefficients; items are ordered by path.
+The .mat files follow Deep3DFaceRecon. An image belongs to the .mat file of the same path without suffix, or else to the
+only .mat file of the same name. Photographs (such as FFHQ) and this project's synthetic data sets are read in the same
+way. An item of a data set is an image with its coefficients; items are ordered by path, numbers in numeric order. Where
+camera poses suffice, images without a .mat file may have a label in EG3D's dataset.json instead.
 """
 
 import io
@@ -19,15 +20,18 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from anifacegan.data.camera_labels import camera_labels, label_pose
 from anifacegan.data.config import DataConfig
 from anifacegan.data.description import DESCRIPTION_FILE, parsed_description
 from anifacegan.data.file_sources import FolderFiles, ZipFiles, open_files
 from anifacegan.data.mirroring import Mirroring
 from anifacegan.face_model.coefficients import BFM, FaceCoefficients, camera_angles, read_coefficients
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import image_size, read_image
+from anifacegan.runtime.image_files import IMAGE_SUFFIXES, image_size, is_image_file, read_image
+from anifacegan.runtime.mat_files import is_mat_file
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+UNREAD_SUFFIXES = (".gif", ".heic", ".heif", ".avif", ".jp2")
+"""Endings of images that are not read; one with a .mat file counts as damaged, and is not left out in silence."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,8 @@ class FaceItem:
 
     image: UInt8[Tensor, "size size 3"]
     """RGB in [0, 255]."""
-    face: FaceCoefficients
-    """Coefficients of the face in the image."""
+    face: FaceCoefficients | None
+    """Coefficients of the face in the image; None if only its camera pose is known."""
     pose: Float[np.ndarray, "2"]
     """(pitch, yaw) of the generator's camera, in radians relative to frontal."""
 
@@ -56,10 +60,23 @@ class CoefficientTable:
     """Spherical-harmonics light, RGB x 9."""
     pose: Float[Tensor, "item 2"]
     """(pitch, yaw) of the generator's camera, radians relative to frontal."""
-    lm68: Float[Tensor, "item 68 2"]
-    """Landmarks in pixels (integers at pixel centres) of an image of 224 px, x right and y down."""
+    lm68: Float[Tensor, "item 68 2"] | None
+    """Landmarks in pixels (integers at pixel centres) of an image of 224 px, x right and y down; None unless every file
+    has them."""
     noise: Float[Tensor, "item 80"] | None
     """Appearance latents (hair, clothes, light and so on) of synthetic images; None unless every file has them."""
+
+    def landmarks(self) -> Float[Tensor, "item 68 2"]:
+        """Return ``lm68`` where it is needed.
+
+        Raises:
+            InputError: a file has no landmarks.
+        """
+        if self.lm68 is None:
+            raise InputError(
+                "landmarks are needed, expected the key 'lm68' in every .mat file of the data set"
+            )
+        return self.lm68
 
 
 class FaceDataset(Dataset):
@@ -70,6 +87,7 @@ class FaceDataset(Dataset):
     Args:
         config: where the data is and how it is read.
         mirroring: how the face model's coefficients change in mirror images; needed if ``config.mirror``.
+        poses_suffice: whether images with a label in EG3D's dataset.json need no .mat file.
 
     Raises:
         InputError: there are no images; files are damaged (the message names the first and counts the others); the
@@ -77,25 +95,29 @@ class FaceDataset(Dataset):
             requested but not defined for the face model.
     """
 
-    def __init__(self, config: DataConfig, mirroring: Mirroring | None = None) -> None:
+    def __init__(
+        self, config: DataConfig, mirroring: Mirroring | None = None, *, poses_suffice: bool = False
+    ) -> None:
         self.config = config
         self._files = open_files(config.path.expanduser())
-        for name in self._files.names:
-            if PurePosixPath(name).name == DESCRIPTION_FILE:
-                parsed_description(self._files.read(name), self._files.label(name))
-        self.names, self._faces, self.bad = self._scan()
+        labels = self._read_descriptions()
+        self._labels = labels if poses_suffice else {}
+        self.names, self._faces, poses, self.bad = self._scan()
         if self.bad and not config.skip_bad:
             raise InputError(_bad_files_line(self.bad, "skip_bad leaves them out"))
         if not self.names:
+            first = f"; the first of {len(self.bad)} bad files: {self.bad[0]}" if self.bad else ""
             raise InputError(
-                f"{config.path}: no usable images, expected {', '.join(IMAGE_SUFFIXES)} with a .mat each"
+                f"{config.path}: no usable images, expected {', '.join(IMAGE_SUFFIXES)} with a .mat each{first}"
             )
-        models = sorted({face.face_model for face in self._faces if face.face_model is not None})
+        self._poses = np.array(poses, np.float32)
+        known = [face for face in self._faces if face is not None]
+        models = sorted({face.face_model or BFM for face in known})
         if len(models) > 1:
             raise InputError(
                 f"{config.path}: coefficients of several face models ({', '.join(models)}), expected one"
             )
-        self.face_model = models[0] if models else None
+        self.face_model = models[0] if any(face.face_model for face in known) else None
         """Name of the face model that the .mat files give; None if they give none."""
         if config.mirror and (mirroring is None or mirroring.face_model != self.face_model):
             name = self.face_model or "that the files do not name"
@@ -124,18 +146,34 @@ class FaceDataset(Dataset):
     def __getitem__(self, index: int) -> FaceItem:
         if not 0 <= index < len(self):
             raise IndexError(f"item {index} of {len(self)}")
-        face = self.face(index)
-        image = self._image(self.names[index % len(self.names)])
+        item = index % len(self.names)
+        face = None if self._faces[item] is None else self.face(index)
+        image = self._image(self.names[item])
         if index >= len(self.names):
             image = image[:, ::-1].copy()
-        return FaceItem(torch.from_numpy(image), face, camera_angles(face, self.config.pitch_offset))
+        return FaceItem(torch.from_numpy(image), face, self.poses[index])
+
+    @property
+    def poses(self) -> Float[np.ndarray, "item 2"]:
+        """Pitch and yaw of the generator's camera for all images, radians relative to frontal; with mirroring, those of
+        the mirror images follow."""
+        if self._mirroring is None:
+            return self._poses
+        return np.concatenate([self._poses, self._poses * np.array([1, -1], np.float32)])
 
     def face(self, index: int) -> FaceCoefficients:
         """Return the coefficients of the image with an index, without reading the image.
 
         With mirroring, the indices of mirror images follow those of all images.
+
+        Raises:
+            InputError: the image has a camera pose only.
         """
-        face = self._faces[index % len(self.names)]
+        name, face = self.names[index % len(self.names)], self._faces[index % len(self.names)]
+        if face is None:
+            raise InputError(
+                f"{self._files.label(name)}: has a camera pose only, expected a .mat of that name"
+            )
         if index >= len(self.names) and self._mirroring is not None:
             return self._mirroring.mirrored(face)
         return face
@@ -161,7 +199,11 @@ class FaceDataset(Dataset):
         return torch.from_numpy(images)
 
     def load_coefficients(self) -> CoefficientTable:
-        """Return the coefficients of all images; with mirroring, those of the mirror images follow."""
+        """Return the coefficients of all images; with mirroring, those of the mirror images follow.
+
+        Raises:
+            InputError: an image has a camera pose only.
+        """
         faces = [self.face(i) for i in range(len(self))]
 
         def stack(read: Callable[[FaceCoefficients], Any]) -> Tensor:
@@ -172,23 +214,40 @@ class FaceDataset(Dataset):
             exp=stack(lambda face: face.exp),
             tex=stack(lambda face: face.tex),
             gamma=stack(lambda face: face.gamma),
-            pose=stack(lambda face: camera_angles(face, self.config.pitch_offset)),
-            lm68=stack(lambda face: face.lm68),
+            pose=torch.from_numpy(self.poses),
+            lm68=None if any(face.lm68 is None for face in faces) else stack(lambda face: face.lm68),
             noise=None if any(face.noise is None for face in faces) else stack(lambda face: face.noise),
         )
 
-    def _scan(self) -> tuple[list[str], list[FaceCoefficients], list[str]]:
-        """Return the names of the usable images, their coefficients, and an error message for each unusable image."""
+    def _read_descriptions(self) -> dict[str, list[Any]]:
+        """Check the files dataset.json, and return the camera labels of EG3D's by the names of their images."""
+        labels: dict[str, list[Any]] = {}
+        for name in self._files.names:
+            if PurePosixPath(name).name == DESCRIPTION_FILE:
+                content, label = self._files.read(name), self._files.label(name)
+                if not parsed_description(content, label):
+                    labels |= camera_labels(content, label, PurePosixPath(name).parent)
+        return labels
+
+    def _scan(self) -> tuple[list[str], list[FaceCoefficients | None], list[np.ndarray], list[str]]:
+        """Return the names of the usable images, their coefficients and poses, and an error message for each unusable
+        image.
+        """
         by_path, by_stem = _coefficient_files(self._files.names)
-        names, faces, bad = [], [], []
-        images = [name for name in self._files.names if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES]
+        names, faces, poses, bad = [], [], [], []
+        images = [name for name in self._files.names if is_image_file(name)]
+        if images and not by_path and not self._labels:
+            raise InputError(
+                f"{self.config.path}: {len(images)} images and no .mat file, expected one for each image with the "
+                "coefficients that Deep3DFaceRecon finds in it (camera poses alone, in EG3D's dataset.json, suffice "
+                "for evaluation and as the option 'real' of training)"
+            )
+        images += _unread_images(self._files.names, by_path)
         for name in _progress(images, "reading coefficients"):
             path = PurePosixPath(name)
             mat = by_path.get(str(path.with_suffix(""))) or by_stem.get(path.stem)
             try:
-                if mat is None:
-                    raise InputError(f"{self._files.label(name)}: no .mat of that name")
-                face = read_coefficients(self._files.label(mat), io.BytesIO(self._files.read(mat)))
+                face, pose = self._coefficients(name, mat)
                 self._check_size(name)
                 if self.config.skip_bad:
                     self._image(name)
@@ -197,7 +256,22 @@ class FaceDataset(Dataset):
             else:
                 names.append(name)
                 faces.append(face)
-        return names, faces, bad
+                poses.append(pose)
+        return names, faces, poses, bad
+
+    def _coefficients(self, name: str, mat: str | None) -> tuple[FaceCoefficients | None, np.ndarray]:
+        """Return coefficients and pose of an image; ``mat`` is the name of its .mat file, None if it has none."""
+        label, offset = self._files.label(name), self.config.pitch_offset
+        if not is_image_file(name):
+            raise InputError(
+                f"{label}: images of this kind are not read, expected {', '.join(IMAGE_SUFFIXES)}"
+            )
+        if mat is not None:
+            face = read_coefficients(self._files.label(mat), io.BytesIO(self._files.read(mat)))
+            return face, camera_angles(face, offset)
+        if name not in self._labels:
+            raise InputError(f"{label}: no .mat of that name")
+        return None, label_pose(self._labels[name], offset, label)
 
     def _check_size(self, name: str) -> None:
         """Refuse an image whose header gives another size than ``config.size``."""
@@ -205,7 +279,7 @@ class FaceDataset(Dataset):
         width, height = _image_dimensions(self._files, name)
         if (width, height) != (size, size):
             found = f"{width} x {height} pixels"
-            raise InputError(f"{self._files.label(name)}: {found}, expected {size} x {size}")
+            raise InputError(f"{self._files.label(name)}: {found}, expected {size} x {size} (--data.size)")
 
     def _image(self, name: str) -> UInt8[np.ndarray, "size size 3"]:
         content = self._files.read(name)
@@ -223,7 +297,7 @@ def dataset_image_size(path: Path) -> int:
     """
     files = open_files(path)
     for name in files.names:
-        if PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES:
+        if is_image_file(name):
             return _image_dimensions(files, name)[0]
     raise InputError(f"{path}: no images, expected {', '.join(IMAGE_SUFFIXES)} with a .mat each")
 
@@ -235,10 +309,16 @@ def _bad_files_line(bad: list[str], remedy: str) -> str:
 
 def _coefficient_files(names: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Return path without suffix -> .mat file, and name without suffix -> .mat file for names that occur only once."""
-    mats = [PurePosixPath(name) for name in names if PurePosixPath(name).suffix.lower() == ".mat"]
+    mats = [PurePosixPath(name) for name in names if is_mat_file(name)]
     by_path = {str(mat.with_suffix("")): str(mat) for mat in mats}
     count = Counter(mat.stem for mat in mats)
     return by_path, {mat.stem: str(mat) for mat in mats if count[mat.stem] == 1}
+
+
+def _unread_images(names: Iterable[str], by_path: dict[str, str]) -> list[str]:
+    """Return the images with a .mat file of the same path that are of a kind that is not read."""
+    unread = [name for name in names if name.lower().endswith(UNREAD_SUFFIXES)]
+    return [name for name in unread if str(PurePosixPath(name).with_suffix("")) in by_path]
 
 
 def _progress(items: list[str], what: str) -> Iterable[str]:

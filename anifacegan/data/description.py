@@ -26,10 +26,7 @@ def parsed_description(content: str | bytes, label: Path) -> dict[str, Any]:
     Raises:
         InputError: the file is no JSON file, or it describes a synthetic data set of another format.
     """
-    try:
-        description = json.loads(content)
-    except (ValueError, RecursionError):
-        raise InputError(f"{label}: not a JSON file") from None
+    description = parsed_json(content, label)
     if not isinstance(description, dict) or not all(key in description for key in SYNTHETIC_KEYS):
         return {}
     if description["format"] != FORMAT_VERSION:
@@ -38,6 +35,18 @@ def parsed_description(content: str | bytes, label: Path) -> dict[str, Any]:
             f"delete it and make it again: {_command(description, label.parent)}"
         )
     return description
+
+
+def parsed_json(content: str | bytes, label: Path) -> Any:
+    """Parse the content of a JSON file; ``label`` names the file in the error message.
+
+    Raises:
+        InputError: it is no JSON file.
+    """
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        raise InputError(f"{label}: not a JSON file") from None
 
 
 def _command(description: dict[str, Any], source: Path) -> str:

@@ -1,10 +1,20 @@
-"""Files of a data set, read by their names from a folder or a zip archive."""
+"""Files of a data set, read by their names from a folder or a zip archive.
+
+Names are in numeric order (1, 2, ..., 10). What programs leave behind is no part of a data set: hidden files, and the
+folder __MACOSX that macOS adds to archives.
+"""
 
 import zipfile
-from pathlib import Path, PurePosixPath
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
-from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.errors import InputError, first_line
+from anifacegan.runtime.files import numeric_order
+
+MOST_BYTES = 2**30
+"""Largest size of a file in an archive; a small archive may hold a file that would fill the memory."""
 
 
 class FolderFiles:
@@ -13,7 +23,7 @@ class FolderFiles:
     def __init__(self, root: Path) -> None:
         self.root = root
         paths = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
-        self.names = sorted(p.as_posix() for p in paths if not any(part.startswith(".") for part in p.parts))
+        self.names = _names_of_data(path.as_posix() for path in paths)
 
     def label(self, name: str) -> Path:
         """Return the path of a named file, for error messages."""
@@ -25,18 +35,21 @@ class FolderFiles:
 
 
 class ZipFiles:
-    """Files in a zip archive, named by their paths in it; every process opens the archive separately."""
+    """Files in a zip archive, named by their paths in it; every process opens the archive separately.
+
+    Old programs for Windows write backslashes between folders; names have slashes here.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._archive: zipfile.ZipFile | None = None
         try:
-            entries = self._open().namelist()
+            entries = [entry.filename for entry in self._open().infolist() if not entry.is_dir()]
         except zipfile.BadZipFile:
             raise InputError(f"{path}: not a zip archive, expected a folder or a .zip of images") from None
-        self.names = sorted(
-            n for n in entries if not n.endswith("/") and not PurePosixPath(n).name.startswith(".")
-        )
+        of_windows = not any("/" in entry for entry in entries)
+        self._entries = {entry.replace("\\", "/") if of_windows else entry: entry for entry in entries}
+        self.names = _names_of_data(name for name in self._entries if not name.endswith("/"))
 
     def label(self, name: str) -> Path:
         """Return the path of a named file, as if the archive were a folder, for error messages."""
@@ -46,12 +59,16 @@ class ZipFiles:
         """Return the content of a named file in the archive.
 
         Raises:
-            InputError: the archive is damaged.
+            InputError: the archive is damaged or encrypted, or the file has more than MOST_BYTES bytes.
         """
+        archive, entry = self._open(), self._entries[name]
+        size = archive.getinfo(entry).file_size
+        if size > MOST_BYTES:
+            raise InputError(f"{self.label(name)}: has {size} bytes, expected at most {MOST_BYTES}")
         try:
-            return self._open().read(name)
-        except zipfile.BadZipFile as error:
-            raise InputError(f"{self.label(name)}: {error}") from None
+            return archive.read(entry)
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+            raise InputError(f"{self.label(name)}: {first_line(error)}") from None
 
     def _open(self) -> zipfile.ZipFile:
         if self._archive is None:
@@ -60,6 +77,13 @@ class ZipFiles:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_archive": None}
+
+
+def _names_of_data(names: Iterable[str]) -> list[str]:
+    def is_data(name: str) -> bool:
+        return not any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+
+    return sorted(filter(is_data, names), key=numeric_order)
 
 
 def open_files(path: Path) -> FolderFiles | ZipFiles:

@@ -38,8 +38,9 @@ class Mirroring:
         """Return the coefficients of the face in the mirror image, without ``noise``, which cannot be mirrored."""
         gamma = face.gamma.reshape(3, 9).copy()
         gamma[:, ODD_IN_X] *= -1
-        landmarks = face.lm68[list(MIRRORED_LANDMARKS)]
-        landmarks[:, 0] = 223 - landmarks[:, 0]
+        landmarks = None if face.lm68 is None else face.lm68[list(MIRRORED_LANDMARKS)]
+        if landmarks is not None:
+            landmarks[:, 0] = 223 - landmarks[:, 0]
         return FaceCoefficients(
             id=face.id @ self.id,
             exp=face.exp @ self.exp,

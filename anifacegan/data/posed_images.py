@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from anifacegan.data.dataset import FaceDataset
-from anifacegan.face_model.coefficients import camera_angles
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import sha256
 
@@ -32,7 +30,8 @@ class PosedImages:
 class RealImages:
     """Source of random real images of a data set, which are read from their files when they are drawn.
 
-    Of the images' coefficients only the pose is used, so they may belong to any face model.
+    Of the images' coefficients only the pose is used, so they may belong to any face model, or lack where the data set
+    knows the poses (``poses_suffice``).
 
     Args:
         dataset: images and coefficients.
@@ -49,9 +48,7 @@ class RealImages:
             raise InputError(
                 f"the data set has {len(dataset)} images, expected more than the {held_out} held out"
             )
-        offset = dataset.config.pitch_offset
-        angles = [camera_angles(dataset.face(item), offset) for item in range(self.count)]
-        self.poses = torch.from_numpy(np.stack(angles).astype(np.float32))
+        self.poses = torch.from_numpy(dataset.poses[: self.count])
 
     def sha256(self) -> str:
         """Return the SHA-256 of the poses of all images that can be drawn, in order, which identifies the data set."""

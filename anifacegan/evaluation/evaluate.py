@@ -169,7 +169,7 @@ class Evaluation:
         self._require_real_images()
         image_sets, count = self.image_sets, self.samples.count
         embedder = image_sets.load_embedder()
-        lm68 = image_sets.table.lm68[image_sets.real_items(2 * count)]
+        lm68 = image_sets.table.landmarks()[image_sets.real_items(2 * count)]
         landmarks_px = from_lm68(lm68, self.samples.size).to(self.generator.device)
         real = image_sets.embed(image_sets.real(2 * count), landmarks_px)
         generated = image_sets.embed_views(image_sets.views(count), image_sets.generated(count))

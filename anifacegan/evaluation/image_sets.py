@@ -153,7 +153,8 @@ class ImageSets:
         """Sample the latents and camera poses of ``config.count`` images of random people with the seed
         ``config.seed``.
         """
-        return sample_views(self.priors, self.table.pose, config, self.data_exp)
+        poses = torch.from_numpy(self.inputs.dataset.poses)
+        return sample_views(self.priors, poses, config, self.data_exp)
 
     def generated(self, count: int) -> UInt8[Tensor, "item 3 size size"]:
         """Return the first ``count`` images of random people; images that are not rendered yet are rendered now."""

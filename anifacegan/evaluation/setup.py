@@ -96,7 +96,10 @@ def evaluation_setup(config: MeasureConfig, card: ModelCard, device: torch.devic
     judge = matching_judge(config, card, device)
     size = dataset_image_size(config.data)
     offset = card.pitch_offset if config.pitch_offset is None else config.pitch_offset
-    dataset = FaceDataset(DataConfig(config.data, size, offset))
+    dataset = FaceDataset(DataConfig(config.data, size, offset), poses_suffice=True)
+    if config.expressions_from == "data":
+        for item in range(len(dataset)):
+            dataset.face(item)  # an image with a camera pose only is refused
     if config.expressions_from == "data" and dataset.face_model_name != card.face_model:
         raise InputError(
             f"expressions_from: {config.data} belongs to face model '{dataset.face_model_name}', "

@@ -3,10 +3,10 @@
 The licence of the Basel face model forbids shipping it with this package.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 import torch
 from torch import Tensor
 
@@ -15,6 +15,7 @@ from anifacegan.face_model.morphable import BFM_WORLD_OFFSET, FaceBases, Morphab
 from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, TEX_DIM
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.file_arrays import Expected, check_arrays
+from anifacegan.runtime.mat_files import MatFile, is_mat_file, opened_mat
 
 BFM_COLUMNS = {"idBase": ID_DIM, "exBase": EXP_DIM, "texBase": TEX_DIM}
 """Number of coefficients (columns) of each basis in ``BFM_model_front.mat``, by the key of the basis there."""
@@ -56,23 +57,10 @@ def load_bfm(path: Path) -> MorphableModel:
 def _read_bfm(path: Path) -> dict[str, np.ndarray]:
     if not path.exists():
         raise InputError(f"{path}: no such file, expected Deep3DFaceRecon's BFM_model_front.mat")
-    try:
-        file = scipy.io.loadmat(path)
-    except Exception:  # scipy raises many kinds for a file that is not its own
-        raise InputError(f"{path}: not a .mat file, expected Deep3DFaceRecon's BFM_model_front.mat") from None
-    coordinates = np.size(file.get("meanshape", ()))  # 3V
-    expected: dict[str, tuple[int | None, int]] = {"meanshape": (1, coordinates), "meantex": (1, coordinates)}
-    expected |= {key: (coordinates, columns) for key, columns in BFM_COLUMNS.items()}
-    expected |= {"tri": (None, 3), "keypoints": (1, 68)}
-    for key, shape in expected.items():
-        if key not in file:
-            raise InputError(
-                f"{path}: key '{key}' is missing, expected Deep3DFaceRecon's BFM_model_front.mat"
-            )
-        found = np.shape(file[key])
-        if len(found) != 2 or found[1] != shape[1] or shape[0] not in (None, found[0]) or coordinates % 3:
-            raise InputError(f"{path}: key '{key}' has shape {found}, expected {_shape_text(key, shape)}")
-    arrays = {key: np.asarray(file[key]) for key in expected}
+    with opened_mat(path, expected="Deep3DFaceRecon's BFM_model_front.mat") as mat:
+        expected = _expected_shapes(mat)
+        arrays = mat.arrays(expected)
+    coordinates = arrays["meanshape"].size  # 3V
     indices = ("tri", "keypoints")
     ranges = dict.fromkeys(expected, (-1e6, 1e6)) | dict.fromkeys(indices, (1, coordinates // 3))
     check_arrays(
@@ -82,6 +70,23 @@ def _read_bfm(path: Path) -> dict[str, np.ndarray]:
         if (arrays[key] % 1 != 0).any():
             raise InputError(f"{path}: key '{key}' holds fractions, expected whole numbers")
     return arrays
+
+
+def _expected_shapes(mat: MatFile) -> dict[str, tuple[int | None, int]]:
+    """Return the shapes of the model's arrays, by key; checks those in the file, of which nothing is read yet."""
+    coordinates = math.prod(mat.shape("meanshape")) if "meanshape" in mat else 0  # 3V
+    expected: dict[str, tuple[int | None, int]] = {"meanshape": (1, coordinates), "meantex": (1, coordinates)}
+    expected |= {key: (coordinates, columns) for key, columns in BFM_COLUMNS.items()}
+    expected |= {"tri": (None, 3), "keypoints": (1, 68)}
+    for key, shape in expected.items():
+        if key not in mat:
+            raise InputError(
+                f"{mat.path}: key '{key}' is missing, expected Deep3DFaceRecon's BFM_model_front.mat"
+            )
+        found = mat.shape(key)
+        if len(found) != 2 or found[1] != shape[1] or shape[0] not in (None, found[0]) or coordinates % 3:
+            raise InputError(f"{mat.path}: key '{key}' has shape {found}, expected {_shape_text(key, shape)}")
+    return expected
 
 
 def _shape_text(key: str, shape: tuple[int | None, int]) -> str:
@@ -95,4 +100,4 @@ def is_bfm_file(path: Path | None) -> bool:
 
     False for None, which stands for the open face model in the cache folder.
     """
-    return path is not None and path.suffix.lower() == ".mat"
+    return path is not None and is_mat_file(path.name)

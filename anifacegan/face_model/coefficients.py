@@ -3,32 +3,19 @@
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.io
 
-from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, LIGHT_DIM, NOISE_DIM, TEX_DIM
-from anifacegan.runtime.errors import InputError, first_line
+from anifacegan.face_model.coefficient_rows import COLUMNS, OWN_KEYS, SHAPES, read_rows
+from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import write_complete
-from anifacegan.runtime.resources import located
 
 OPEN_FACE_MODEL = "anifacegan-open-4"
 """Name of the open face model in coefficient files and model cards."""
 BFM = "bfm09"
 """Name of the Basel face model with Deep3DFaceRecon's bases."""
-
-_SHAPES = {
-    "id": (ID_DIM,),
-    "exp": (EXP_DIM,),
-    "tex": (TEX_DIM,),
-    "angle": (3,),
-    "gamma": (LIGHT_DIM,),
-    "trans": (3,),
-    "lm68": (68, 2),
-    "pose": (2,),
-    "noise": (NOISE_DIM,),
-}
-_OPTIONAL = ("pose", "noise")
 
 
 @dataclass(frozen=True)
@@ -47,9 +34,9 @@ class FaceCoefficients:
     """(27,) spherical-harmonics light, nine numbers for each of red, green and blue."""
     trans: np.ndarray
     """(3,) translation of the head, model units."""
-    lm68: np.ndarray
+    lm68: np.ndarray | None
     """(68, 2) landmarks: pixel coordinates (x right, y down, integers at pixel centres) of a 224 px image, whatever the
-    size of the face's image."""
+    size of the face's image; None if the file has none, as those of 257 columns."""
     pose: np.ndarray | None = None
     """(2,) pitch and yaw of the generator's camera, radians relative to frontal; in files of synthetic images only."""
     noise: np.ndarray | None = None
@@ -61,7 +48,7 @@ class FaceCoefficients:
 def write_coefficients(path: Path, face: FaceCoefficients) -> None:
     """Write a .mat file with the keys and units of Deep3DFaceRecon's, atomically."""
     arrays: dict[str, object] = {}
-    for key, shape in _SHAPES.items():
+    for key, shape in SHAPES.items():
         value = getattr(face, key)
         if value is not None:
             arrays[key] = np.asarray(value, np.float32).reshape((1, *shape))
@@ -77,44 +64,66 @@ def write_coefficients(path: Path, face: FaceCoefficients) -> None:
 
 
 def read_coefficients(path: Path, file: io.BufferedIOBase | None = None) -> FaceCoefficients:
-    """Read all coefficients of a .mat file with the keys of Deep3DFaceRecon's.
+    """Read all coefficients of one face from a .mat file, in any layout of :mod:`coefficient_rows`.
 
     If ``file`` is given, for example an entry of a zip, it is read, and ``path`` is only its name in messages.
 
     Raises:
-        InputError: the file is missing, is no MATLAB file, or a key is missing, misshaped or not finite.
+        InputError: the file is missing, is no MATLAB file, holds several faces, or a key is missing, misshaped or not
+            finite.
     """
-    content = _load(path, file)
-    arrays = {key: _array(content, key, path) for key in _SHAPES if key in content or key not in _OPTIONAL}
-    return FaceCoefficients(**arrays, face_model=_face_model(content))
+    content = read_rows(path, (*COLUMNS, "lm68"), OWN_KEYS, file)
+    count = len(content.arrays["exp"])
+    if count != 1:
+        raise InputError(f"{path}: holds {count} faces, one a row, expected one")
+    absent: dict[str, Any] = dict.fromkeys(SHAPES)
+    present = {key: rows[0] for key, rows in content.arrays.items()}
+    return FaceCoefficients(**absent | present, face_model=content.face_model)
 
 
-def read_expression(path: Path) -> tuple[np.ndarray, str | None]:
-    """Read the (64,) expression coefficients of a .mat, and the name of their face model (None if the file has none).
+def read_expressions(path: Path) -> tuple[np.ndarray, str | None]:
+    """Read the (N, 64) expression coefficients of a .mat file, a row for each frame, and the name of their face model.
 
-    The file needs no other key than ``exp``.
+    The file needs no other key than ``exp``. The name is BFM if the file does not name its face model, but has
+    Deep3DFaceRecon's keys, and None if nothing tells the face model.
 
     Raises:
         InputError: the file is missing, is no MATLAB file, or ``exp`` is missing, misshaped or not finite.
     """
-    content = _load(path)
-    return _array(content, "exp", path), _face_model(content)
+    content = read_rows(path, ("exp",))
+    return content.arrays["exp"], BFM if content.is_reconstruction else content.face_model
 
 
-def read_pose(path: Path, pitch_offset: float) -> np.ndarray:
-    """Read the (2,) pitch and yaw of the generator's camera from a .mat; radians relative to frontal.
+def read_expression(path: Path) -> tuple[np.ndarray, str | None]:
+    """Read the (64,) expression coefficients of a .mat file of one face, and the name of their face model.
 
-    If the file has the key ``pose``, its pitch and yaw are returned. Otherwise they are taken from the key ``angle``,
-    and ``pitch_offset`` is subtracted from the pitch. ``pitch_offset`` is the pitch that Deep3DFaceRecon reports for a
-    frontal face, radians.
+    See :func:`read_expressions`.
+
+    Raises:
+        InputError: as :func:`read_expressions`, or the file holds several expressions.
+    """
+    rows, owner = read_expressions(path)
+    if len(rows) != 1:
+        raise InputError(f"{path}: holds {len(rows)} expressions, one a row, expected one")
+    return rows[0], owner
+
+
+def read_poses(path: Path, pitch_offset: float) -> np.ndarray:
+    """Read the (N, 2) pitch and yaw of the generator's camera from a .mat file, a row for each frame.
+
+    Angles are radians relative to frontal. If the file has the key ``pose``, its pitch and yaw are returned. Otherwise
+    they are taken from ``angle``, and ``pitch_offset`` is subtracted from the pitch. ``pitch_offset`` is the pitch that
+    Deep3DFaceRecon reports for a frontal face, radians.
 
     Raises:
         InputError: the file is missing, is no MATLAB file, or the angles are missing, misshaped or not finite.
     """
-    content = _load(path)
-    if "pose" in content:
-        return _array(content, "pose", path)
-    return _relative_to_frontal(_array(content, "angle", path), pitch_offset)
+    arrays = read_rows(path, (), ("pose", "angle")).arrays
+    if "pose" in arrays:
+        return arrays["pose"]
+    if "angle" not in arrays:
+        arrays = read_rows(path, ("angle",)).arrays  # says what the file holds
+    return np.stack([_relative_to_frontal(angle, pitch_offset) for angle in arrays["angle"]])
 
 
 def camera_angles(face: FaceCoefficients, pitch_offset: float) -> np.ndarray:
@@ -129,39 +138,6 @@ def camera_angles(face: FaceCoefficients, pitch_offset: float) -> np.ndarray:
 
 def _relative_to_frontal(angle: np.ndarray, pitch_offset: float) -> np.ndarray:
     return np.array([angle[0] - pitch_offset, angle[1]], np.float32)
-
-
-def _load(path: Path, file: io.BufferedIOBase | None = None) -> dict:
-    if file is None:
-        path = located(path, "a .mat with face coefficients")
-    try:
-        return scipy.io.loadmat(file or str(path))
-    except Exception as error:  # scipy raises many kinds for a broken file
-        raise InputError(f"{path}: not a readable MATLAB 5 file ({first_line(error)})") from None
-
-
-def _array(content: dict, key: str, path: Path) -> np.ndarray:
-    expected = _SHAPES[key]
-    if key not in content:
-        found = ", ".join(sorted(k for k in content if not k.startswith("_"))) or "nothing"
-        raise InputError(
-            f"{path}: no '{key}' in the file (it holds {found}), expected shape {(1, *expected)}"
-        )
-    value = content[key]
-    if value.dtype.kind not in "fiu" or value.size != np.prod(expected):
-        raise InputError(
-            f"{path}: '{key}' has shape {value.shape} of {value.dtype}, expected {(1, *expected)} numbers"
-        )
-    with np.errstate(over="ignore"):  # too large for float32: not finite, below
-        value = np.asarray(value, np.float32).reshape(expected)
-    if not np.isfinite(value).all():
-        raise InputError(f"{path}: '{key}' has {int((~np.isfinite(value)).sum())} values that are not finite")
-    return value
-
-
-def _face_model(content: dict) -> str | None:
-    value = content.get("face_model")
-    return None if value is None else str(np.asarray(value).ravel()[0])
 
 
 @dataclass(frozen=True)

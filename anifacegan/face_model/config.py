@@ -21,14 +21,15 @@ class DriveConfig:
     expression: str | tuple[str, ...] = "mat/smile.mat"
     """Expression: a .mat file, names with strengths such as smile=0.7,blink=0.3, or neutral. The demo model's names are
     smile, jaw_open, blink, brow_raise, frown, pucker and ARKit's 52 units, such as mouthSmile. Several expressions are
-    shown one after another; a folder of .mat files is shown as a sequence, sorted by name. Relative paths are looked up
-    in the current folder, then among the package's files (mat/)."""
+    shown one after another. A sequence has a frame for each file of a folder of .mat files, in numeric order, for each
+    row of one .mat file, or for each frame of recorded blendshapes, as Live Link Face (.csv) or MediaPipe (.json) give
+    them. Relative paths are looked up in the current folder, then among the package's files (mat/)."""
     strength: float | tuple[float, ...] | None = None
     """Factor of the expression: one value, or values to interpolate between from the first frame to the last. null: the
     factor of a single expression rises from 0 to 1; the factor of each of several expressions rises from 0 to 1 and
-    falls back; the factor of the expressions in a folder is 1."""
+    falls back; the factor of the expressions in a sequence is 1."""
     frames: int | None = None
-    """Number of frames of each person's video. null: the number of .mat files if expression is a folder, else 50."""
+    """Number of frames of each person's video. null: that of the sequence if expression is one, else 50."""
     yaw: float | tuple[float, ...] = (-0.35, 0.35)
     """Yaw of the head in radians from frontal; positive turns the face to the image's right. One value, or values to
     interpolate between from the first frame to the last; a single frame has the last value."""
@@ -48,7 +49,7 @@ class DriveConfig:
         for name in ("yaw", "pitch", "strength", "pitch_offset"):
             require_finite(name, getattr(self, name))
         if not self.expression:
-            raise ValueError("expression is empty, expected .mat files, names, or a folder")
+            raise ValueError("expression is empty, expected files, names, or a folder")
 
 
 def require_finite(name: str, value: float | tuple[float, ...] | None) -> None:

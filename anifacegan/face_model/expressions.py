@@ -1,5 +1,4 @@
-"""Conversion of expressions as users give them (a ``.mat`` file, names with strengths, or an array) to expression
-coefficients.
+"""Conversion of expressions as users give them (a file, names with strengths, or an array) to expression coefficients.
 
 Names are action units of the face model, or presets that combine several of them.
 """
@@ -11,9 +10,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from anifacegan.face_model.coefficients import BFM, ExpressionBasis, read_expression
+from anifacegan.face_model.blendshape_files import is_blendshape_file, read_blendshapes
+from anifacegan.face_model.coefficients import BFM, OPEN_FACE_MODEL, ExpressionBasis, read_expressions
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.mat_files import is_mat_file
 
 PRESETS: dict[str, dict[str, float]] = {
     "smile": {
@@ -92,8 +93,15 @@ def action_units(strengths: dict[str, float], presets: dict[str, dict[str, float
     return units
 
 
+SAME_EXPRESSIONS = {"anifacegan-open-3": OPEN_FACE_MODEL}
+"""Earlier names of face models whose expression basis is that of a present one."""
 NEUTRAL = "neutral"
 """Name of the expression whose coefficients are all zero."""
+
+
+def is_expression_file(text: str) -> bool:
+    """Return whether an expression is the path of a file (.mat, .csv, .json), in lower or upper case, and no names."""
+    return is_mat_file(text) or is_blendshape_file(text)
 
 
 @dataclass(frozen=True)
@@ -116,29 +124,51 @@ class ExpressionReader:
     ) -> Float[np.ndarray, "64"]:
         """Convert an expression to coefficients.
 
-        An expression is a ``.mat`` file, names with strengths (``"smile=0.7,blink=0.3"``) or an array of coefficients;
-        None and ``"neutral"`` are the neutral expression. A ``.mat`` that does not name its face model causes a
-        warning, unless the generator takes coefficients of the Basel face model.
+        An expression is a file as :meth:`sequence` reads it with a single frame, names with strengths
+        (``"smile=0.7,blink=0.3"``) or an array of coefficients; None and ``"neutral"`` are the neutral expression.
 
         Raises:
-            InputError: unknown name, unreadable file, or a file that belongs to another face model.
+            InputError: unknown name, unreadable file, several frames, or a file that belongs to another face model.
         """
         if isinstance(expression, np.ndarray):
             return np.asarray(expression, np.float32)
         if expression is None or str(expression) == NEUTRAL:
             return np.zeros(EXP_DIM, np.float32)
-        if not str(expression).endswith(".mat"):
+        if not is_expression_file(str(expression)):
             return self._named(str(expression))
-        values, owner = read_expression(Path(expression))
-        if owner is not None and owner != self.face_model:
+        rows = self.sequence(Path(expression))
+        if len(rows) != 1:
+            raise InputError(f"{expression}: holds {len(rows)} frames, expected one expression")
+        return rows[0]
+
+    def sequence(self, path: Path) -> Float[np.ndarray, "frame 64"]:
+        """Read the expression coefficients of every frame in a file: coefficients (.mat), or blendshapes of ARKit or
+        MediaPipe (.csv, .json) where the face model has these action units.
+
+        A .mat file whose face model cannot be told causes a warning, unless the generator takes coefficients of the
+        Basel face model.
+
+        Raises:
+            InputError: unreadable file, a file that belongs to another face model, or a face model without units.
+        """
+        if is_blendshape_file(path.name):
+            if self.basis is None:
+                raise InputError(
+                    f"{path}: blendshapes are strengths of action units, which model '{self.model}' does not have; "
+                    f"{self._advice()}"
+                )
+            strengths = read_blendshapes(path, self.basis.names)
+            return (strengths @ self.basis.units_to_exp.T).astype(np.float32)
+        values, owner = read_expressions(path)
+        if owner is not None and SAME_EXPRESSIONS.get(owner, owner) != self.face_model:
             raise InputError(
-                f"{expression}: is for face model '{owner}', but model '{self.model}' takes '{self.face_model}'; "
+                f"{path}: is for face model '{owner}', but model '{self.model}' takes '{self.face_model}'; "
                 f"{self._advice()}"
             )
         if owner is None and self.face_model != BFM:
             warnings.warn(
-                f"{expression}: does not say which face model it is for; taken to be for '{self.face_model}'",
-                stacklevel=2,
+                f"{path}: does not say which face model it is for; taken to be for '{self.face_model}'",
+                stacklevel=3,
             )
         return values
 

@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from anifacegan.face_model.coefficients import read_pose
-from anifacegan.face_model.config import DriveConfig
-from anifacegan.face_model.expressions import ExpressionReader
+from anifacegan.face_model.coefficients import read_poses
+from anifacegan.face_model.config import MOST_FRAMES, DriveConfig
+from anifacegan.face_model.expressions import ExpressionReader, is_expression_file
 from anifacegan.geometry.cameras import WIDEST_VIEW_RAD, from_frontal
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.files import numeric_order
+from anifacegan.runtime.mat_files import is_mat_file
 from anifacegan.runtime.resources import found, located
 from anifacegan.runtime.typed_config import as_tuple
 
@@ -130,39 +132,64 @@ class Expression:
     z_exp: Float[np.ndarray, "64"]
     """Expression coefficients."""
     path: Path | None = None
-    """The .mat file from which the expression was read; None if the expression was given by names."""
+    """The file from which the expression was read; None if the expression was given by names."""
+    frame: int = 0
+    """Index of the expression in its file."""
 
 
 def requested_expressions(drive: DriveConfig, reader: ExpressionReader) -> tuple[list[Expression], bool]:
     """Read the expressions that the option ``drive.expression`` names, with ``reader``.
 
-    Returns the expressions, and whether the option is a folder, whose .mat files form a sequence of frames.
+    Returns the expressions, and whether they are the frames of one sequence: the .mat files of a folder in numeric
+    order, or the rows of a single file.
 
     Raises:
-        InputError: a name is unknown, a file is missing or does not fit the model, or a folder has no .mat files.
+        InputError: a name is unknown, a file is missing or does not fit the model, a folder has no .mat files, or a
+            sequence is not the only expression.
     """
     requested = as_tuple(drive.expression)
     folder = found(requested[0]) if len(requested) == 1 else None
-    is_sequence = folder is not None and folder.is_dir()
-    if folder is not None and is_sequence:
-        requested = tuple(str(path) for path in sorted(folder.glob("*.mat")))
-        if not requested:
+    if folder is not None and folder.is_dir():
+        files = mat_files_in_order(folder)
+        if not files:
             raise InputError(f"{folder}: holds no .mat file, expected a sequence of them")
+        return [expression for path in files for expression in _expressions_of(path, reader, most=1)], True
     expressions = []
     for text in requested:
-        if text.endswith(".mat"):
-            path = located(text, "a .mat with face coefficients")
-            expressions.append(Expression(path.stem, reader.coefficients(path), path))
-            continue
         path = found(text)
         if path is not None and path.is_dir():
             raise InputError(f"{path}: is a folder, which has to be the only expression")
+        if is_expression_file(text):
+            path = located(text, "a .mat with face coefficients, or a .csv or .json of blendshapes")
+            expressions += _expressions_of(path, reader, most=MOST_FRAMES if len(requested) == 1 else 1)
+            continue
         if path is not None or "/" in text:
             raise InputError(
-                f"{text}: no .mat file and no folder, expected one or names such as smile=0.7,blink=0.3"
+                f"{text}: no .mat file and no folder, expected one, a .csv or .json of blendshapes, or names such as "
+                "smile=0.7,blink=0.3"
             )
         expressions.append(Expression(text, reader.coefficients(text)))
-    return expressions, is_sequence
+    return expressions, len(expressions) > len(requested)
+
+
+def mat_files_in_order(folder: Path) -> list[Path]:
+    """Return the .mat files in a folder, numbers in numeric order; hidden files are left out."""
+    names = [
+        path.name for path in folder.iterdir() if is_mat_file(path.name) and not path.name.startswith(".")
+    ]
+    return [folder / name for name in sorted(names, key=numeric_order)]
+
+
+def _expressions_of(path: Path, reader: ExpressionReader, most: int) -> list[Expression]:
+    """Return the expressions in a file; ``most`` is the largest number of frames, 1 unless the file is the sequence."""
+    rows = reader.sequence(path)
+    if len(rows) > most:
+        expected = f"at most {most}" if most > 1 else "one: a sequence has to be the only expression"
+        raise InputError(f"{path}: holds {len(rows)} frames, expected {expected}")
+    if len(rows) == 1:
+        return [Expression(path.stem, rows[0], path)]
+    digits = len(str(len(rows) - 1))
+    return [Expression(f"{path.stem}_{k:0{digits}}", row, path, k) for k, row in enumerate(rows)]
 
 
 def planned_trajectory(
@@ -210,11 +237,19 @@ def planned_trajectory(
 
 def _poses(expressions: list[Expression], pitch_offset: float) -> Float[np.ndarray, "expression 2"]:
     """Read the pose of each expression's .mat file: columns pitch and yaw, radians relative to frontal."""
-    poses = []
+    poses: list[np.ndarray] = []
+    of_file: dict[Path, np.ndarray] = {}
     for expression in expressions:
-        if expression.path is None:
-            raise InputError(f"expression '{expression.label}': pose_from_mat needs .mat files, not names")
-        poses.append(read_pose(expression.path, pitch_offset))
+        if expression.path is None or not is_mat_file(expression.path.name):
+            raise InputError(f"expression '{expression.label}': pose_from_mat needs .mat files")
+        if expression.path not in of_file:
+            of_file[expression.path] = read_poses(expression.path, pitch_offset)
+        rows = of_file[expression.path]
+        if expression.frame >= len(rows):
+            raise InputError(
+                f"{expression.path}: has poses of {len(rows)} frames, expected one for each expression"
+            )
+        poses.append(rows[expression.frame])
     return np.array(poses, np.float64)
 
 

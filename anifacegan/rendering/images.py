@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, UInt8, UInt16
 from torch import Tensor
 
-from anifacegan.runtime.files import encoded_image
+from anifacegan.runtime.image_files import encoded_image
 
 WHITE, INK = (255, 255, 255), (40, 40, 40)
 """Background and text colour of contact sheets and figures, RGB bytes."""

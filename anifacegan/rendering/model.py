@@ -125,8 +125,8 @@ class Model:
         """Convert an expression to the coefficients z_exp of this model's face model.
 
         ``expression`` is the path of a .mat file; names with strengths, as in ``"smile=0.7,blink=0.3"`` (1: full
-        strength); 64 coefficients; or None or ``"neutral"``, the neutral face. Warns if a .mat file does not name its
-        face model, unless the model's is the Basel Face Model, for which Deep3DFaceRecon writes such files.
+        strength); 64 coefficients; or None or ``"neutral"``, the neutral face. Warns if nothing tells the face model of
+        a .mat file, unless the model's is the Basel Face Model.
 
         Raises:
             InputError: unknown name, unreadable file, or a file that belongs to another face model.

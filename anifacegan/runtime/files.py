@@ -1,4 +1,4 @@
-"""Files and folders that are written completely or not at all; image files, checksums and Markdown tables.
+"""Files and folders that are written completely or not at all; checksums and Markdown tables.
 
 A file is written under a temporary name in its own folder, flushed to the disk, and renamed. A folder of results is
 first written into a temporary folder inside it; at the end, the files there replace those of the same name.
@@ -13,13 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import imageio.v3 as iio
-import numpy as np
-from jaxtyping import UInt8, UInt16
-
-from anifacegan.runtime.errors import InputError, first_line
-
-ImageArray = UInt8[np.ndarray, "height width *channel"] | UInt16[np.ndarray, "height width"]
+from anifacegan.runtime.errors import InputError
 
 
 @contextmanager
@@ -74,46 +68,16 @@ def not_writable_error(path: Path, error: OSError) -> InputError:
     return InputError(f"{path}: cannot be written ({error.strerror or error})")
 
 
-def encoded_image(pixels: ImageArray, ending: str = ".png", **options: int) -> bytes:
-    """Return the bytes of an image file: RGB, RGBA or grey, and 16-bit grey for PNG.
-
-    ``options`` are Pillow's options for the format, such as ``compress_level`` of PNG and ``quality`` of JPEG.
-    """
-    return iio.imwrite("<bytes>", pixels, extension=ending, plugin="pillow", **options)
-
-
-def read_image(source: Path | bytes, mode: str | None = None) -> ImageArray:
-    """Decode an image file, or the bytes of one, into a writable array; the rotation that EXIF data ask for is not
-    applied.
-
-    ``mode`` converts to Pillow's "RGB" or "L"; None keeps the channels of the file.
-
-    Raises:
-        OSError: the file does not exist or is not a readable image; the message is one line.
-    """
-    with _unreadable_as_os_error():
-        return iio.imread(source, index=0, plugin="pillow", mode=mode)
-
-
-def image_size(source: Path | bytes) -> tuple[int, int]:
-    """Read width and height in pixels from the header of an image; the pixels are not decoded.
-
-    Raises:
-        OSError: the file does not exist or is not a readable image; the message is one line.
-    """
-    with _unreadable_as_os_error():
-        height, width = iio.improps(source, index=0, plugin="pillow").shape[:2]
-    return width, height
-
-
-@contextmanager
-def _unreadable_as_os_error() -> Iterator[None]:
-    try:
-        yield
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for broken files
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise OSError(first_line(error.__cause__ or error)) from None
+def numeric_order(name: str) -> tuple[list[str | tuple[int, str]], str]:
+    """Return the sort key of a file's name by which 2 comes before 10, with or without zeros in front."""
+    texts, digits = re.split("[0-9]+", name), re.findall("[0-9]+", name)
+    numbers = [(len(number.lstrip("0")), number.lstrip("0")) for number in digits]
+    parts: list[str | tuple[int, str]] = [*texts, *numbers]
+    parts[::2], parts[1::2] = (
+        texts,
+        numbers,
+    )  # texts and numbers take turns, so only like is compared with like
+    return parts, name
 
 
 def file_sha256(path: Path) -> str:

@@ -242,8 +242,8 @@ class TrainConfig:
     """Rasterizer that draws the face model's mesh for the loss 'geometry'. auto: numba on the CPU; on the GPU
     nvdiffrast, or torch where nvdiffrast is not installed."""
     real: DataConfig | None = None
-    """Data set of the real images of adversarial training: any faces with coefficients, of which only the poses are
-    used. null: the images of the option data."""
+    """Data set of the real images of adversarial training: any faces with .mat files, of which only the poses are
+    used, or with camera poses in EG3D's dataset.json. null: the images of the option data."""
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     """Image size and network widths of the discriminator."""
     adversarial: AdversarialConfig = field(default_factory=AdversarialConfig)

@@ -52,16 +52,18 @@ class CropCheck:
         )
 
 
-def crop_check(mesh: FaceMesh, latents: CoefficientTable, fov_deg: float) -> CropCheck:
+def crop_check(mesh: FaceMesh, latents: CoefficientTable, fov_deg: float) -> CropCheck | None:
     """Compare the landmarks in the .mat files of up to MOST_ITEMS photographs with those of the projected mesh.
 
-    Returns the medians of the differences over the photographs.
+    Returns the medians of the differences over the photographs; None if .mat files have no landmarks.
 
     Args:
         mesh: mesh of the face model.
         latents: coefficients, poses and landmarks of the photographs.
         fov_deg: field of view of the generator's camera, degrees.
     """
+    if latents.lm68 is None:
+        return None
     selected = slice(None, None, -(-len(latents.id) // MOST_ITEMS))
     target = mesh_landmarks_224(
         mesh, latents.id[selected], latents.exp[selected], latents.pose[selected], fov_deg

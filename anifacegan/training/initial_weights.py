@@ -45,8 +45,11 @@ def initialize(
     generator, facts = state.generator, state.facts
     if not source.synthetic:
         check = crop_check(source.mesh, source.latents, config.generator.ray_sampling.fov_deg)
-        print(check.line(), file=sys.stderr)
-        facts["crop_check"] = check.plain()
+        line = (
+            "the images' crop is not checked: .mat files without landmarks" if check is None else check.line()
+        )
+        print(line, file=sys.stderr)
+        facts["crop_check"] = None if check is None else check.plain()
     if config.initial_model is not None:
         facts["initial_model"] = load_initial_model(generator, config.initial_model, source.mesh.name)
     else:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from anifacegan.runtime.files import encoded_image, not_writable_error, write_complete
+from anifacegan.runtime.files import not_writable_error, write_complete
+from anifacegan.runtime.image_files import encoded_image
 
 
 class RunLog:

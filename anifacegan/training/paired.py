@@ -60,7 +60,7 @@ class PairedData(TrainingFaces):
         super().__init__(latents, held_out)
         self.images, self.surfaces, self.z_noise, self.fov_deg = images, surfaces, latents.noise, fov_deg
         self.size = images.shape[1]
-        self.landmarks_px = from_lm68(latents.lm68, self.size)[:, LANDMARKS]
+        self.landmarks_px = from_lm68(latents.landmarks(), self.size)[:, LANDMARKS]
 
     def visible_scale(self, most: int = 4000) -> Float[Tensor, "160"]:
         """Estimate how strongly each entry of [z_id, z_noise] affects an image, as factors up to 1.

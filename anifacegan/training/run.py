@@ -128,7 +128,7 @@ def real_images(config: TrainConfig, dataset: FaceDataset) -> RealImages | None:
     if not config.schedule.adversarial:
         return None
     if config.real is not None:
-        return RealImages(FaceDataset(config.real), held_out=0)
+        return RealImages(FaceDataset(config.real, poses_suffice=True), held_out=0)
     return RealImages(dataset, config.reporting.held_out)
 
 

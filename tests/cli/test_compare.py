@@ -9,7 +9,7 @@ import torch
 
 from anifacegan.evaluation.config import COMPARED, DEFINITIONS, OFFLINE, CompareConfig
 from anifacegan.models.checkpoints import save_checkpoint
-from anifacegan.runtime.files import read_image
+from anifacegan.runtime.image_files import read_image
 from tests.fixtures.commands import command, one_error_line
 from tests.fixtures.judged_model import write_judge
 from tests.fixtures.small_models import small_checkpoint, write_small_model

@@ -7,7 +7,7 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 
-from anifacegan.runtime.files import encoded_image
+from anifacegan.runtime.image_files import encoded_image
 from tests.fixtures.loaded_scripts import load_script
 
 draw_film = load_script("draw_film")

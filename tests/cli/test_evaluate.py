@@ -103,6 +103,23 @@ def test_expressions_of_the_data_are_named_in_table_and_file(
     assert "others belongs to face model 'bfm09', expected the model's 'anifacegan-open-4'" in error
 
 
+def test_camera_labels_of_eg3d_suffice_unless_expressions_are_requested(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(tiny / "data", tmp_path / "eg3d", ignore=shutil.ignore_patterns("*.mat", "dataset.json"))
+    frontal = [1, 0, 0, 0, 0, -1, 0, 0, 0, 0, -1, 2.7, 0, 0, 0, 1, 4.26, 0, 0.5, 0, 4.26, 0.5, 0, 0, 1]
+    labels = [[path.name, frontal] for path in (tmp_path / "eg3d").glob("*.png")]
+    (tmp_path / "eg3d" / "dataset.json").write_text(json.dumps({"labels": labels}))
+    arguments = [*everything(tiny, tmp_path), "--data", str(tmp_path / "eg3d")]
+    run(*arguments, "--metrics", "frechet", "embedding_frechet", "expression")
+    capsys.readouterr()
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())["metrics"]
+    assert "values" in metrics["frechet"] and "values" in metrics["expression"]
+    assert "camera pose only" in metrics["embedding_frechet"]["not_measured"]
+    assert run(*arguments, "--metrics", "frechet", "--expressions_from", "data") == 2
+    assert ".png: has a camera pose only, expected a .mat of that name" in one_error_line(capsys)
+
+
 def test_mistakes_are_one_line(tiny: Path) -> None:
     def read(*arguments: str) -> Any:
         return read_config(EvaluateConfig, [*FEW, f"--data={tiny / 'data'}", *arguments], "evaluate")

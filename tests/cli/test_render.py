@@ -23,7 +23,8 @@ from anifacegan.models.latent_files import write_people
 from anifacegan.rendering.images import to_bytes
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import MANIFEST, read_image
+from anifacegan.runtime.files import MANIFEST
+from anifacegan.runtime.image_files import read_image
 from tests.fixtures.commands import command, one_error_line
 from tests.fixtures.released_layout import golden_folder, write_averages, write_released
 from tests.fixtures.small_models import small_generator, write_small_model

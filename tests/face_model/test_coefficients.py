@@ -15,7 +15,7 @@ from anifacegan.face_model.coefficients import (
     camera_angles,
     read_coefficients,
     read_expression,
-    read_pose,
+    read_poses,
     write_coefficients,
 )
 from tests.fixtures.one_line import assert_one_line
@@ -134,7 +134,7 @@ def test_a_broken_optional_array_is_named(key: str, tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    for read in (read_coefficients, read_expression, lambda path: read_pose(path, 0.1)):
+    for read in (read_coefficients, read_expression, lambda path: read_poses(path, 0.1)):
         assert_one_line(lambda read=read: read(tmp_path / "none.mat"), "none.mat", "no such file")
 
 
@@ -166,14 +166,14 @@ def test_the_pose_of_a_file_is_its_angle_minus_the_pitch_offset(tmp_path: Path) 
     face = dataclasses.replace(random_face(), angle=np.array([0.25, -0.5, 0.125], np.float32))
     write_coefficients(tmp_path / "face.mat", face)
     np.testing.assert_allclose(camera_angles(face, 0.1), [0.15, -0.5], atol=1e-6)
-    np.testing.assert_array_equal(read_pose(tmp_path / "face.mat", 0.1), camera_angles(face, 0.1))
+    np.testing.assert_array_equal(read_poses(tmp_path / "face.mat", 0.1)[0], camera_angles(face, 0.1))
 
 
 def test_the_exact_pose_has_precedence_over_the_angle(tmp_path: Path) -> None:
     face = dataclasses.replace(complete_face(), pose=np.array([0.25, -0.5], np.float32))
     write_coefficients(tmp_path / "face.mat", face)
     np.testing.assert_array_equal(camera_angles(face, 0.1), [0.25, -0.5])
-    np.testing.assert_array_equal(read_pose(tmp_path / "face.mat", 0.1), [0.25, -0.5])
+    np.testing.assert_array_equal(read_poses(tmp_path / "face.mat", 0.1)[0], [0.25, -0.5])
 
 
 def test_a_real_deep3dfacerecon_file_is_read(official: Path, tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_real_deep3dfacerecon_file_is_read(official: Path, tmp_path: Path) -> 
     for key in [*SIZES, "lm68"]:
         np.testing.assert_array_equal(getattr(face, key), raw[key][0], err_msg=key)
     assert (face.pose, face.noise, face.face_model) == (None, None, None)
-    np.testing.assert_allclose(read_pose(path, 0.1), raw["angle"][0, :2] - [0.1, 0.0], atol=1e-6)
+    np.testing.assert_allclose(read_poses(path, 0.1)[0], raw["angle"][0, :2] - [0.1, 0.0], atol=1e-6)
     write_coefficients(tmp_path / "copy.mat", face)
     assert_same(read_coefficients(tmp_path / "copy.mat"), face)
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from anifacegan.rendering.images import depth_levels, over_white, straight_alpha, to_bytes, write_png
-from anifacegan.runtime.files import encoded_image, image_size, read_image
+from anifacegan.runtime.image_files import encoded_image, read_image
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -69,15 +69,3 @@ def test_a_broken_image_is_an_error_of_one_line(share: float) -> None:
     content = encoded_image(noise(40, 40, 3))
     with pytest.raises(OSError, match=r"^.+$"):
         read_image(content[: int(share * len(content))])
-
-
-def test_images_are_converted_but_not_turned(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[274] = 6  # Orientation: a quarter turn
-    Image.fromarray(noise(8, 16, 3)).save(tmp_path / "a.jpg", exif=exif)
-    Image.fromarray(noise(8, 16, 3)).quantize(8).save(tmp_path / "a.png")
-    for name in ("a.jpg", "a.png"):
-        assert image_size(tmp_path / name) == (16, 8)
-        for mode in ("RGB", "L"):
-            with Image.open(tmp_path / name) as image:
-                assert np.array_equal(read_image(tmp_path / name, mode), np.asarray(image.convert(mode)))

@@ -10,6 +10,7 @@ from anifacegan.avatars.avatar import Avatar, AvatarCard
 from anifacegan.avatars.baking.bake import bake
 from anifacegan.avatars.baking.from_model import model_charts, person_condition
 from anifacegan.cli.bake.config import BakeCommand
+from anifacegan.face_model.expressions import is_expression_file
 from anifacegan.models.latent_files import read_people
 from anifacegan.rendering.model import Model
 from anifacegan.runtime.errors import InputError, warnings_in_one_line
@@ -38,7 +39,7 @@ def baked_avatar(config: BakeCommand, model: Model) -> Avatar:
         model=model.card.name,
         face_model=model.card.face_model,
         psi=config.psi,
-        expressions=tuple(Path(label).stem if label.endswith(".mat") else label for label in labels),
+        expressions=tuple(Path(label).stem if is_expression_file(label) else label for label in labels),
         pitch_offset=model.card.pitch_offset,
         licence=model.card.licence,
         presets=model.card.presets,

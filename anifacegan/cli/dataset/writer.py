@@ -22,12 +22,8 @@ from anifacegan.data.synthetic.workers import map_in_processes
 from anifacegan.face_model.coefficients import write_coefficients
 from anifacegan.face_model.people import proportions
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import (
-    complete_or_absent,
-    encoded_image,
-    remove_leftovers,
-    write_complete,
-)
+from anifacegan.runtime.files import complete_or_absent, remove_leftovers, write_complete
+from anifacegan.runtime.image_files import encoded_image
 
 
 def write_dataset(config: DatasetConfig) -> int:

@@ -13,7 +13,7 @@ class AllFiguresConfig(FigureConfig):
     """
 
     driving: Path | None = None
-    """Folder of .mat files whose expressions the person in the figure 'driving' follows. null: named expressions of the
-    model."""
+    """Folder of .mat files, or file of a sequence, whose expressions the person in the figure 'driving' follows. null:
+    named expressions of the model."""
     ablation: Path = Path("runs/ablation/ablation.json")
     """JSON file with the results of 'anifacegan ablate', for the figure 'ablation'."""

@@ -13,13 +13,14 @@ from torch import Tensor
 from anifacegan.avatars.avatar import Avatar, load_avatar
 from anifacegan.avatars.config import SUFFIX
 from anifacegan.cli.render.config import RenderConfig
-from anifacegan.face_model.coefficients import read_expression
+from anifacegan.face_model.coefficients import read_expressions
 from anifacegan.face_model.expressions import NEUTRAL
 from anifacegan.face_model.trajectories import (
     Expression,
     Trajectory,
     check_views,
     float_array,
+    mat_files_in_order,
     planned_trajectory,
     requested_expressions,
 )
@@ -150,9 +151,9 @@ def sheet_expressions(model: Subject, requested: list[Expression]) -> list[Expre
     keep = np.unique(np.linspace(0, len(requested) - 1, MOST_SHEET_EXPRESSIONS).round().astype(int))
     found = {NEUTRAL: Expression(NEUTRAL, model.expressions.coefficients(None))}
     found |= {requested[k].label: requested[k] for k in keep}
-    for path in sorted(located("mat").glob("*.mat")):
-        z_exp, owner = read_expression(path)
-        fits = owner == model.card.face_model and path.stem not in found
-        if fits and (not isinstance(model, Avatar) or model.can_make(z_exp)):
-            found[path.stem] = Expression(path.stem, z_exp, path)
+    for path in mat_files_in_order(located("mat")):
+        rows, owner = read_expressions(path)
+        fits = owner == model.card.face_model and path.stem not in found and len(rows) == 1
+        if fits and (not isinstance(model, Avatar) or model.can_make(rows[0])):
+            found[path.stem] = Expression(path.stem, rows[0], path)
     return list(found.values())

@@ -26,7 +26,8 @@ from anifacegan.rendering.frame import FrameRenderer, RenderedImage
 from anifacegan.rendering.images import depth_levels, over_white, straight_alpha, to_bytes, write_png
 from anifacegan.rendering.video import write_video
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import MANIFEST, filled_when_complete, read_image
+from anifacegan.runtime.files import MANIFEST, filled_when_complete
+from anifacegan.runtime.image_files import read_image
 
 SHEET = "sheet.png"
 DEPTH_BEYOND = 4 / 3

@@ -205,8 +205,9 @@ class DrivingConfig(FigureConfig):
     """Render a video of the first person driven by a sequence of expressions."""
 
     driving: Path | None = None
-    """Folder with the sequence to follow: .mat files sorted by name, and optionally images of the same names. null: the
-    expressions of the option expressions come and go one after another."""
+    """Sequence to follow: a folder of .mat files in numeric order, and optionally images of the same names; or a file
+    with a row for each frame, a .mat or blendshapes of ARKit (.csv) or MediaPipe (.json). null: the expressions of the
+    option expressions come and go one after another."""
     poses: bool = False
     """Take yaw and pitch from the .mat files as well."""
     pitch_offset: float | None = None

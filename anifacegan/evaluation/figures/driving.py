@@ -1,11 +1,13 @@
 """Figure of a driven face: a generated face makes the expressions of another face, the driver.
 
 The figure is a video that shows both faces side by side, and an image with some frames of the video. The driver is a
-folder of ``.mat`` files with the face coefficients of a video's frames. Each frame shows the driver as the image with
-the name of the ``.mat`` file if the folder has one, else as the landmarks of the ``.mat`` file, else as bars that show
-the expression coefficients.
+folder of ``.mat`` files with the face coefficients of a video's frames, or one file with all frames. Each frame shows
+the driver as the image with the name of the ``.mat`` file if the folder has one, else as the landmarks of the ``.mat``
+file, else as bars that show the expression coefficients.
 """
 
+from functools import lru_cache
+from glob import escape
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from anifacegan.evaluation.figures.config import DrivingConfig, selected_seeds
 from anifacegan.evaluation.figures.figure import Drawing, FigureKind, model_record
 from anifacegan.evaluation.figures.panels import FaceRenderer, Pixels
 from anifacegan.evaluation.figures.settings import load_figure_model, selected_expressions
-from anifacegan.face_model.coefficients import read_coefficients
+from anifacegan.face_model.coefficient_rows import read_rows
 from anifacegan.face_model.config import DriveConfig
 from anifacegan.face_model.trajectories import (
     Expression,
@@ -31,7 +33,8 @@ from anifacegan.rendering.images import INK, WHITE
 from anifacegan.rendering.model import Model
 from anifacegan.rendering.video import write_video
 from anifacegan.runtime.errors import InputError, warnings_in_one_line
-from anifacegan.runtime.files import read_image
+from anifacegan.runtime.image_files import is_image_file, read_image
+from anifacegan.runtime.mat_files import is_mat_file
 
 STROKES = (
     (0, 17, False), (17, 22, False), (22, 27, False), (27, 31, False), (31, 36, False),
@@ -97,8 +100,8 @@ def driving_sequence(model: Model, config: DrivingConfig) -> tuple[list[Expressi
         raise InputError(str(error)) from None
     if config.driving is None:
         expressions, is_sequence = selected_expressions(model, config), False
-    elif not config.driving.is_dir():
-        raise InputError(f"{config.driving}: no such folder, expected one with .mat files")
+    elif not config.driving.exists():
+        raise InputError(f"{config.driving}: no such folder or file, expected .mat files or blendshapes")
     else:
         with warnings_in_one_line():
             expressions, is_sequence = requested_expressions(drive, model.expressions)
@@ -112,14 +115,20 @@ def driver_image(expression: Expression, z_exp: Float[np.ndarray, "64"], size: i
     """
     if expression.path is None:
         return coefficient_bars(z_exp, size)
-    for ending in (".png", ".jpg", ".jpeg"):
-        path = expression.path.with_suffix(ending)
-        if path.is_file():
-            return _square_image(path, size)
-    try:
-        return landmark_strokes(read_coefficients(expression.path).lm68, size)
-    except InputError:  # a .mat may hold the expression alone
+    folder, stem = expression.path.parent, expression.path.stem
+    images = sorted(path for path in folder.glob(f"{escape(stem)}.*") if is_image_file(path.name))
+    if images and images[0].stem == stem:
+        return _square_image(images[0], size)
+    landmarks = _landmarks(expression.path) if is_mat_file(expression.path.name) else None
+    if landmarks is None or expression.frame >= len(landmarks):
         return coefficient_bars(z_exp, size)
+    return landmark_strokes(landmarks[expression.frame], size)
+
+
+@lru_cache(maxsize=1)
+def _landmarks(path: Path) -> Float[np.ndarray, "frame 68 2"] | None:
+    """Read the landmarks of a .mat file; None if it has none, as a file of the expression alone."""
+    return read_rows(path, (), ("lm68",)).arrays.get("lm68")
 
 
 def landmark_strokes(lm68: Float[np.ndarray, "68 2"], size: int) -> Pixels:

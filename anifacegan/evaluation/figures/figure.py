@@ -17,7 +17,8 @@ import yaml
 from anifacegan.evaluation.figures.panels import Pixels
 from anifacegan.rendering.model import Model
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import complete_or_absent, encoded_image, sha256, write_complete
+from anifacegan.runtime.files import complete_or_absent, sha256, write_complete
+from anifacegan.runtime.image_files import encoded_image
 from anifacegan.runtime.typed_config import plain
 
 

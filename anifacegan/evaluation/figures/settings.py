@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 
 from anifacegan.evaluation.figures.config import FigureConfig, selected_seeds
-from anifacegan.face_model.expressions import NEUTRAL
+from anifacegan.face_model.expressions import NEUTRAL, is_expression_file
 from anifacegan.face_model.trajectories import Expression, check_views
 from anifacegan.rendering.model import Model, load_model
 from anifacegan.runtime.devices import select_device
@@ -88,7 +88,7 @@ def _expression(model: Model, text: str) -> Expression:
                 f"expression '{text}': '{seed}' is no seed, expected {PRIOR_PREFIX} and a whole number from 0"
             )
         return prior_expression(model, int(seed))
-    if text.endswith(".mat"):
+    if is_expression_file(text):
         return Expression(Path(text).stem, _coefficients(model, text), located(text))
     return Expression(text, _coefficients(model, text))
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from anifacegan.face_model.people import DESCENTS
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import read_image
+from anifacegan.runtime.image_files import read_image
 
 INSTALL_COMMAND = "pip install --no-deps -r requirements-face-model.txt"
 

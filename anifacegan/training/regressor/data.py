@@ -67,7 +67,7 @@ def load_images(dataset: FaceDataset, size: int) -> FaceImages:
             chunk = torch.stack(list(pool.map(lambda item: dataset[item].image, items)))  # (B, S, S, 3)
             small = resample(chunk.permute(0, 3, 1, 2).float(), size)
             pixels[start : items.stop] = small.round().clamp(0, 255).byte()
-    lm68 = torch.from_numpy(np.stack([dataset.face(item).lm68 for item in range(len(dataset))]))
+    lm68 = dataset.load_coefficients().landmarks()
     return FaceImages(pixels, coefficient_rows(dataset), from_lm68(lm68, size))
 
 

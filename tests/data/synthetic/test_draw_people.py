@@ -7,7 +7,7 @@ import pytest
 
 from anifacegan.data.synthetic.renderer import SyntheticRenderer
 from anifacegan.data.synthetic.sampling import sample_item
-from anifacegan.runtime.files import read_image
+from anifacegan.runtime.image_files import read_image
 from tests.fixtures.loaded_scripts import load_script
 
 

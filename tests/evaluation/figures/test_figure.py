@@ -16,7 +16,7 @@ from anifacegan.evaluation.figures import (
 from anifacegan.evaluation.figures.catalogue import FIGURES
 from anifacegan.evaluation.figures.config import CONFIGS
 from anifacegan.evaluation.figures.figure import FigureKind, write_figure
-from anifacegan.runtime.files import read_image
+from anifacegan.runtime.image_files import read_image
 from anifacegan.runtime.typed_config import read_config
 from tests.fixtures.released_layout import golden_folder, write_averages, write_released
 from tests.fixtures.small_figures import few_options

@@ -1,0 +1,147 @@
+"""Image files: which are read, how their pixels become arrays, and how arrays become files.
+
+All image files of the project are read here, with Pillow. Images are upright (the rotation that EXIF data ask for is
+applied), 16 bits a channel become 8 by their full range, transparent pixels are seen over white, and an image whose
+header announces more pixels than memory should hold is refused before it is decoded.
+"""
+
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import BytesIO
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+from jaxtyping import UInt8, UInt16
+from PIL import ExifTags, Image, ImageOps
+
+from anifacegan.runtime.errors import first_line
+
+ImageArray = UInt8[np.ndarray, "height width *channel"] | UInt16[np.ndarray, "height width"]
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+"""Endings of the image files that are read, in lower case; upper case is read as well."""
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF")
+"""Pillow's names of the formats that are read, whatever the file's ending."""
+MOST_PIXELS = 2 * 89_478_485
+"""Largest number of pixels of an image; beyond it, Pillow takes an image for a decompression bomb."""
+_QUARTER_TURNS = (5, 6, 7, 8)
+"""EXIF orientations that exchange width and height."""
+
+
+def is_image_file(name: str) -> bool:
+    """Return whether a file is an image that can be read, by the ending of its name."""
+    return name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def encoded_image(pixels: ImageArray, ending: str = ".png", **options: int) -> bytes:
+    """Return the bytes of an image file: RGB, RGBA or grey, and 16-bit grey for PNG.
+
+    ``options`` are Pillow's options for the format, such as ``compress_level`` of PNG and ``quality`` of JPEG.
+    """
+    return iio.imwrite("<bytes>", pixels, extension=ending, plugin="pillow", **options)
+
+
+def read_image(source: Path | bytes, mode: str | None = None) -> ImageArray:
+    """Decode an image file, or the bytes of one, into a writable array, upright as its EXIF data ask for.
+
+    ``mode`` "RGB" or "L" converts to 8 bits of these channels, with transparent pixels over white. None keeps grey (8
+    or 16 bits), grey with alpha, RGB and RGBA as they are, and converts everything else to RGB or RGBA.
+
+    Raises:
+        OSError: the file does not exist, is not a readable image, has more than MOST_PIXELS pixels or more than 16 bits
+            a channel; the message is one line.
+    """
+    with _opened(source) as image:
+        with suppress(Exception):  # damaged EXIF data: as if there were none
+            ImageOps.exif_transpose(image, in_place=True)
+        image.load()
+        return _as_stored(image) if mode is None else np.array(_over_white(image).convert(mode))
+
+
+def image_size(source: Path | bytes) -> tuple[int, int]:
+    """Read width and height in pixels of the upright image from the header of its file; the pixels are not decoded.
+
+    Raises:
+        OSError: the file does not exist, is not a readable image, or has more than MOST_PIXELS pixels; the message is
+            one line.
+    """
+    with _opened(source) as image:
+        width, height = image.size
+        if width == height:
+            return width, height
+        with suppress(Exception):  # damaged EXIF data: as if there were none
+            exif = image.getexif()
+            if image.format == "TIFF":  # some versions of Pillow exchange the size themselves
+                width, height = exif[ExifTags.Base.ImageWidth], exif[ExifTags.Base.ImageLength]
+            if exif.get(ExifTags.Base.Orientation) in _QUARTER_TURNS:
+                return height, width
+        return width, height
+
+
+@contextmanager
+def _opened(source: Path | bytes) -> Iterator[Image.Image]:
+    """Open an image without decoding it; whatever Pillow raises, also in the block, becomes an OSError of one line."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", Image.DecompressionBombWarning
+            )  # of half as many pixels as the error
+            image = Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS)
+        with image:
+            yield image
+    except Image.DecompressionBombError:
+        raise OSError(f"its header announces more than {MOST_PIXELS} pixels") from None
+    except Image.UnidentifiedImageError:
+        raise OSError("no PNG, JPEG, WebP, BMP or TIFF data") from None
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        struct.error,
+        KeyError,
+        IndexError,
+        TypeError,
+    ) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise OSError(first_line(error)) from None
+
+
+def _as_stored(image: Image.Image) -> ImageArray:
+    """Return grey (8 or 16 bits), grey with alpha, RGB or RGBA."""
+    if _has_16_bits(image):
+        return np.array(image).astype(np.uint16)
+    if image.mode == "1":
+        return np.array(image.convert("L"))
+    if image.mode in ("L", "LA", "RGB", "RGBA"):
+        return np.array(image)
+    _refuse_wide(image)
+    return np.array(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    """Return an image of 8 bits a channel without alpha."""
+    if _has_16_bits(image):
+        levels = np.array(image).astype(np.uint32)
+        return Image.fromarray(((levels + 128) // 257).astype(np.uint8))
+    _refuse_wide(image)
+    if not image.has_transparency_data:
+        return image
+    straight = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), straight).convert("RGB")
+
+
+def _has_16_bits(image: Image.Image) -> bool:
+    """Return whether an image is grey with 16 bits; Pillow reads colours of 16 bits as 8 bits itself."""
+    return image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG")
+
+
+def _refuse_wide(image: Image.Image) -> None:
+    """Refuse pixels of 32 bits, of which nobody says which value is white."""
+    if image.mode in ("I", "F"):
+        kind = "whole numbers" if image.mode == "I" else "floats"
+        raise OSError(f"pixels are {kind} of 32 bits, expected 8 or 16 bits a channel")
