@@ -90,9 +90,7 @@ def detected_samples(config: LearnConfig) -> tuple[list[Sample], Int[np.ndarray,
     """Detect the landmarks of all images, first without mirror images, which show how landmarks are mirrored."""
     images = [
         (read_image(path, "RGB"), read_coefficients(path.with_suffix(".mat")))
-        for path in (
-            config.data / f"{k:06d}.png" for k in range(config.first, config.first + config.count)
-        )
+        for path in (config.data / f"{k:06d}.png" for k in range(config.first, config.first + config.count))
     ]
     with LandmarkDetector(config.landmark_model, np.arange(COUNT)) as detector:
         frontal = [image for image, face in images if abs(float(face.angle[1])) < 0.1]

@@ -32,7 +32,7 @@ class Crop:
     @classmethod
     def whole(cls, size: int) -> "Crop":
         """Return the crop that is all of a square photograph of ``size`` pixels."""
-        return cls((size - 1) / 2, (size - 1) / 2, size - 1)
+        return cls((size - 1) / 2, (size - 1) / 2, float(size - 1))
 
     @classmethod
     def from_similarity(

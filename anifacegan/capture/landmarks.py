@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -75,9 +74,11 @@ class LandmarkDetector:
     def __enter__(self) -> "LandmarkDetector":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the networks."""
         with quiet_stderr():
             self._landmarker.close()
 
@@ -131,9 +132,7 @@ class LandmarkDetector:
         mediapipe = self._mediapipe
         with quiet_stderr():
             result = self._landmarker.detect(
-                mediapipe.Image(
-                    image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image)
-                )
+                mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image))
             )
         size = np.array([image.shape[1], image.shape[0]], np.float64)
         found = []

@@ -12,7 +12,7 @@ from anifacegan.capture.priors import Estimate
 from anifacegan.data.mirroring import ODD_IN_X, Mirroring
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
 from anifacegan.face_model.morphable import MorphableModel
-from anifacegan.face_model.regressed import FIELD_COLUMNS, Reconstruction, pose_of
+from anifacegan.face_model.regressed import FIELD_COLUMNS, pose_of
 from anifacegan.models.face_regressor import FaceRegressor
 
 
