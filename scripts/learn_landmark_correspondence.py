@@ -20,7 +20,7 @@ from tqdm import tqdm
 from anifacegan.capture.correspondence import CORRESPONDENCE_FILE, COUNT, REGRESSED, Correspondence
 from anifacegan.capture.crop import Crop
 from anifacegan.capture.face_points import SIDES_PER_MODEL_UNIT, FacePoints, FittedUnits, project
-from anifacegan.capture.fit import LandmarkFitter
+from anifacegan.capture.fit import LandmarkFitter, place_difference
 from anifacegan.capture.landmarks import LandmarkDetector
 from anifacegan.capture.priors import population
 from anifacegan.capture.regressed_face import mirroring_of, regressed_face
@@ -44,7 +44,6 @@ WIDEST_YAW = 0.6
 FACTORS = 48
 OUTLIER = 4.0
 """Errors are clipped at this many robust standard deviations."""
-CROP_SIZE = 256
 SHRINKAGE = 0.1
 """Share of the correlations of R's errors that is not believed."""
 
@@ -155,16 +154,16 @@ def landmark_errors(
 
 def regressor_errors(
     samples: list[Sample], fitter: LandmarkFitter, network: Path
-) -> Float[np.ndarray, "sample 146"]:
-    """Compute truth minus R's estimate in the crops that the fit to the landmarks alone gives."""
+) -> Float[np.ndarray, "sample 150"]:
+    """Compute truth minus R's estimate, which begins in the crops that the fit to the landmarks alone gives."""
     regressor, _ = load_face_regressor(network)
     mirroring = mirroring_of(load_open_face_model())
     errors = []
     for sample in tqdm(samples, desc="regressor", disable=None):
-        crop = fitter.fit(sample.landmarks).crop
-        found = regressed_face(regressor, mirroring, crop.cut(sample.image, CROP_SIZE))
-        truth = np.concatenate([sample.pose, sample.face.id, sample.face.exp])
-        errors.append(truth - found.numbers)
+        found = regressed_face(regressor, mirroring, sample.image, fitter.fit(sample.landmarks).crop)
+        matrix, offset = place_difference(found.crop.similarity(np.zeros(2), 1.0))
+        place = matrix @ Crop.whole(len(sample.image)).similarity(np.zeros(2), 1.0) + offset
+        errors.append(np.concatenate([sample.pose, sample.face.id, sample.face.exp, place]) - found.numbers)
     return np.stack(errors)
 
 

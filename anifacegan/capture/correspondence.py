@@ -20,8 +20,8 @@ from anifacegan.runtime.file_arrays import Expected, check_arrays
 
 CORRESPONDENCE_FILE = Path(__file__).with_name("correspondence.npz")
 """File in the package."""
-REGRESSED = 2 + ID_DIM + EXP_DIM
-"""Numbers of the face that R estimates and the fit uses: pitch, yaw, identity, expression."""
+REGRESSED = 2 + ID_DIM + EXP_DIM + 4
+"""Numbers of the face that R estimates and the fit uses, see :class:`anifacegan.capture.priors.Estimate`."""
 MODEL_MISFIT = 0.004
 """Standard deviation, model units (1 is 10 cm), by which real faces differ from every face of the model."""
 COUNT = 478
@@ -45,11 +45,11 @@ class Correspondence:
     """Joint errors: their outer product is the covariance but for ``rest``."""
     rest: Float[np.ndarray, "xy"]
     """Variances that the factors leave."""
-    regressor_mean: Float[np.ndarray, "146"]
-    """Mean of truth minus R's estimate: pitch, yaw (radians), identity, expression."""
-    regressor_deviation: Float[np.ndarray, "146"]
+    regressor_mean: Float[np.ndarray, "150"]
+    """Mean of truth minus R's estimate."""
+    regressor_deviation: Float[np.ndarray, "150"]
     """Standard deviations of these errors."""
-    regressor_correlation: Float[np.ndarray, "146 146"]
+    regressor_correlation: Float[np.ndarray, "150 150"]
     """Correlations of these errors."""
 
     @cached_property
@@ -59,7 +59,7 @@ class Correspondence:
         return np.linalg.cholesky(np.linalg.inv(covariance)).T
 
     @cached_property
-    def regressor_covariance(self) -> Float[np.ndarray, "146 146"]:
+    def regressor_covariance(self) -> Float[np.ndarray, "150 150"]:
         """Covariance of R's errors."""
         return self.regressor_correlation * np.outer(self.regressor_deviation, self.regressor_deviation)
 

@@ -27,7 +27,7 @@ from anifacegan.models.regressor_checkpoints import load_face_regressor
 from anifacegan.runtime.errors import InputError
 
 FIT_SIZE = 256
-"""Size of the crop that the regressor sees and colours are fitted to, pixels."""
+"""Size of the crop that colours are fitted to, pixels."""
 WIDEST_YAW = 1.0
 """Largest yaw that is accepted, radians; the training images end at 0.9."""
 LARGEST_ERROR_PX = 9.0
@@ -133,9 +133,8 @@ class FaceFitter:
         fit = self.fitter.fit(detected.landmarks, identity=identity)
         regressed: RegressedFace | None = None
         if self._regressor is not None:
-            image = fit.crop.cut(photograph, FIT_SIZE)
-            regressed = regressed_face(self._regressor, self._mirroring, image)
-            estimate = weighed_estimate(regressed, fit, self.fitter, self.correspondence)
+            regressed = regressed_face(self._regressor, self._mirroring, photograph, fit.crop)
+            estimate = weighed_estimate(regressed, fit, self.fitter, detected.landmarks)
             fit = self.fitter.fit(detected.landmarks, start=fit, estimate=estimate, identity=identity)
         require_plausible(fit, label)
         colours = fit_colours(self.model, self.parts, fit, fit.crop.cut(photograph, FIT_SIZE), regressed)

@@ -91,20 +91,25 @@ class LandmarkFitter:
             estimate: what is known by other means; None: the population.
             identity: known identity coefficients of the person.
         """
-        centre = landmarks.mean(axis=0)
-        scale = float(np.abs(landmarks - centre).max())
+        centre, scale = _frame(landmarks)
         seen = (landmarks - centre) / scale
-        x = self._rough(seen) if start is None else self._unknowns(start, centre, scale)
+        x = self._rough(seen) if start is None else self.unknowns(start, landmarks)
         if identity is not None:
             x[IDENTITY] = identity
         for _ in range(ITERATIONS):
             normal, gradient = self._equations(x, seen)
-            self._add_priors(x, normal, gradient, estimate, identity)
+            if estimate is not None:
+                self._add_estimate(x, normal, gradient, estimate, landmarks)
+            self._add_population(x, normal, gradient, beside=estimate is not None)
+            if identity is not None:
+                normal[IDENTITY, IDENTITY] += KNOWN_PRECISION * np.eye(ID_DIM)
+                gradient[IDENTITY] += KNOWN_PRECISION * (identity - x[IDENTITY])
             x = x + bounded_minimum(normal, gradient, *self._step_bounds(x))
         return self._result(x, normal, centre, scale, seen)
 
-    def _unknowns(self, fit: LandmarkFit, centre: np.ndarray, scale: float) -> np.ndarray:
-        place = fit.crop.similarity(centre, scale)
+    def unknowns(self, fit: LandmarkFit, landmarks: Float[np.ndarray, "478 2"]) -> Float[np.ndarray, " n"]:
+        """Return the vector of unknowns of a fit, for the photograph with these landmarks."""
+        place = fit.crop.similarity(*_frame(landmarks))
         return np.concatenate([[fit.pitch, fit.yaw], place, fit.z_id, fit.strengths])
 
     def _rough(self, seen: np.ndarray) -> np.ndarray:
@@ -128,7 +133,11 @@ class LandmarkFitter:
         return np.concatenate([[pitch, yaw], place, self.people.identity_mean, np.zeros(units)])
 
     def _equations(self, x: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Linearise the whitened errors of the landmarks; return normal matrix and gradient."""
+        """Linearise the whitened errors of the landmarks; return normal matrix and gradient.
+
+        The errors are those of the landmarks in the photograph, in units of the crop: derivatives by the similarity are
+        taken at the expected landmarks. At the seen ones, a smaller scale would make all errors smaller.
+        """
         pitch, yaw = x[POSE].tolist()
         points, basis = self.points.derivatives(x[IDENTITY], x[UNITS])
         flat = project(points, pitch, yaw)
@@ -137,49 +146,51 @@ class LandmarkFitter:
             for dp, dy in ((ANGLE_STEP, 0.0), (0.0, ANGLE_STEP))
         ]
         by_shape = projected_derivatives(points, basis, camera_axes(pitch, yaw))
-        one, zero = np.ones(len(seen)), np.zeros(len(seen))
-        by_place = np.stack(
-            [np.stack([seen[:, 0], -seen[:, 1], one, zero], -1), np.stack([seen[:, 1], seen[:, 0], zero, one], -1)],
-            axis=1,
-        )  # fmt: skip
+        expected = flat + SIDES_PER_MODEL_UNIT * self.correspondence.mean.reshape(-1, 2)
+        by_place = _place_derivatives(_moved_back(x[PLACE], expected))
         derivatives = np.concatenate([-np.stack(by_pose, axis=-1), by_place, -by_shape], axis=-1)
         error = (_moved(x[PLACE], seen) - flat).ravel() / SIDES_PER_MODEL_UNIT - self.correspondence.mean
         jacobian = self._whitening @ (derivatives.reshape(2 * len(seen), -1) / SIDES_PER_MODEL_UNIT)
         return jacobian.T @ jacobian, -jacobian.T @ (self._whitening @ error)
 
-    def _add_priors(
-        self,
-        x: np.ndarray,
-        normal: np.ndarray,
-        gradient: np.ndarray,
-        estimate: Estimate | None,
-        identity: np.ndarray | None,
-    ) -> None:
-        """Add the priors to the normal equations in place."""
-        people = self.people
-        blocks = [(UNITS, people.unit_precision, np.zeros(len(x[UNITS])))]
-        if estimate is None:
+    def _add_population(self, x: np.ndarray, normal: np.ndarray, gradient: np.ndarray, beside: bool) -> None:
+        """Add the population to the normal equations in place; ``beside`` an estimate only the units' part, weakly."""
+        people, weight = self.people, UNITS_BESIDE_ESTIMATE if beside else 1.0
+        blocks = [(UNITS, weight * people.unit_precision, np.zeros(len(x[UNITS])))]
+        if not beside:
             blocks.append((POSE, np.diag(people.pose_precision), np.zeros(2)))
             blocks.append((IDENTITY, people.identity_precision, people.identity_mean))
-        else:
-            blocks[0] = (UNITS, UNITS_BESIDE_ESTIMATE * people.unit_precision, blocks[0][2])
-            selected, precision = self.regressed_columns(), np.linalg.inv(estimate.covariance)
-            normal += selected.T @ precision @ selected
-            gradient += selected.T @ precision @ (estimate.mean - selected @ x)
-        if identity is not None:
-            blocks.append((IDENTITY, KNOWN_PRECISION * np.eye(ID_DIM), identity))
         for part, precision, mean in blocks:
             normal[part, part] += precision
             gradient[part] += precision @ (mean - x[part])
 
-    def regressed_columns(self) -> Float[np.ndarray, "146 n"]:
-        """Return the linear map from the unknowns to pitch, yaw, identity and expression coefficients."""
+    def _add_estimate(
+        self,
+        x: np.ndarray,
+        normal: np.ndarray,
+        gradient: np.ndarray,
+        estimate: Estimate,
+        landmarks: Float[np.ndarray, "478 2"],
+    ) -> None:
+        """Add an estimate to the normal equations in place."""
+        columns, offset = self.estimated_columns(estimate.crop, landmarks)
+        weighted = columns.T @ np.linalg.inv(estimate.covariance)
+        normal += weighted @ columns
+        gradient += weighted @ (estimate.mean - columns @ x - offset)
+
+    def estimated_columns(
+        self, crop: Crop, landmarks: Float[np.ndarray, "478 2"]
+    ) -> tuple[Float[np.ndarray, "150 n"], Float[np.ndarray, "150"]]:
+        """Return the linear map, matrix and offset, from the unknowns to the numbers of an estimate, see
+        :class:`anifacegan.capture.priors.Estimate`; ``crop`` is the estimate's crop."""
         units = self.points.units.to_exp
-        matrix = np.zeros((2 + ID_DIM + len(units), IDENTITY.stop + units.shape[1]))
-        matrix[:2, POSE] = np.eye(2)
-        matrix[2 : 2 + ID_DIM, IDENTITY] = np.eye(ID_DIM)
-        matrix[2 + ID_DIM :, UNITS] = units
-        return matrix
+        pose, shape = 2, 2 + ID_DIM + len(units)
+        matrix, offset = np.zeros((shape + 4, IDENTITY.stop + units.shape[1])), np.zeros(shape + 4)
+        matrix[:pose, POSE] = np.eye(2)
+        matrix[pose : pose + ID_DIM, IDENTITY] = np.eye(ID_DIM)
+        matrix[pose + ID_DIM : shape, UNITS] = units
+        matrix[shape:, PLACE], offset[shape:] = place_difference(crop.similarity(*_frame(landmarks)))
+        return matrix, offset
 
     def _step_bounds(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         low, high = np.full(len(x), -np.inf), np.full(len(x), np.inf)
@@ -198,7 +209,43 @@ class LandmarkFitter:
         return LandmarkFit(pitch, yaw, crop, x[IDENTITY], x[UNITS], z_exp, error, normal)
 
 
+def _frame(landmarks: Float[np.ndarray, "478 2"]) -> tuple[Float[np.ndarray, "2"], float]:
+    """Return centre and scale by which landmarks are brought to [-1, 1], so that the equations are well conditioned."""
+    centre = landmarks.mean(axis=0)
+    return centre, float(np.abs(landmarks - centre).max())
+
+
 def _moved(place: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Apply the similarity ``place`` to points, see :meth:`anifacegan.capture.crop.Crop.from_similarity`."""
     a, b, *shift = place.tolist()
     return points @ np.array([[a, b], [-b, a]]) + np.array(shift)
+
+
+def _moved_back(place: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Apply the inverse of the similarity ``place`` to points."""
+    a, b, *shift = place.tolist()
+    return (points - np.array(shift)) @ np.array([[a, -b], [b, a]]) / (a * a + b * b)
+
+
+def _place_derivatives(points: np.ndarray) -> np.ndarray:
+    """Return the derivatives (point, 2, 4) of moved points by the similarity's four numbers."""
+    (x, y), one, zero = points.T, np.ones(len(points)), np.zeros(len(points))
+    return np.stack([np.stack([x, -y, one, zero], -1), np.stack([y, x, zero, one], -1)], axis=1)
+
+
+def place_difference(
+    origin: Float[np.ndarray, "4"],
+) -> tuple[Float[np.ndarray, "4 4"], Float[np.ndarray, "4"]]:
+    """Return the linear map by which a similarity becomes its difference from ``origin``: matrix and offset.
+
+    The difference has scale minus 1, turn (radians for small ones) and shift (sides of the crop): what has to be
+    applied after ``origin``.
+    """
+    a, b, c, d = origin.tolist()
+    square = a * a + b * b
+    turn = np.array([[a, b], [-b, a]]) / square  # of (a, b): the complex quotient by the origin's
+    rows = np.zeros((4, 4))
+    rows[:2, :2] = turn
+    rows[2:, 2:] = np.eye(2)
+    rows[2:, :2] = -np.array([[c, -d], [d, c]]) @ turn
+    return rows, np.array([-1.0, 0.0, 0.0, 0.0])

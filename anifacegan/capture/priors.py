@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from anifacegan.capture.crop import Crop
 from anifacegan.capture.face_points import fitted_columns
 from anifacegan.data.synthetic.sampling import IDENTITY_SPREAD, PITCH_SIGMA, YAW_SIGMA
 from anifacegan.face_model.open_model import HeadParts
@@ -33,9 +34,12 @@ class Population:
 class Estimate:
     """An estimate by other means, such as the face regressor's, with its precision."""
 
-    mean: Float[np.ndarray, "146"]
-    """Pitch and yaw (radians), identity and expression coefficients."""
-    covariance: Float[np.ndarray, "146 146"]
+    crop: Crop
+    """Estimate of what the generator's camera sees of the photograph."""
+    mean: Float[np.ndarray, "150"]
+    """Pitch and yaw (radians), identity and expression coefficients, and the difference of the generator's crop from
+    ``crop``: scale, turn, x and y (:func:`anifacegan.capture.fit.place_difference`)."""
+    covariance: Float[np.ndarray, "150 150"]
     """Covariance of the estimate's errors."""
 
 

@@ -8,7 +8,7 @@ import pytest
 from anifacegan.capture.correspondence import REGRESSED, Correspondence, load_correspondence
 from anifacegan.capture.crop import Crop
 from anifacegan.capture.face_points import SIDES_PER_MODEL_UNIT, FacePoints, FittedUnits, project
-from anifacegan.capture.fit import LandmarkFit, LandmarkFitter
+from anifacegan.capture.fit import LandmarkFit, LandmarkFitter, place_difference
 from anifacegan.capture.priors import Estimate, population
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.face_model.open_model import load_head_parts
@@ -94,10 +94,10 @@ def test_a_known_identity_is_kept(fitter: LandmarkFitter) -> None:
 
 def test_a_certain_estimate_is_followed(fitter: LandmarkFitter) -> None:
     z_id, strengths = person(fitter, 5)
-    mean = np.concatenate([[PITCH, YAW], z_id, fitter.points.units.to_exp @ strengths])
+    mean = np.concatenate([[PITCH, YAW], z_id, fitter.points.units.to_exp @ strengths, np.zeros(4)])
     landmarks = seen(fitter, z_id, strengths, noise=1.0)
     alone = fitter.fit(landmarks)
-    fit = fitter.fit(landmarks, start=alone, estimate=Estimate(mean, 1e-6 * np.eye(REGRESSED)))
+    fit = fitter.fit(landmarks, start=alone, estimate=Estimate(CROP, mean, 1e-6 * np.eye(REGRESSED)))
     assert fit.yaw == pytest.approx(YAW, abs=0.01)
     assert distance_px(fitter, fit, z_id, strengths) < distance_px(fitter, alone, z_id, strengths)
 
@@ -112,3 +112,21 @@ def test_derivatives_are_differences(fitter: LandmarkFitter) -> None:
         difference = (fitter.points.unposed(moved_id, fitter.points.units.to_exp @ moved) - points) / step
         still = np.linalg.norm(basis[..., column] - difference, axis=1) < 2e-2 * np.abs(difference).max()
         assert still.mean() > 0.8  # points of the lids do not move linearly
+
+
+def test_the_difference_of_two_similarities() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.standard_normal((2, 4))
+    matrix, offset = place_difference(first)
+    np.testing.assert_allclose(matrix @ first + offset, 0, atol=1e-12)
+    scale, turn, *shift = matrix @ second + offset
+    a, b, c, d = first
+    quotient = 1 + scale + 1j * turn
+    expected = quotient * (a + 1j * b), quotient * (c + 1j * d) + complex(*shift)
+    np.testing.assert_allclose(expected, [complex(*second[:2]), complex(*second[2:])])
+
+
+def test_the_crop_of_a_larger_head_is_not_too_wide(fitter: LandmarkFitter) -> None:
+    z_id, strengths = person(fitter, 8)
+    sides = [fitter.fit(seen(fitter, z_id, strengths, noise)).crop.side for noise in (0.0, 2.0)]
+    assert sides[1] == pytest.approx(sides[0], rel=0.12)
