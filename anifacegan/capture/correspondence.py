@@ -52,11 +52,25 @@ class Correspondence:
     regressor_correlation: Float[np.ndarray, "150 150"]
     """Correlations of these errors."""
 
+    def normal_equations(
+        self, columns: Float[np.ndarray, "xy n"], error: Float[np.ndarray, "xy"]
+    ) -> tuple[Float[np.ndarray, "n n"], Float[np.ndarray, " n"]]:
+        """Return C' S C and C' S e for columns C and errors e, where S is the inverse covariance of the landmarks'
+        errors (by Woodbury's identity, since the factors are few)."""
+        weighted = columns / self._variances[:, None]
+        shared, shared_error = self.factors.T @ weighted, self.factors.T @ (error / self._variances)
+        solved = np.linalg.solve(self._core, np.column_stack([shared, shared_error]))
+        normal = columns.T @ weighted - shared.T @ solved[:, :-1]
+        return normal, weighted.T @ error - shared.T @ solved[:, -1]
+
     @cached_property
-    def whitening(self) -> Float[np.ndarray, "xy xy"]:
-        """Matrix that makes the landmarks' errors independent with variance 1."""
-        covariance = self.factors @ self.factors.T + np.diag(self.rest + MODEL_MISFIT**2)
-        return np.linalg.cholesky(np.linalg.inv(covariance)).T
+    def _variances(self) -> Float[np.ndarray, "xy"]:
+        return self.rest + MODEL_MISFIT**2
+
+    @cached_property
+    def _core(self) -> Float[np.ndarray, "factor factor"]:
+        factors = self.factors
+        return np.eye(factors.shape[1]) + factors.T @ (factors / self._variances[:, None])
 
     @cached_property
     def regressor_covariance(self) -> Float[np.ndarray, "150 150"]:

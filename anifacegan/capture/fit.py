@@ -1,7 +1,8 @@
 """Fits the open face model to landmarks: pose, crop, identity and the strengths of the action units.
 
-Gauss-Newton on whitened landmarks plus priors, with bounds on the units. The crop is part of the fit: it is the square
-of the photograph that the generator's camera sees at this pose, so it is a similarity between the two images.
+Gauss-Newton on landmarks, weighed by the inverse covariance of their errors, plus priors; the units have bounds. The
+crop is part of the fit: it is the square of the photograph that the generator's camera sees at this pose, so it is a
+similarity between the two images.
 """
 
 from dataclasses import dataclass
@@ -73,7 +74,6 @@ class LandmarkFitter:
 
     def __init__(self, points: FacePoints, correspondence: Correspondence, people: Population) -> None:
         self.points, self.correspondence, self.people = points, correspondence, people
-        self._whitening = correspondence.whitening
 
     def fit(
         self,
@@ -133,7 +133,7 @@ class LandmarkFitter:
         return np.concatenate([[pitch, yaw], place, self.people.identity_mean, np.zeros(units)])
 
     def _equations(self, x: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Linearise the whitened errors of the landmarks; return normal matrix and gradient.
+        """Linearise the errors of the landmarks; return the weighed normal matrix and gradient.
 
         The errors are those of the landmarks in the photograph, in units of the crop: derivatives by the similarity are
         taken at the expected landmarks. At the seen ones, a smaller scale would make all errors smaller.
@@ -150,8 +150,9 @@ class LandmarkFitter:
         by_place = _place_derivatives(_moved_back(x[PLACE], expected))
         derivatives = np.concatenate([-np.stack(by_pose, axis=-1), by_place, -by_shape], axis=-1)
         error = (_moved(x[PLACE], seen) - flat).ravel() / SIDES_PER_MODEL_UNIT - self.correspondence.mean
-        jacobian = self._whitening @ (derivatives.reshape(2 * len(seen), -1) / SIDES_PER_MODEL_UNIT)
-        return jacobian.T @ jacobian, -jacobian.T @ (self._whitening @ error)
+        columns = derivatives.reshape(2 * len(seen), -1) / SIDES_PER_MODEL_UNIT
+        normal, gradient = self.correspondence.normal_equations(columns, error)
+        return normal, -gradient
 
     def _add_population(self, x: np.ndarray, normal: np.ndarray, gradient: np.ndarray, beside: bool) -> None:
         """Add the population to the normal equations in place; ``beside`` an estimate only the units' part, weakly."""

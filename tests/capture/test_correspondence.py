@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anifacegan.capture.correspondence import CORRESPONDENCE_FILE, load_correspondence
+from anifacegan.capture.correspondence import CORRESPONDENCE_FILE, MODEL_MISFIT, load_correspondence
 from anifacegan.runtime.errors import InputError
 
 VERTICES = 32332
@@ -15,10 +15,16 @@ def test_the_shipped_file() -> None:
     found = load_correspondence(VERTICES)
     assert CORRESPONDENCE_FILE.stat().st_size < 300_000
     assert (found.mirrored[found.mirrored] == np.arange(478)).all()
-    covariance = found.factors @ found.factors.T + np.diag(found.rest)
-    whitened = found.whitening @ covariance @ found.whitening.T
-    assert np.linalg.eigvalsh(whitened).max() < 1.001  # the model's misfit comes on top
     assert np.linalg.eigvalsh(found.regressor_covariance).min() > 0
+
+
+def test_the_equations_are_those_of_the_whole_covariance() -> None:
+    found, rng = load_correspondence(VERTICES), np.random.default_rng(0)
+    columns, error = rng.standard_normal((956, 5)), rng.standard_normal(956)
+    covariance = found.factors @ found.factors.T + np.diag(found.rest + MODEL_MISFIT**2)
+    normal, gradient = found.normal_equations(columns, error)
+    np.testing.assert_allclose(normal, columns.T @ np.linalg.solve(covariance, columns), rtol=1e-6)
+    np.testing.assert_allclose(gradient, columns.T @ np.linalg.solve(covariance, error), rtol=1e-6, atol=1e-3)
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
