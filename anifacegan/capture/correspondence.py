@@ -24,6 +24,10 @@ REGRESSED = 2 + ID_DIM + EXP_DIM + 4
 """Numbers of the face that R estimates and the fit uses, see :class:`anifacegan.capture.priors.Estimate`."""
 MODEL_MISFIT = 0.004
 """Standard deviation, model units (1 is 10 cm), by which real faces differ from every face of the model."""
+JOINT_SHARE, OWN_SHARE, REGRESSOR_SHARE = 0.22, 3.0, 0.1
+"""Factors, found by trial, of the joint errors, of the remaining variances, and of the covariance of R's errors. Much of
+the joint errors depends on the person's identity (a detector prefers average faces), which the fit does not know; fully
+believed, they would let it ignore the landmarks. R's errors are dominated by few badly cropped faces."""
 COUNT = 478
 
 
@@ -58,24 +62,28 @@ class Correspondence:
         """Return C' S C and C' S e for columns C and errors e, where S is the inverse covariance of the landmarks'
         errors (by Woodbury's identity, since the factors are few)."""
         weighted = columns / self._variances[:, None]
-        shared, shared_error = self.factors.T @ weighted, self.factors.T @ (error / self._variances)
+        shared, shared_error = self._joint.T @ weighted, self._joint.T @ (error / self._variances)
         solved = np.linalg.solve(self._core, np.column_stack([shared, shared_error]))
         normal = columns.T @ weighted - shared.T @ solved[:, :-1]
         return normal, weighted.T @ error - shared.T @ solved[:, -1]
 
     @cached_property
+    def _joint(self) -> Float[np.ndarray, "xy factor"]:
+        return JOINT_SHARE * self.factors
+
+    @cached_property
     def _variances(self) -> Float[np.ndarray, "xy"]:
-        return self.rest + MODEL_MISFIT**2
+        return OWN_SHARE * self.rest + MODEL_MISFIT**2
 
     @cached_property
     def _core(self) -> Float[np.ndarray, "factor factor"]:
-        factors = self.factors
-        return np.eye(factors.shape[1]) + factors.T @ (factors / self._variances[:, None])
+        return np.eye(self._joint.shape[1]) + self._joint.T @ (self._joint / self._variances[:, None])
 
     @cached_property
     def regressor_covariance(self) -> Float[np.ndarray, "150 150"]:
-        """Covariance of R's errors."""
-        return self.regressor_correlation * np.outer(self.regressor_deviation, self.regressor_deviation)
+        """Covariance of R's errors, as far as it is believed."""
+        deviation = self.regressor_deviation
+        return REGRESSOR_SHARE * self.regressor_correlation * np.outer(deviation, deviation)
 
 
 def load_correspondence(vertex_count: int, path: Path = CORRESPONDENCE_FILE) -> Correspondence:

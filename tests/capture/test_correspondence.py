@@ -5,7 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anifacegan.capture.correspondence import CORRESPONDENCE_FILE, MODEL_MISFIT, load_correspondence
+from anifacegan.capture.correspondence import (
+    CORRESPONDENCE_FILE,
+    JOINT_SHARE,
+    MODEL_MISFIT,
+    OWN_SHARE,
+    load_correspondence,
+)
 from anifacegan.runtime.errors import InputError
 
 VERTICES = 32332
@@ -21,7 +27,8 @@ def test_the_shipped_file() -> None:
 def test_the_equations_are_those_of_the_whole_covariance() -> None:
     found, rng = load_correspondence(VERTICES), np.random.default_rng(0)
     columns, error = rng.standard_normal((956, 5)), rng.standard_normal(956)
-    covariance = found.factors @ found.factors.T + np.diag(found.rest + MODEL_MISFIT**2)
+    covariance = JOINT_SHARE**2 * found.factors @ found.factors.T
+    covariance += np.diag(OWN_SHARE * found.rest + MODEL_MISFIT**2)
     normal, gradient = found.normal_equations(columns, error)
     np.testing.assert_allclose(normal, columns.T @ np.linalg.solve(covariance, columns), rtol=1e-6)
     np.testing.assert_allclose(gradient, columns.T @ np.linalg.solve(covariance, error), rtol=1e-6, atol=1e-3)
