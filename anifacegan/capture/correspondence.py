@@ -25,9 +25,9 @@ REGRESSED = 2 + ID_DIM + EXP_DIM + 4
 MODEL_MISFIT = 0.004
 """Standard deviation, model units (1 is 10 cm), by which real faces differ from every face of the model."""
 JOINT_SHARE, OWN_SHARE, REGRESSOR_SHARE = 0.22, 3.0, 0.1
-"""Factors, found by trial, of the joint errors, of the remaining variances, and of the covariance of R's errors. Much of
-the joint errors depends on the person's identity (a detector prefers average faces), which the fit does not know; fully
-believed, they would let it ignore the landmarks. R's errors are dominated by few badly cropped faces."""
+"""Factors of the joint errors, of the remaining variances, and of the covariance of R's errors, found by trial. Much of
+the joint errors depends on the person (a detector prefers average faces), whom the fit does not know; fully believed,
+they would let it ignore the landmarks. R's errors are dominated by few badly cropped faces."""
 COUNT = 478
 
 

@@ -63,6 +63,7 @@ def test_an_image_without_a_face_is_refused(face_fitter: FaceFitter) -> None:
         face_fitter.select(noise, Path("noise.png"), None)
 
 
+@pytest.mark.slow  # compiles the renderer
 def test_a_synthetic_portrait_is_fitted(face_fitter: FaceFitter, real_renderer: object) -> None:
     from anifacegan.data.synthetic.renderer import render_item
 

@@ -63,6 +63,9 @@ def test_the_overlay_has_four_panels(face_model: MorphableModel) -> None:
     plain, dotted, mesh, both = np.split(overlay.astype(int), 4, axis=1)
     assert (plain == crop).all()
     middle, corner = SIZE // 2, 2
-    assert dotted[middle, middle, 1] > 100 and mesh[middle, middle].mean() > 60
+    near = slice(middle - 2, middle + 2)
+    assert dotted[near, near, 1].max() > 100 and mesh[middle, middle].mean() > 60
     assert (mesh[corner, corner] == crop[corner, corner]).all()
-    assert both[int(0.7 * SIZE), int(0.7 * SIZE), 0] == pytest.approx(255, abs=80)
+    place = slice(int(0.7 * SIZE) - 2, int(0.7 * SIZE) + 2)
+    red, green = both[place, place, 0].max(), both[place, place, 1].min()
+    assert red == pytest.approx(255) and green < 100
