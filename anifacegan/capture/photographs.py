@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from anifacegan.capture.crop import Photograph
 from anifacegan.runtime.errors import InputError, first_line
@@ -57,6 +57,8 @@ def read_photograph(path: Path) -> Photograph:
                 image = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", image.size, (*WHITE, 255)), image)
             return np.array(image.convert("RGB"))
+    except UnidentifiedImageError:
+        raise InputError(f"{path}: not a readable image, expected a photograph") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(
             f"{path}: not a readable image ({first_line(error)}), expected a photograph"
