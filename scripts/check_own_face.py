@@ -81,7 +81,7 @@ def measured_faces(config: CheckConfig, fitter: FaceFitter) -> dict[str, float]:
     for line in refused:
         print(f"refused: {line}", file=sys.stderr)
     pose = np.array([(face.fit.pitch, face.fit.yaw) for face in found])
-    apart = np.degrees(np.abs(pose - np.stack([face.pose for face in truth]))).mean(axis=0)
+    apart = np.degrees(np.abs(pose - np.array([face.pose for face in truth]))).mean(axis=0)
     landmarks = [
         np.linalg.norm(
             face.fit.crop.to_photograph(face.lm68) / (PHOTOGRAPH_PX - 1) - true.lm68 / (LM68_PX - 1), axis=1
