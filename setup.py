@@ -89,7 +89,7 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["anifacegan", "anifacegan.*"]),
-    package_data={"anifacegan": ["py.typed"]},
+    package_data={"anifacegan": ["py.typed", "capture/correspondence.npz"]},
     cmdclass={"build_py": BuildWithShippedFiles},
     entry_points={"console_scripts": ["anifacegan = anifacegan.cli.main:main"]},
     python_requires=">=3.11",
@@ -130,6 +130,8 @@ setup(
         "mat73": ["h5py>=3.10"],
         # Marching cubes and mesh files for the mesh figure; the other figures need nothing more.
         "figures": ["scikit-image>=0.22", "trimesh>=4"],
+        # Landmarks of photographs. It brings an OpenCV; a server without libGL takes opencv-python-headless instead.
+        "photo": ["mediapipe>=1.2"],
         # An independent face detector, to judge the demo's frames. Its landmark model is for research only.
         "demo-check": ["dlib-bin>=19.24", "face_recognition_models>=0.3"],
     },

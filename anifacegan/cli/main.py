@@ -55,6 +55,10 @@ COMMANDS = {
         "Write a coefficient file (.mat) for each named expression of the open face model.",
         "anifacegan.cli.expressions.command",
     ),
+    "fit": Subcommand(
+        "Fit the open face model to photographs: coefficients, aligned crops and overlays.",
+        "anifacegan.cli.fit.command",
+    ),
     "measure": Subcommand(
         "Measure a face reconstruction network on images with known coefficients.",
         "anifacegan.cli.measure.command",

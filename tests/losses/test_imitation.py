@@ -6,7 +6,6 @@ import torch
 from anifacegan.losses.imitation import (
     NEIGHBOUR_WIDTH,
     deformation_loss,
-    identity_loss,
     neighbours,
     offset_loss,
     smoothness_loss,
@@ -66,13 +65,3 @@ def test_neighbours_lie_within_half_a_width_on_both_sides() -> None:
 def test_magnitude_is_the_mean_squared_length() -> None:
     delta = torch.tensor([[[3.0, 4.0, 0.0]], [[0.0, 0.0, 1.0]]])
     assert offset_loss(delta).item() == pytest.approx((25 + 1) / 2)
-
-
-def test_the_identity_loss_is_the_mean_over_people_and_points() -> None:
-    rng = torch.Generator().manual_seed(1)
-    basis, reference = torch.randn(2, 6, 3, 80, generator=rng, dtype=torch.float64)
-    people = 2 + torch.randn(200, 80, generator=rng, dtype=torch.float64)
-    root = torch.linalg.cholesky(people.T @ people / len(people))
-    offsets = torch.einsum("pci,bi->bpc", basis - reference, people)
-    expected = offsets.square().sum(-1).mean()
-    torch.testing.assert_close(identity_loss(basis, reference, root), expected)

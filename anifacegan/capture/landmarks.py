@@ -1,0 +1,219 @@
+"""Face detection and 478 landmarks in photographs, with MediaPipe's face landmarker (extra ``photo``).
+
+A face is looked for in the whole photograph first. The detector in the landmarker's file sees near faces only, so where
+it finds none, halves and then quarters of the photograph are searched (coarse to fine). The landmarks of a found face
+are read again in an upright crop around it and in the crop's mirror image, and averaged.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from anifacegan.capture.crop import Crop, Photograph
+from anifacegan.capture.landmark_model import landmark_model_bytes
+from anifacegan.runtime.errors import InputError, last_line
+
+COUNT = 478
+"""Number of landmarks, the irises among them."""
+EYE_CORNERS = (33, 263)
+"""Landmarks at the outer corners of the eyes, the image's left first."""
+MOST_FACES = 10
+READ_SIZE = 256
+"""Height and width of the crops in which landmarks are read again, pixels."""
+READ_SCALE = 2.0
+"""Side of these crops, in sides of the square around the landmarks."""
+SEARCH_SHARES = (1 / 2, 1 / 4)
+"""Sides of the tiles of the coarse-to-fine search, in sides of the photograph."""
+LEAST_FACE_PX = 32
+"""Smallest side of the square around a face's landmarks, pixels; the fit of a smaller face would be a guess."""
+INSTALL_EXTRA = "pip install 'anifacegan[photo]'"
+
+Landmarks = Float[np.ndarray, "478 2"]
+
+
+@dataclass(frozen=True)
+class DetectedFace:
+    """Landmarks of one face in a photograph."""
+
+    landmarks: Landmarks
+    """Pixel coordinates in the photograph, x right and y down, integers at pixel centres."""
+
+    @property
+    def side(self) -> float:
+        """Side of the upright square around the landmarks, pixels."""
+        return float(np.ptp(self.landmarks, axis=0).max())
+
+
+class LandmarkDetector:
+    """Finds faces and their landmarks; a context manager, which frees the networks at its end.
+
+    Args:
+        model: path of ``face_landmarker.task``, see
+            :func:`anifacegan.capture.landmark_model.landmark_model_bytes`.
+        mirrored: number of the landmark that each landmark becomes when the image is mirrored.
+
+    Raises:
+        InputError: MediaPipe, one of its system libraries, or the file is missing or not usable.
+    """
+
+    def __init__(self, model: Path | None, mirrored: Int[np.ndarray, "478"]) -> None:
+        self.path, content = landmark_model_bytes(model)
+        self.mirrored = mirrored
+        with quiet_stderr():
+            self._mediapipe = _import_mediapipe()
+            self._landmarker = _open_landmarker(self.path, content)
+
+    def __enter__(self) -> "LandmarkDetector":
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the networks."""
+        with quiet_stderr():
+            self._landmarker.close()
+
+    def faces(self, photograph: Photograph) -> list[DetectedFace]:
+        """Return the faces of a photograph, the largest first; smaller faces are looked for only if no large one is
+        found.
+
+        Raises:
+            InputError: the landmarker's file has another number of landmarks or no depth.
+        """
+        height, width = photograph.shape[:2]
+        found = self.landmarks_once(photograph)
+        for share in SEARCH_SHARES:
+            if not found:
+                found = self._in_tiles(photograph, share * max(height, width))
+        faces = [self._read_again(photograph, points) for points in found]
+        return sorted(faces, key=lambda face: -face.side)
+
+    def _in_tiles(self, photograph: Photograph, side: float) -> list[Landmarks]:
+        """Search square tiles that overlap by half their side; a face that several tiles show is returned once."""
+        height, width = photograph.shape[:2]
+        half, found = side / 2, []
+        for y in np.arange(half - 0.5, max(height - half, half) + half / 2, half):
+            for x in np.arange(half - 0.5, max(width - half, half) + half / 2, half):
+                crop = Crop(float(x), float(y), side)
+                size = max(READ_SIZE, min(2 * READ_SIZE, round(side)))
+                for points in self.landmarks_once(crop.cut(photograph, size)):
+                    placed = crop.to_photograph(points / (size - 1) - 0.5)
+                    if not any(_same_face(placed, other) for other in found):
+                        found.append(placed)
+        return found
+
+    def _read_again(self, photograph: Photograph, points: Landmarks) -> DetectedFace:
+        """Average the landmarks in an upright crop around a face and in its mirror image; those that are not found
+        there are left out."""
+        crop = upright_crop(points, READ_SCALE)
+        image = crop.cut(photograph, READ_SIZE)
+        readings = []
+        for mirror in (False, True):
+            found = self.landmarks_once(image[:, ::-1] if mirror else image)
+            if not found:
+                continue
+            reading = min(found, key=lambda p: float(np.linalg.norm(p.mean(axis=0) - (READ_SIZE - 1) / 2)))
+            if mirror:
+                reading = reading[self.mirrored] * np.array([-1.0, 1.0]) + np.array([READ_SIZE - 1.0, 0.0])
+            readings.append(crop.to_photograph(reading / (READ_SIZE - 1) - 0.5))
+        return DetectedFace(np.mean(readings, axis=0) if readings else points)
+
+    def landmarks_once(self, image: Photograph) -> list[Landmarks]:
+        """Run the landmarker once on an image; return the landmarks of each face it finds, pixels of the image."""
+        mediapipe = self._mediapipe
+        with quiet_stderr():
+            result = self._landmarker.detect(
+                mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image))
+            )
+        size = np.array([image.shape[1], image.shape[0]], np.float64)
+        found = []
+        for face in result.face_landmarks:
+            points = np.array([(point.x, point.y, point.z) for point in face], np.float64)
+            require_landmarks(points, self.path)
+            found.append(points[:, :2] * size - 0.5)
+        return found
+
+
+def require_landmarks(points: Float[np.ndarray, "point 3"], path: Path) -> None:
+    """Require that a landmarker's output has 478 points, not all with depth 0.
+
+    MediaPipe reads the 468 points of an older network wrongly and without an error.
+
+    Raises:
+        InputError: it has not; the message names the file ``path``.
+    """
+    if len(points) != COUNT:
+        raise InputError(f"{path}: gives {len(points)} landmarks, expected {COUNT} (face_landmarker.task)")
+    if not points[:, 2].any():
+        raise InputError(f"{path}: gives landmarks without depth, expected those of face_landmarker.task")
+
+
+def upright_crop(points: Landmarks, scale: float) -> Crop:
+    """Return the square around landmarks whose x axis runs along the line through the eyes' outer corners.
+
+    ``scale`` is the side of the crop in sides of the smallest such square.
+    """
+    right = points[EYE_CORNERS[1]] - points[EYE_CORNERS[0]]
+    turned = Crop(0.0, 0.0, 1.0, float(np.arctan2(right[1], right[0])))
+    unit = turned.to_unit(points)
+    low, high = unit.min(axis=0), unit.max(axis=0)
+    x, y = turned.to_photograph((low + high) / 2)
+    return Crop(float(x), float(y), scale * float((high - low).max()), turned.roll)
+
+
+def _same_face(points: Landmarks, other: Landmarks) -> bool:
+    apart = float(np.linalg.norm(points.mean(axis=0) - other.mean(axis=0)))
+    return apart < 0.5 * float(np.ptp(other, axis=0).max())
+
+
+def _import_mediapipe() -> Any:
+    try:
+        import mediapipe
+    except ImportError as error:
+        raise InputError(f"mediapipe: cannot be imported ({last_line(error)}): {INSTALL_EXTRA}") from None
+    except OSError as error:
+        raise InputError(_library_message(error)) from None
+    return mediapipe
+
+
+def _library_message(error: OSError) -> str:
+    return f"mediapipe: a library of the system is missing ({last_line(error)}): apt-get install libegl1 libgles2"
+
+
+def _open_landmarker(path: Path, content: bytes) -> Any:
+    try:
+        from mediapipe.tasks.python import vision
+        from mediapipe.tasks.python.core.base_options import BaseOptions
+
+        options = vision.FaceLandmarkerOptions(
+            base_options=BaseOptions(model_asset_buffer=content), num_faces=MOST_FACES
+        )
+        return vision.FaceLandmarker.create_from_options(options)
+    except OSError as error:
+        raise InputError(_library_message(error)) from None
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"{path}: mediapipe cannot open it ({last_line(error)})") from None
+
+
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Keep what the block writes to standard error, also from C++, off the terminal."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as sink:
+        saved = os.dup(2)
+        try:
+            os.dup2(sink.fileno(), 2)
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)

