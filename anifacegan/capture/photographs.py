@@ -1,10 +1,10 @@
 """Photographs as users have them: files of many kinds and folders, read as upright RGB images."""
 
-import re
 from pathlib import Path
 
 from anifacegan.capture.crop import Photograph
 from anifacegan.runtime.errors import InputError, first_line
+from anifacegan.runtime.files import numeric_order
 from anifacegan.runtime.image_files import IMAGE_SUFFIXES, is_image_file, read_image
 
 
@@ -20,7 +20,9 @@ def photograph_files(path: Path) -> list[Path]:
     if not path.is_dir():
         raise InputError(f"{path}: no such file or folder, expected a photograph or a folder of photographs")
     files = [file for file in path.iterdir() if is_image_file(file.name) and file.is_file()]
-    files = sorted((file for file in files if not file.name.startswith(".")), key=_numeric_order)
+    files = sorted(
+        (file for file in files if not file.name.startswith(".")), key=lambda file: numeric_order(file.name)
+    )
     if not files:
         raise InputError(f"{path}: no photographs in the folder, expected {', '.join(IMAGE_SUFFIXES)}")
     stems = [file.stem for file in files]
@@ -28,11 +30,6 @@ def photograph_files(path: Path) -> list[Path]:
     if repeated is not None:
         raise InputError(f"{path}: more than one photograph '{repeated}', expected different names")
     return files
-
-
-def _numeric_order(file: Path) -> tuple[list[tuple[int, str]], str]:
-    parts = re.split(r"(\d+)", file.stem)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], file.name
 
 
 def read_photograph(path: Path) -> Photograph:

@@ -45,7 +45,7 @@ def test_sixteen_bits_are_reduced(tmp_path: Path) -> None:
 
 def test_no_image_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("not an image")
-    with pytest.raises(InputError, match=r"text\.jpg: not a readable image"):
+    with pytest.raises(InputError, match=r"text\.jpg: cannot be read"):
         read_photograph(tmp_path / "text.jpg")
 
 
