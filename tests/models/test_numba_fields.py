@@ -11,7 +11,7 @@ from anifacegan.models.config import FeaturePlanesConfig, TemplateConfig
 from anifacegan.models.generator import ConditionedFields, Generator
 from anifacegan.models.numba_fields import with_numba_fields
 from anifacegan.runtime.cpu import torch_threads
-from tests.fixtures.small_models import PLANES, SMALL, SMALL_ALIGNMENT, small_generator
+from tests.fixtures.small_models import PLANES, SMALL, SMALL_ALIGNMENT, small_generator, with_random_offsets
 
 FIELDS = ("offset", "scalar", "radiance", "align")
 ROUNDING = {"scalar": 16 * 25 * 2**-24}
@@ -36,6 +36,7 @@ def generator(layers: int = 3, planes: FeaturePlanesConfig | None = None) -> Gen
             alignment=SMALL_ALIGNMENT,
         )
     )
+    with_random_offsets(made.alignment)
     rng = torch.Generator().manual_seed(5)
     for layer in made.manifolds.hidden:
         torch.nn.init.normal_(layer.weight, 0, 0.3, generator=rng)

@@ -17,7 +17,7 @@ from anifacegan.rendering.compositing import RayColours
 from anifacegan.rendering.culled import INVISIBLE, render_culled
 from anifacegan.rendering.volume import render_rays
 from anifacegan.training.adversarial_gradients import condition_for_template
-from tests.fixtures.small_models import WITH_PLANES, small_generator
+from tests.fixtures.small_models import WITH_PLANES, small_generator, with_random_offsets
 from tests.fixtures.tiny_training_set import GENERATOR
 
 RAY_SAMPLING = RaySamplingConfig(near=0.8, far=1.2, samples=48)
@@ -98,7 +98,10 @@ def gradients(
 
 def model_of(dtype: torch.dtype, config: GeneratorConfig) -> Generator:
     """Everything is transparent, so nothing is skipped; the deformation moves and the alignment is not zero."""
-    model = small_generator(config).to(dtype)
+    model = small_generator(config)
+    if model.alignment is not None:
+        with_random_offsets(model.alignment)
+    model = model.to(dtype)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if name.startswith("deformation.head"):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 import torch
 from torch import Tensor
 
@@ -169,8 +170,10 @@ def test_a_file_of_another_face_model_is_refused(model: Model, tmp_path: Path) -
     assert_one_line(lambda: model.expression(path), str(path), BFM, model.card.face_model)
 
 
-def test_a_file_of_no_face_model_is_taken_with_a_warning(model: Model, tmp_path: Path) -> None:
-    path = write_expression(tmp_path / "face.mat", None)
+def test_a_file_that_cannot_be_recognised_is_taken_with_a_warning(model: Model, tmp_path: Path) -> None:
+    """With all keys it would be Deep3DFaceRecon's; with the expression alone nobody can tell."""
+    path = tmp_path / "face.mat"
+    scipy.io.savemat(path, {"exp": EXP[None]})
     with pytest.warns(UserWarning, match="which face model"):
         assert torch.equal(model.expression(path), torch.from_numpy(EXP)[None])
 

@@ -131,7 +131,8 @@ def test_the_finished_model_holds_the_averaged_weights_and_says_how_it_came_abou
     said = model.card.training
     assert said["steps"] == 7 and said["seed"] == 0 and "no adversarial training" in said["stage"]
     assert said["config"] == yaml.safe_load((unbroken / "config.yaml").read_text())
-    assert said["facts"].keys() == {"identity_prior", "expression_prior", "manifold_init_error_world"}
+    errors = {"manifold_init_error_world", "alignment_init_error_world"}
+    assert said["facts"].keys() == {"identity_prior", "expression_prior", *errors}
 
 
 def test_priors_are_fitted_without_the_held_out_people(
