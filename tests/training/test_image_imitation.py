@@ -75,7 +75,7 @@ def opaque_generator() -> Generator:
     made = small_generator(dataclasses.replace(GENERATOR, manifolds=levels, ray_sampling=ray_sampling))
     with torch.no_grad():
         for sigma in made.template.sigma_heads:
-            sigma.bias.add_(0.1)
+            sigma.bias.add_(0.03)
     return made
 
 
