@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 
 from anifacegan.capture.correspondence import load_correspondence
-from anifacegan.capture.crop import Photograph
+from anifacegan.capture.crop import Photograph, to_pixels
 from anifacegan.capture.face_points import FacePoints, FittedUnits, camera_axes, project
 from anifacegan.capture.fit import IDENTITY, LandmarkFit, LandmarkFitter
 from anifacegan.capture.landmarks import LEAST_FACE_PX, DetectedFace, LandmarkDetector
@@ -58,7 +58,7 @@ class FittedFace:
             angle=euler_from_rotation(rotation)[0].numpy().astype(np.float32),
             gamma=self.colours.gamma.astype(np.float32),
             trans=np.zeros(3, np.float32),  # the open face model's origin is the world's
-            lm68=((self.lm68 + 0.5) * (RECONSTRUCTION_SIZE_PX - 1)).astype(np.float32),
+            lm68=to_pixels(self.lm68, RECONSTRUCTION_SIZE_PX).astype(np.float32),
             pose=np.array(pose, np.float32),
             face_model=OPEN_FACE_MODEL,
         )

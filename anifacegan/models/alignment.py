@@ -68,12 +68,6 @@ class AlignmentField(nn.Module):
             inverse = torch.linalg.inv(torch.eye(3).to(linear) - linear)
         return BoundAlignment(self.config, self.node.flatten().long(), remainder, shift, inverse)
 
-    def offsets_at(self, x: Float[Tensor, "point 3"]) -> Float[Tensor, "point 3 80"]:
-        """Evaluate the offsets a at points of the mean head for each entry of z_id at 1, world units."""
-        everyone = self.bind(torch.eye(ID_DIM).to(x))
-        affine = torch.einsum("nc,cdi->ndi", nn.functional.pad(x, (0, 1), value=1.0), self.affine)
-        return affine + everyone.remainder_at(x.expand(ID_DIM, -1, -1)).permute(1, 2, 0)
-
 
 @dataclass(frozen=True)
 class BoundAlignment:

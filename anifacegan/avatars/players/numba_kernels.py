@@ -44,14 +44,15 @@ def order_by_facing(x_px, y_px, triangles, layer_starts, layer, order, firsts, l
     that face away from it (1); write where they begin and end to ``firsts`` and ``lasts`` (2, layer).
 
     Enlarge ``boxes`` (triangle / BLOCK + layer, 4), least and largest x, then y, to the triangles; an index has the
-    layer added, so that no two layers share a box.
+    layer added, so that no two layers share a box. Without boxes nothing is enlarged.
     """
     front, back = layer_starts[layer], layer_starts[layer + 1]
     for t in range(layer_starts[layer], layer_starts[layer + 1]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        box = boxes[t // BLOCK + layer]
-        box[0], box[1] = min(box[0], x_px[a], x_px[b], x_px[c]), max(box[1], x_px[a], x_px[b], x_px[c])
-        box[2], box[3] = min(box[2], y_px[a], y_px[b], y_px[c]), max(box[3], y_px[a], y_px[b], y_px[c])
+        if len(boxes):
+            box = boxes[t // BLOCK + layer]
+            box[0], box[1] = min(box[0], x_px[a], x_px[b], x_px[c]), max(box[1], x_px[a], x_px[b], x_px[c])
+            box[2], box[3] = min(box[2], y_px[a], y_px[b], y_px[c]), max(box[3], y_px[a], y_px[b], y_px[c])
         area = (x_px[b] - x_px[a]) * (y_px[c] - y_px[a]) - (y_px[b] - y_px[a]) * (x_px[c] - x_px[a])
         if area < 0:  # y runs down: seen from outside
             order[front] = t

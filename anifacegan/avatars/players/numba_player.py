@@ -53,7 +53,9 @@ def play(
     down. With ``antialias``, outlines are smooth; otherwise a pixel is one ray.
     """
     view = View(yaw=yaw, pitch=pitch, size=size, fov_deg=layered_mesh.ray_sampling.fov_deg)
-    drawn = _rasterize(pose.vertices, layered_mesh.triangles, layered_mesh.layer_starts, view)
+    drawn = _rasterize(
+        pose.vertices, layered_mesh.triangles, layered_mesh.layer_starts, view, with_boxes=antialias
+    )
     image = torch.from_numpy(_composite(layered_mesh, pose, view, drawn)).unflatten(1, (size, size))
     if antialias:
         image = _with_smooth_edges(layered_mesh, pose, view, drawn, image)
@@ -108,7 +110,7 @@ class _Rasterized(NamedTuple):
     lasts: Int[np.ndarray, "2 layer"]
     """Position in ``order`` after the last of these triangles."""
     boxes: Float[np.ndarray, "block 4"]
-    """Least and largest x, then y, of blocks of triangles; :func:`order_by_facing` has the indices."""
+    """Least and largest x, then y, of blocks of triangles (:func:`order_by_facing` has the indices), if wanted."""
     number: Int[np.ndarray, "size size"]
     """Number of each pixel that is drawn, and -1 elsewhere."""
     maps: Int[np.ndarray, "2 layer pixel"]
@@ -139,14 +141,19 @@ class _PixelRays(NamedTuple):
 
 
 def _rasterize(
-    vertices: np.ndarray, triangles: np.ndarray, layer_starts: np.ndarray, view: View
+    vertices: np.ndarray,
+    triangles: np.ndarray,
+    layer_starts: np.ndarray,
+    view: View,
+    with_boxes: bool = False,
 ) -> _Rasterized:
+    """Rasterize all layers of a view; ``with_boxes``, which takes longer, is needed by :func:`_rasterize_doubled`."""
     x_px, y_px, inverse_depth = _projected(vertices, view)
     layers = len(layer_starts) - 1
     order = np.empty(len(triangles), np.int32)
     firsts, lasts = np.empty((2, 2, layers), np.int32)
     maps = np.full((2, layers, view.size, view.size), -1, np.int32)
-    boxes = np.full((len(triangles) // BLOCK + layers, 4), np.inf, np.float32)
+    boxes = np.full((len(triangles) // BLOCK + layers if with_boxes else 0, 4), np.inf, np.float32)
     boxes[:, 1::2] = -np.inf
     number = np.arange(view.size**2, dtype=np.int32).reshape(view.size, view.size)
 

@@ -38,8 +38,8 @@ class RenderConfig(DriveConfig):
     """Truncation psi of the appearance: 1 shows the full variety of people, 0 the average appearance for everyone."""
     antialias: bool = True
     """Smooth the outlines: pixels on outlines and other sharp edges, at most a thirtieth of an image's pixels, are the
-    mean of several rays. This takes a quarter more time for frames that the networks render, and two to three times the
-    time for baked frames. Depth maps stay those of one ray a pixel. false: one ray for each pixel."""
+    mean of several rays. This takes a quarter more time for frames that the networks render, and two thirds more for
+    baked frames. Depth maps stay those of one ray a pixel. false: one ray for each pixel."""
     depth: bool = False
     """Also write depth maps as 16-bit PNG; manifest.json records the range of depths in world units (1 counts as 1
     m)."""
