@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from anifacegan.data.dataset import FaceDataset
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import sha256
+
+MIRRORED_POSE = torch.tensor([1.0, -1.0])
+"""Factors by which mirroring an image multiplies its (pitch, yaw)."""
 
 
 @dataclass(frozen=True)
@@ -36,19 +39,25 @@ class RealImages:
     Args:
         dataset: images and coefficients.
         held_out: number of images at the end of the data set that are never drawn.
+        mirror: whether every image is mirrored with probability 0.5 when it is drawn; its yaw then changes sign.
 
     Raises:
         InputError: no images are left.
     """
 
-    def __init__(self, dataset: FaceDataset, held_out: int) -> None:
+    poses: Float[Tensor, "item 2"]
+    """(pitch, yaw) of every image that can be drawn, radians relative to frontal; with ``mirror``, those of the mirror
+    images follow."""
+
+    def __init__(self, dataset: FaceDataset, held_out: int, *, mirror: bool = False) -> None:
         self.dataset = dataset
         self.count = len(dataset) - held_out
         if self.count < 1:
             raise InputError(
                 f"the data set has {len(dataset)} images, expected more than the {held_out} held out"
             )
-        self.poses = torch.from_numpy(dataset.poses[: self.count])
+        poses = torch.from_numpy(dataset.poses[: self.count])
+        self.poses = torch.cat([poses, poses * MIRRORED_POSE]) if mirror else poses
 
     def sha256(self) -> str:
         """Return the SHA-256 of the poses of all images that can be drawn, in order, which identifies the data set."""
@@ -60,6 +69,10 @@ class RealImages:
         Raises:
             InputError: a file cannot be read.
         """
-        items = [int(torch.randint(self.count, (), generator=rng)) for rng in rngs]
-        pixels = torch.stack([self.dataset[item].image for item in items])  # (B, H, W, 3)
+        items = [int(torch.randint(len(self.poses), (), generator=rng)) for rng in rngs]
+        pixels = torch.stack([self._pixels(item) for item in items])  # (B, H, W, 3)
         return PosedImages(pixels.permute(0, 3, 1, 2).float() / 127.5 - 1, self.poses[items])
+
+    def _pixels(self, item: int) -> UInt8[Tensor, "size size 3"]:
+        image = self.dataset[item % self.count].image
+        return image if item < self.count else image.flip(1)

@@ -18,7 +18,7 @@ from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 NEIGHBOUR_WIDTH = 0.002
 """Width, in world units, of the uniform distribution from which the offset to a neighbouring point, at which the
 smoothness loss compares the deformation, is drawn on each axis."""
-OPAQUE = 0.5
+LEAST_OPACITY = 0.01
 """Smallest foreground opacity of a ray that has a surface point; other rays do not count. The threshold has no
 gradient."""
 
@@ -77,16 +77,16 @@ def surface_loss(
     Args:
         x_surface: the ray's surface point: the mean of its points without the background plane, weighted by how much
             each contributes to the pixel.
-        opacity: total weight of the ray's foreground, in [0, 1]; rays below OPAQUE add nothing.
+        opacity: total weight of the ray's foreground, in [0, 1]. A ray counts as much as it is opaque, so that half
+            transparent faces, as at the start of a training, learn too; rays below LEAST_OPACITY add nothing.
         x_mesh: the point where the same ray meets the mesh.
-        share: weight of the ray in the sum: 1 / (face pixels of the image) on the face, 0 elsewhere. A transparent ray
-            keeps its weight.
+        share: weight of the ray in the sum: 1 / (face pixels of the image) on the face, 0 elsewhere.
 
     Returns:
-        The loss, differentiable in ``x_surface``.
+        The loss, differentiable in ``x_surface`` only: no ray becomes transparent to lower it.
     """
-    opaque = opacity >= OPAQUE
-    return (share * opaque * (x_surface - x_mesh).abs().sum(dim=-1)).sum()
+    certain = opacity.detach() * (opacity >= LEAST_OPACITY)
+    return (share * certain * (x_surface - x_mesh).abs().sum(dim=-1)).sum()
 
 
 def landmark_loss(

@@ -257,6 +257,10 @@ class DiscriminatorConfig:
     """Largest number of channels of a layer."""
     blur: bool = True
     """Halve the resolution with the filter 1-3-3-1 instead of the mean of 2x2 pixels."""
+    start: Literal["default", "kaiming"] = "default"
+    """Distribution of the first weights of the convolutions. default: PyTorch's, uniform in +-1/sqrt(inputs), as in
+    GRAM; kaiming: normal, with a variance that keeps the size of the activations, so that the first logits depend on
+    the image."""
 
     def __post_init__(self) -> None:
         if self.size not in DISCRIMINATOR_SIZES:

@@ -52,12 +52,20 @@ class Discriminator(nn.Module):
         self.output = nn.Conv2d(config.channels(resolutions[-1]), 3, 2)
 
     def initialize(self, rng: torch.Generator) -> "Discriminator":
-        """Draw Kaiming normal weights (a = 0.2) from a CPU random generator and set biases to zero; return the network
-        itself."""
+        """Draw weights and biases from a CPU random generator, as the option ``start`` says; return the network itself.
+
+        default: uniform in +-1/sqrt(inputs of a unit). kaiming: normal weights (a = 0.2), biases zero.
+        """
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):
+            if not isinstance(module, nn.Conv2d):
+                continue
+            if self.config.start == "kaiming":
                 nn.init.kaiming_normal_(module.weight, a=LEAK, generator=rng)
                 nn.init.zeros_(module.bias)
+            else:
+                bound = 1 / math.sqrt(module.weight[0].numel())
+                nn.init.uniform_(module.weight, -bound, bound, generator=rng)
+                nn.init.uniform_(module.bias, -bound, bound, generator=rng)
         return self
 
     def forward(self, image: Float[Tensor, "batch 3 size size"]) -> DiscriminatorOutput:

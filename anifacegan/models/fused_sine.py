@@ -14,19 +14,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anifacegan.runtime.cpu import on_all_cores
+from anifacegan.runtime.devices import has_memory
 
 POINTS = 4096
 """Largest number of points of a face over which gradients are summed in one go, in float32."""
 
 
 def fusable(x: Tensor) -> bool:
-    """Return whether the compiled functions of this module accept a tensor: it is on a CPU, in float32 or bfloat16, and
-    torch.compile is not tracing."""
-    return (
-        x.device.type == "cpu"
-        and x.dtype in (torch.float32, torch.bfloat16)
-        and not torch.compiler.is_compiling()
-    )
+    """Return whether the compiled functions of this module accept a tensor: it is in this computer's memory, in float32
+    or bfloat16."""
+    return x.dtype in (torch.float32, torch.bfloat16) and has_memory(x)
 
 
 def modulated_sine(

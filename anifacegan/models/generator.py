@@ -42,7 +42,7 @@ class ConditionedFields:
     scalar: Callable[[Tensor], Tensor]
     """Manifold predictor: maps template points (B, N, 3), points of the face without deformation, to the scalar s (B,
     N)."""
-    radiance: Callable[[Tensor], tuple[Tensor, Tensor]]
+    radiance: Callable[..., tuple[Tensor, Tensor]]
     """Template radiance: maps points of the template (the face without deformation) (B, N, 3) to colours (B, N, 3) in
     [-0.001, 1.001] and opacities (B, N)."""
     levels: Float[Tensor, "level"]
@@ -54,6 +54,9 @@ class ConditionedFields:
     align: Callable[[Tensor], Tensor] | None = None
     """Alignment field: maps points of the template (the face without deformation) (B, N, 3) to their offsets (B, N, 3)
     to the mean head; None if the generator has no alignment field."""
+    view_dependent: bool = False
+    """Whether ``radiance`` takes the unit directions (B, N, 3) in which the camera sees the points as a second
+    argument. Otherwise colours are those of the frontal view."""
 
 
 @dataclass(frozen=True)

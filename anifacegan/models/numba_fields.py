@@ -38,13 +38,13 @@ def with_numba_fields(fields: ConditionedFields) -> ConditionedFields:
     """Replace the fields of one face by faster versions, compiled by numba, if there are such versions: on a CPU, in
     float32.
 
-    The compiled fields have no gradients; call them with gradients disabled.
+    The compiled fields have no gradients; call them with gradients disabled. View-dependent colours stay as they are.
     """
     return replace(
         fields,
         offset=_numba_version(fields.offset),
         scalar=_numba_version(fields.scalar),
-        radiance=_numba_version(fields.radiance),
+        radiance=fields.radiance if fields.view_dependent else _numba_version(fields.radiance),
         align=None if fields.align is None else _numba_version(fields.align),
     )
 

@@ -9,6 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from anifacegan.runtime.devices import has_memory
+
 
 def weighted_rows(
     table: Float[Tensor, "row channel"],
@@ -53,7 +55,7 @@ class _WeightedRows(torch.autograd.Function):
 def _scattered(gradient: Tensor, index: Tensor, weight: Tensor, rows: int) -> Tensor:
     """Add each point's gradient, times the weight, to each of its rows; return the sums (rows, channel)."""
     sums = gradient.new_zeros(rows, gradient.shape[1])
-    if gradient.device.type == "cpu" and gradient.dtype == torch.float32:
+    if gradient.dtype == torch.float32 and has_memory(gradient):
         from anifacegan.models import numba_plane_kernels
 
         arrays = (index.contiguous(), weight.contiguous(), gradient.contiguous(), sums)

@@ -4,15 +4,16 @@
 
 T is a FiLM-SIREN (pi-GAN, Chan et al. 2021). Each layer from the second on adds a term to sigma and to rgb through a
 linear head; a sigmoid follows the sum of the rgb terms. The last rgb term comes from one more FiLM layer that also
-takes the view direction. The direction is fixed to frontal, so that colours do not depend on the view. Points are in
-world units; the network takes ``x / WORLD_PER_NETWORK_UNIT``.
+takes the view direction. Rendered models fix the direction to frontal, so that colours do not depend on the view;
+adversarial training may use the rays' own directions, as the released configurations do. Points are in world units; the
+network takes ``x / WORLD_PER_NETWORK_UNIT``.
 
 With the option ``planes``, which the paper does not have, features of the point join the inputs of the second sine
 layer and of the colour layer, and a linear function of them the sum of the rgb terms
 (:mod:`anifacegan.models.feature_planes`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -31,7 +32,7 @@ from anifacegan.models.siren import (
 )
 
 VIEW_DIRECTION = (0.0, 0.0, -1.0)
-"""View direction of every point: frontal, so that colours do not depend on the view."""
+"""View direction where it is locked: frontal, so that colours do not depend on the view."""
 
 
 class TemplateField(nn.Module):
@@ -88,9 +89,17 @@ class TemplateField(nn.Module):
         width, gain = self.config.hidden_dim, self.config.sigma_gain
         blocks = list(zip(film.frequencies.split(width, -1), film.phases.split(width, -1), strict=True))
         layers = [layer.bind(*block) for layer, block in zip(self.layers, blocks[:-1], strict=True)]
-        colour_layer = _lock_direction(self.colour_layer.bind(*blocks[-1]))
+        unlocked = self.colour_layer.bind(*blocks[-1])
         planes = None if self.planes is None else self.planes.bind(film.mix)
-        return BoundTemplate(layers, colour_layer, list(self.sigma_heads), list(self.rgb_heads), gain, planes)
+        return BoundTemplate(
+            layers,
+            _lock_direction(unlocked),
+            list(self.sigma_heads),
+            list(self.rgb_heads),
+            gain,
+            planes,
+            direction_weights=unlocked.linear[:, :3],
+        )
 
 
 @dataclass(frozen=True)
@@ -110,10 +119,15 @@ class BoundTemplate:
     """Factor of the density before its softplus."""
     planes: BoundPlanes | None = None
     """Feature planes with each person's weights; None for a template without planes."""
+    direction_weights: Float[Tensor, "hidden 3"] | None = None
+    """Weights of the colour layer for the view direction; needed only where points are given a direction."""
 
     def __call__(
-        self, x: Float[Tensor, "batch point 3"]
+        self, x: Float[Tensor, "batch point 3"], direction: Float[Tensor, "batch point 3"] | None = None
     ) -> tuple[Float[Tensor, "batch point 3"], Float[Tensor, "batch point"]]:
+        """Evaluate colours and opacities; colours depend on the unit view ``direction`` of each point. None: every
+        point is seen from the front.
+        """
         h = self.layers[0](x / WORLD_PER_NETWORK_UNIT)  # (B, N, hidden)
         sigma, rgb = x.new_zeros(()), x.new_zeros(())
         mixed = None
@@ -128,10 +142,26 @@ class BoundTemplate:
             sigma, rgb = sigma + both[..., :1], rgb + both[..., 1:]  # (B, N, 1) and (B, N, 3)
         h = self.layers[-1](h)
         sigma = sigma + self.sigma_heads[-1](h).to(x)
-        feature = self.colour_layer(h if mixed is None else torch.cat([h, mixed.every], dim=-1))
+        inputs = h if mixed is None else torch.cat([h, mixed.every], dim=-1)
+        feature = self._colour_features(inputs, direction)
         rgb = rgb + self.rgb_heads[-1](feature).to(x)
         rgb = rgb.sigmoid() * (1 + 2 * RGB_WIDENING) - RGB_WIDENING
         return rgb, alpha_from_sigma(self.sigma_gain * sigma[..., 0])
+
+    def _colour_features(
+        self,
+        inputs: Float[Tensor, "batch point feature"],
+        direction: Float[Tensor, "batch point 3"] | None,
+    ) -> Float[Tensor, "batch point hidden"]:
+        """Evaluate the colour layer. Its phase has the frontal direction already, so the difference to it joins the
+        inputs."""
+        if direction is None:
+            return self.colour_layer(inputs)
+        assert self.direction_weights is not None, "points with directions need the directions' weights"
+        layer = self.colour_layer
+        unlocked = replace(layer, linear=torch.cat([self.direction_weights, layer.linear], dim=1))
+        turned = direction - direction.new_tensor(VIEW_DIRECTION)
+        return unlocked(torch.cat([turned.to(inputs), inputs], dim=-1))
 
 
 def _two_heads(

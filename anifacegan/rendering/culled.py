@@ -39,7 +39,7 @@ def render_culled(fields: ConditionedFields, rays: Rays) -> RayColours:
         samples = sample_rays(fast_fields, rays)
         crossings = first_crossings(samples.s, fields.levels)
         points = add_background(fields, rays, samples.at(crossings), crossings.hit)
-        visible, rgb, alpha = _evaluate_visible(fast_fields, points)
+        visible, rgb, alpha = _evaluate_visible(fast_fields, points, rays.directions)
     if not torch.is_grad_enabled():
         return composite(points, rgb, alpha)
 
@@ -56,17 +56,19 @@ def render_culled(fields: ConditionedFields, rays: Rays) -> RayColours:
         x_target=_put(points.x_target, on_level, x_target),
         x_template=_put(points.x_template, on_level, x_target + fields.radiance_offset_gain * delta),
     )
-    colour, opacity = radiance_at(fields, points.x_template[:, ray, point], background[None])
+    colour, opacity = radiance_at(
+        fields, points.x_template[:, ray, point], background[None], rays.directions[:, ray]
+    )
     rgb = _put(torch.zeros_like(rgb), (ray, point), colour[0])
     alpha = _put(torch.zeros_like(alpha), (ray, point), opacity[0])
     return composite(points, rgb, alpha)
 
 
 def _evaluate_visible(
-    fields: ConditionedFields, points: RayPoints
+    fields: ConditionedFields, points: RayPoints, directions: Float[Tensor, "1 ray 3"]
 ) -> tuple[Bool[Tensor, "ray point"], Float[Tensor, "1 ray point 3"], Float[Tensor, "1 ray point"]]:
     """Find the points that light reaches; return their mask, and colours and opacities of all points (0 at points
-    without light)."""
+    without light). ``directions`` are those of the rays."""
     x, hit, order = points.x_template[0], points.hit[0], points.order()[0]
     last = points.of_background()[0]
     rgb, alpha = torch.zeros_like(x), torch.zeros_like(x[..., 0])
@@ -78,7 +80,7 @@ def _evaluate_visible(
         if not len(ray):
             continue
         point = group[ray, column]
-        colour, opacity = radiance_at(fields, x[None, ray, point], last[None, ray, point])
+        colour, opacity = radiance_at(fields, x[None, ray, point], last[None, ray, point], directions[:, ray])
         rgb[ray, point], alpha[ray, point], visible[ray, point] = colour[0], opacity[0], True
         light = light * (1 - alpha.gather(1, group)).prod(dim=-1)
     return visible, rgb[None], alpha[None]

@@ -62,7 +62,13 @@ def render_rays(fields: ConditionedFields, rays: Rays, choose: ManifoldSelection
     points = add_background(fields, rays, crossed, hit)
 
     # 4 Evaluate the template radiance at every point.
-    rgb, alpha = radiance_at(fields, points.x_template.flatten(1, 2), points.of_background().flatten(1, 2))
+    directions = rays.directions[:, :, None].expand_as(points.x_template)
+    rgb, alpha = radiance_at(
+        fields,
+        points.x_template.flatten(1, 2),
+        points.of_background().flatten(1, 2),
+        directions.flatten(1, 2),
+    )
 
     # 5 Composite in order of distance.
     return composite(points, rgb.reshape(points.x_template.shape), alpha.reshape(hit.shape[:2] + (-1,)))
@@ -109,16 +115,20 @@ def add_background(
 
 
 def radiance_at(
-    fields: ConditionedFields, x: Float[Tensor, "batch point 3"], background: Bool[Tensor, "batch point"]
+    fields: ConditionedFields,
+    x: Float[Tensor, "batch point 3"],
+    background: Bool[Tensor, "batch point"],
+    direction: Float[Tensor, "batch point 3"],
 ) -> tuple[Float[Tensor, "batch point 3"], Float[Tensor, "batch point"]]:
     """Evaluate colour and opacity at points of the template (the face without deformation), world units, which the
     alignment field first moves to the mean head.
 
-    Points of the ``background`` mask are not moved and are opaque.
+    Points of the ``background`` mask are not moved and are opaque. The unit ``direction`` in which the camera sees each
+    point matters to view-dependent fields only.
     """
     if fields.align is not None:
         x = x + fields.align(x).masked_fill(background[..., None], 0.0)
-    rgb, alpha = fields.radiance(x)
+    rgb, alpha = fields.radiance(x, direction) if fields.view_dependent else fields.radiance(x)
     return rgb, alpha.masked_fill(background, 1.0)
 
 

@@ -2,9 +2,12 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from anifacegan.runtime.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 Device = Literal["auto", "cpu", "cuda"]
 """Device names of configurations; ``auto`` is the GPU where PyTorch finds one, else the CPU."""
@@ -21,6 +24,24 @@ def select_device(device: Device) -> str:
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device is cuda, but PyTorch sees no GPU here; expected cpu or auto")
     return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Set, for the whole process, whether GPUs may round the inputs of float32 matrix products and convolutions to 10
+    bits (TF32), which is several times faster."""
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    torch.backends.cudnn.allow_tf32 = allowed
+
+
+def has_memory(tensor: "torch.Tensor") -> bool:
+    """Return whether compiled loops can read a tensor's numbers: it is on the CPU, neither traced by torch.compile nor
+    a tensor without numbers, with which the cost of a computation is counted."""
+    import torch
+
+    plain = type(tensor) in (torch.Tensor, torch.nn.Parameter)
+    return plain and tensor.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def multiplies_bfloat16(device: str) -> bool:

@@ -230,7 +230,13 @@ class AdversarialTraining:
     def _renderer(self, iteration: Iteration, condition: Conditioning) -> ImageRenderer:
         size, fov_deg = self.discriminator.config.size, self.generator.config.ray_sampling.fov_deg
         return ImageRenderer(
-            condition, size, fov_deg, self.config.split, iteration.precision, self.config.skip_invisible
+            condition,
+            size,
+            fov_deg,
+            self.config.split,
+            iteration.precision,
+            self.config.skip_invisible,
+            view_dependent=self.config.view_direction == "rays",
         )
 
     def _imitation(

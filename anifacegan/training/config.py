@@ -46,6 +46,9 @@ class AdversarialConfig:
     """Parts in which images are rendered with gradients; smaller ones need less memory."""
     views: ViewSamplingConfig = field(default_factory=ViewSamplingConfig)
     """Distribution of the camera poses and expressions of generated faces."""
+    view_direction: Literal["locked", "rays"] = "locked"
+    """View direction on which colours depend in adversarial training. rays: that of each ray, as in the released
+    training configurations; locked: the frontal one, as in every finished model that renders."""
     skip_invisible: bool = False
     """Do not shade points that less than 1/16384 of the light reaches. This halves the time of a step and changes the
     gradients by less than a thousandth. Needs split.images 1."""
@@ -67,6 +70,9 @@ class AdversarialConfig:
     not 0, each step of the generator also renders the latents of schedule.batch paired images on this many rays each,
     and compares them with these images. Only manifolds near the surface are shaded. The losses are 'colour',
     'silhouette' and 'free_space', with their weights. 0: no paired images. Needs synthetic data."""
+    mirror: bool = False
+    """Mirror every real image with probability 0.5 when the discriminator sees it, and change the sign of its yaw.
+    Camera poses that are drawn from the data are mirrored as often."""
     r1_every: int = 1
     """Interval N of the R1 penalty. The penalty is computed in every N-th discriminator step and multiplied by N, so
     that its mean strength does not depend on N."""
@@ -263,6 +269,10 @@ class TrainConfig:
     one."""
     device: Device = "auto"
     """Device that trains. auto: a GPU if PyTorch finds one, else the CPU. A run may be resumed on another device."""
+    tf32: bool = False
+    """Let GPUs round the inputs of float32 matrix products and convolutions to 10 bits (TF32): faster, but sine phases
+    and head poses lose digits. With schedule.precision bfloat16 only coordinates, mapping networks, manifold levels and
+    the discriminator are in float32."""
     compile: bool = False
     """Compile the fields with torch.compile: the first steps then take minutes, all later ones less time. Where
     compiling fails, training continues without it."""

@@ -11,7 +11,7 @@ Terms may also use other outputs of the rays than colours. Such terms must be su
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -57,6 +57,8 @@ class ImageRenderer:
     skip_invisible: bool = False
     """Whether points that no light reaches are left out. Works for one image at a time only; see
     :func:`render_culled`."""
+    view_dependent: bool = False
+    """Whether colours depend on the rays' directions; otherwise they are those of the frontal view."""
 
     def draw(self, views: PosedLatents) -> Float[Tensor, "batch 3 size size"]:
         """Render images in [-1, 1] of faces, given by latents and camera poses, without gradients."""
@@ -113,7 +115,8 @@ class ImageRenderer:
         selected = views.rays(self.size, self.fov_deg)[rays]  # a camera's matrices are never half precision
         with matrix_precision(self.precision, selected.origins.device):
             render = render_culled if self.skip_invisible else render_rays
-            return render(self.condition(views.latents), selected)
+            fields = replace(self.condition(views.latents), view_dependent=self.view_dependent)
+            return render(fields, selected)
 
 
 def as_images(rgb: Float[Tensor, "batch ray 3"], size: int) -> Float[Tensor, "batch 3 size size"]:

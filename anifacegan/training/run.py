@@ -18,7 +18,7 @@ from anifacegan.models.generator import Generator
 from anifacegan.models.model_folder import weights_sha256
 from anifacegan.models.prior_checkpoints import Prior, load_fitting_prior
 from anifacegan.runtime.cpu import set_torch_threads
-from anifacegan.runtime.devices import select_device
+from anifacegan.runtime.devices import allow_tf32, select_device
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.errors import InputError
 from anifacegan.training.adversarial import AdversarialTraining
@@ -52,6 +52,7 @@ def run(config: TrainConfig, workers: Workers = SINGLE_PROCESS, train: Callable[
     """
     set_torch_threads(config.threads)
     device = select_device(config.device)
+    allow_tf32(config.tf32)
     workers.take_gpu(device)
     refuse_uneven_shares(config, workers)
     source = training_source(config)
@@ -127,9 +128,10 @@ def real_images(config: TrainConfig, dataset: FaceDataset) -> RealImages | None:
     """Return the discriminator's real images; None where the schedule has no adversarial steps."""
     if not config.schedule.adversarial:
         return None
+    mirror = config.adversarial.mirror
     if config.real is not None:
-        return RealImages(FaceDataset(config.real, poses_suffice=True), held_out=0)
-    return RealImages(dataset, config.reporting.held_out)
+        return RealImages(FaceDataset(config.real, poses_suffice=True), held_out=0, mirror=mirror)
+    return RealImages(dataset, config.reporting.held_out, mirror=mirror)
 
 
 def image_imitation(config: TrainConfig, mesh: FaceMesh) -> ImageImitation | None:

@@ -68,8 +68,9 @@ class Schedule:
     """Learning rate of the template's feature planes at its highest; it rises and falls as lr_template does. A texel is
     read by few rays and needs larger steps than the weights of a network."""
     lr_deformation: float = 1e-3
-    """Learning rate of the deformation at the first step. It falls as half a cosine to 0.3 times this value at the end
-    of the stage warm_up_deform, then to 0.03 times this value at the end of the stage complete."""
+    """Learning rate of the deformation at its highest. It rises linearly in the first tenth of the stage warm_up_deform
+    (200 steps at most), falls as half a cosine to 0.3 times this value at the end of the stage, then to 0.03 times this
+    value at the end of the stage complete."""
     lr_manifolds: float = 5e-5
     """Learning rate of the manifolds at the first step of the stage complete. It falls as half a cosine to 0.03 times
     this value at the end of the stage. The manifolds do not learn in the stages before."""

@@ -1,6 +1,7 @@
 """The discriminator: its layout is the published one, and it is smooth enough to be trained."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -66,8 +67,18 @@ def test_every_size_gives_a_score_and_two_angles_an_image(size: int) -> None:
     assert len(discriminator.blocks) == DISCRIMINATOR_SIZES.index(size) + 3
 
 
-def test_untrained_logits_vary_moderately() -> None:
+def test_weights_start_uniform_within_the_inverse_root_of_the_inputs() -> None:
+    """PyTorch's own distribution, drawn from the given generator: its deviation is the bound / sqrt(3)."""
     discriminator = Discriminator(DiscriminatorConfig(size=64)).initialize(rng())
+    for layer in (module for module in discriminator.modules() if isinstance(module, torch.nn.Conv2d)):
+        bound = 1 / math.sqrt(layer.in_channels * layer.kernel_size[0] ** 2)
+        assert layer.weight.abs().max() <= bound and layer.bias.abs().max() <= bound
+        if layer.weight.numel() > 1000:  # the deviation of a deviation is 0.5 / sqrt(count)
+            assert layer.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.05)
+
+
+def test_untrained_logits_vary_moderately() -> None:
+    discriminator = Discriminator(DiscriminatorConfig(size=64, start="kaiming")).initialize(rng())
     with torch.no_grad():
         logits = discriminator(images(4, 64)).logit
     assert 0.01 < logits.abs().mean() < 10

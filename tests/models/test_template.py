@@ -32,10 +32,13 @@ def field(config: TemplateConfig = SMALL) -> TemplateField:
     return template
 
 
+FRONTAL = (0.0, 0.0, -1.0)
+
+
 def slow_radiance(
-    template: TemplateField, film: FiLMParameters, x: Tensor, gain: float
+    template: TemplateField, film: FiLMParameters, x: Tensor, gain: float, direction: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """rgb (3,) and alpha of one point (3,) for one person's FiLM parameters."""
+    """rgb (3,) and alpha of one point (3,), seen in a direction (3,), for one person's FiLM parameters."""
 
     def sine(layer: torch.nn.Module, block: int, h: Tensor) -> Tensor:
         units = slice(block * WIDTH, (block + 1) * WIDTH)
@@ -49,7 +52,7 @@ def slow_radiance(
         sigma = sigma + template.sigma_heads[layer - 2].weight @ h + template.sigma_heads[layer - 2].bias
         seen = h
         if layer == LAYERS:
-            seen = sine(template.colour_layer, LAYERS, torch.cat([numbers(0, 0, -1), h]))
+            seen = sine(template.colour_layer, LAYERS, torch.cat([direction, h]))
         rgb = rgb + template.rgb_heads[layer - 2].weight @ seen + template.rgb_heads[layer - 2].bias
     softplus = math.log1p(math.exp(gain * sigma.item()))
     return rgb.sigmoid() * (1 + 2e-3) - 1e-3, numbers(1 - math.exp(-0.04 * softplus))[0]
@@ -64,9 +67,24 @@ def test_radiance_is_the_sum_of_the_heads_of_all_layers_but_the_first(gain: floa
     for b in range(2):
         person = FiLMParameters(film.frequencies[b : b + 1], film.phases[b : b + 1])
         for n in range(7):
-            slow_rgb, slow_alpha = slow_radiance(template, person, x[b, n], gain)
+            slow_rgb, slow_alpha = slow_radiance(template, person, x[b, n], gain, numbers(*FRONTAL))
             torch.testing.assert_close(rgb[b, n], slow_rgb, atol=1e-10, rtol=0)
             torch.testing.assert_close(alpha[b, n], slow_alpha, atol=1e-10, rtol=0)
+
+
+def test_colours_depend_on_the_view_direction_where_points_are_given_one() -> None:
+    template = field()
+    film = template.film_parameters(draw(1, 80, seed=1), draw(1, 80, seed=2))
+    x = 0.1 * draw(1, 5, 3, seed=3)
+    direction = torch.nn.functional.normalize(draw(1, 5, 3, seed=4), dim=-1)
+    bound = template.bind(film)
+    rgb, alpha = bound(x, direction)
+    for n in range(5):
+        slow_rgb, slow_alpha = slow_radiance(template, film, x[0, n], 1.0, direction[0, n])
+        torch.testing.assert_close(rgb[0, n], slow_rgb, atol=1e-10, rtol=0)
+        torch.testing.assert_close(alpha[0, n], slow_alpha, atol=1e-10, rtol=0)
+    for of_frontal, locked in zip(bound(x, numbers(*FRONTAL).expand_as(x)), bound(x), strict=True):
+        torch.testing.assert_close(of_frontal, locked, atol=1e-12, rtol=0)
 
 
 def test_film_parameters_are_mapped_from_identity_and_then_noise() -> None:

@@ -93,6 +93,21 @@ def test_samples_include_both_ends() -> None:
     torch.testing.assert_close(colours.t[0, 0, :2], numbers(0.8801, 1.1199), atol=TINY, rtol=0)
 
 
+# View direction.
+
+
+def test_view_dependent_colours_are_given_each_points_ray_direction() -> None:
+    rays = camera_rays(yaw=0.4, pitch=-0.2)
+    fields = spheres(
+        0.1,
+        radiance=lambda x, direction: (direction, torch.ones_like(x[..., 0])),
+        view_dependent=True,
+    )
+    for render in (render_rays, render_culled):
+        colours = render(fields, rays)
+        torch.testing.assert_close(colours.rgb, rays.directions, atol=TINY, rtol=0)
+
+
 # Deformation.
 
 

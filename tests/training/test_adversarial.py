@@ -268,6 +268,43 @@ def test_real_images_come_with_their_poses_and_held_out_ones_never(faces: Path) 
     assert seen == {0, 1, 2, 3}
 
 
+def test_half_of_the_mirrored_real_images_are_turned_over_with_their_yaw(faces: Path) -> None:
+    dataset = FaceDataset(DataConfig(faces, SIZE, pitch_offset=0.1))
+    real = RealImages(dataset, held_out=1, mirror=True)
+    drawn = real.draw([rng(seed) for seed in range(60)])
+    turned = 0
+    for image, pose in zip(drawn.image, drawn.pose, strict=True):
+        originals = [dataset[item].image.permute(2, 0, 1) / 127.5 - 1 for item in range(4)]
+        known = [torch.from_numpy(dataset.poses[item]) for item in range(4)]
+        same = [
+            torch.allclose(image, one) and torch.equal(pose, p)
+            for one, p in zip(originals, known, strict=True)
+        ]
+        mirrored = [
+            torch.allclose(image, one.flip(2)) and torch.equal(pose, torch.stack([p[0], -p[1]]))
+            for one, p in zip(originals, known, strict=True)
+        ]
+        assert sum(same) + sum(mirrored) == 1
+        turned += sum(mirrored)
+    assert 15 < turned < 45  # 60 draws with probability 0.5: four deviations are 15.5
+    assert torch.equal(real.poses[4:], real.poses[:4] * torch.tensor([1.0, -1.0]))
+
+
+def test_colours_depend_on_the_rays_directions_where_the_configuration_says_so(faces: Path) -> None:
+    images, learned = {}, {}
+    for direction in ("locked", "rays"):
+        training = adversarial_training(faces, view_direction=direction)
+        views = training._draw(Iteration(0, 0, 0), 0)
+        images[direction] = training._renderer(Iteration(0, 0, 0), training.generator.condition).draw(views)
+        training.generator_step(Iteration(0, 0, 0))
+        before = small_generator(GENERATOR).template.colour_layer.linear.weight
+        change = training.generator.template.colour_layer.linear.weight - before
+        learned[direction] = change[:, :3]
+    assert (images["locked"] - images["rays"]).abs().max() > 1e-4
+    assert (learned["locked"][:, :2] == 0).all()  # the frontal direction is (0, 0, -1)
+    assert (learned["rays"][:, :2] != 0).any()
+
+
 def test_a_data_set_without_an_image_to_train_on_is_refused(faces: Path) -> None:
     with pytest.raises(InputError, match="5 images, expected more than the 5 held out"):
         RealImages(FaceDataset(DataConfig(faces, SIZE)), held_out=5)

@@ -45,7 +45,8 @@ def test_learning_rates_rise_fast_and_fall_to_their_floors() -> None:
         learning_rates(optimizer, schedule, step)
         return {group["field"]: group["lr"] for group in optimizer.param_groups}[field]
 
-    assert rate("deformation", 0) == pytest.approx(schedule.lr_deformation, rel=1e-4)
+    assert rate("deformation", 0) == pytest.approx(schedule.lr_deformation / 100, rel=1e-4)
+    assert rate("deformation", 99) == pytest.approx(schedule.lr_deformation, rel=0.02)
     assert rate("deformation", 999) == pytest.approx(0.3 * schedule.lr_deformation)
     assert rate("deformation", 1000) == pytest.approx(0.3 * schedule.lr_deformation, rel=1e-4)  # no jump
     assert rate("deformation", 4999) == pytest.approx(0.03 * schedule.lr_deformation, rel=1e-3)

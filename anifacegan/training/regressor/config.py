@@ -111,6 +111,8 @@ class ReconstructionRun:
     """How often logs, measurements and snapshots are written."""
     device: Device = "auto"
     """Device that trains. auto: a GPU if PyTorch finds one, else the CPU. A run may be resumed on another device."""
+    tf32: bool = False
+    """Let GPUs round the inputs of float32 matrix products and convolutions to 10 bits (TF32)."""
     threads: int = 0
     """Number of threads that PyTorch uses; 0: PyTorch's default."""
     name: str = "reconstruction"

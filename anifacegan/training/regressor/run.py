@@ -16,7 +16,7 @@ from anifacegan.models.regressor_checkpoints import (
     save_face_regressor,
 )
 from anifacegan.runtime.cpu import set_torch_threads
-from anifacegan.runtime.devices import select_device
+from anifacegan.runtime.devices import allow_tf32, select_device
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import sha256
@@ -40,6 +40,7 @@ def run(config: ReconstructionRun, workers: Workers = SINGLE_PROCESS) -> Path:
     workers.require_single_process("task reconstruction")
     set_torch_threads(config.threads)
     device = select_device(config.device)
+    allow_tf32(config.tf32)
     dataset = FaceDataset(config.data)
     model = load_face_model(config.face_model)
     dataset.require_face_model(model.name)
