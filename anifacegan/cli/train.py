@@ -8,9 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 
 from anifacegan.runtime.errors import exit_on_input_error
 from anifacegan.runtime.typed_config import asks_for_help, read_one_of
+
+if TYPE_CHECKING:
+    from anifacegan.training.config import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Task:
 
 
 COMMAND = "anifacegan train"
+GPUS = (1, 8)
+"""Numbers of GPUs for which the option ``plan`` prints costs."""
 TASKS = {
     "generator": Task("anifacegan.training.config:TrainConfig", "anifacegan.training.run:run"),
     "reconstruction": Task(
@@ -53,9 +59,18 @@ def main(arguments: Sequence[str]) -> None:
         try:
             with workers.rank_zero_only():
                 config = read_one_of(CONFIGS, "task", arguments, COMMAND)
+                if getattr(config, "plan", False):
+                    return print_plan(config)
                 folder = resolve_name(TASKS[config.task].run)(config, workers)
         except LostWorkerError as error:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(1) from None
         if workers.first:
             print(f"model written to {folder}", file=sys.stderr)
+
+
+def print_plan(config: "TrainConfig") -> None:
+    """Print what a generator's training run will cost on GPUs."""
+    from anifacegan.training.plan import table
+
+    print("\n".join(table(config, GPUS)))

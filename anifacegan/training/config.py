@@ -280,6 +280,9 @@ class TrainConfig:
     """Number of threads that PyTorch uses; 0: PyTorch's default."""
     name: str = "demo"
     """Name of the finished model, written to its card.yaml."""
+    plan: bool = False
+    """Print the memory, operations and estimated time of every stage on one and on eight A100 and H100 GPUs, and exit.
+    Needs neither a GPU nor the data set, the face model and the network R."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "threads")
