@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from anifacegan.runtime.errors import InputError, first_line
 from anifacegan.runtime.files import file_sha256, filled_when_complete
 from anifacegan.runtime.resources import located_model
+from anifacegan.runtime.structured_text import read_yaml
 from anifacegan.runtime.typed_config import from_plain
 
 TENSORS, CARD = "model.safetensors", "card.yaml"
@@ -62,7 +63,11 @@ def read_card(
         InputError: the file is missing or unreadable, has an unknown or missing key, or a value of the wrong type.
     """
     path = folder / CARD
-    content = _read_yaml(path)
+    if not path.is_file():
+        raise InputError(
+            f"{path}: no such file; a model folder holds {CARD} and {TENSORS}, or the released files"
+        )
+    content = read_yaml(path, "a model's card")
     if config_key not in content:
         raise InputError(f"{path}: no key '{config_key}', expected the card of a model of that kind")
     sizes = content.pop(config_key)
@@ -70,20 +75,6 @@ def read_card(
         raise InputError(f"{path}: '{config_key}' holds {sizes!r}, expected keys and values")
     config = from_plain(config_type, sizes, str(path), f"{config_key}.")
     return from_plain(card_type, content, str(path)), config
-
-
-def _read_yaml(path: Path) -> dict:
-    if not path.is_file():
-        raise InputError(
-            f"{path}: no such file; a model folder holds {CARD} and {TENSORS}, or the released files"
-        )
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not readable as YAML ({first_line(error)})") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: holds a {type(content).__name__}, expected keys and values")
-    return content
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

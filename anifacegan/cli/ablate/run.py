@@ -26,7 +26,8 @@ from anifacegan.models.generator import Generator
 from anifacegan.models.model_folder import weights_sha256
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.files import markdown_table, write_complete
-from anifacegan.runtime.typed_config import plain
+from anifacegan.runtime.structured_text import read_json
+from anifacegan.runtime.typed_config import from_plain, plain
 from anifacegan.training.run import run
 
 FIRST_COEFFICIENTS = 3
@@ -126,9 +127,9 @@ def measured(
     inputs = {"model": weights_sha256(model), "judge": judge.name, "evaluation": plain(config)}
     path = model.parent / RESULT
     if path.exists():
-        content = json.loads(path.read_text())
-        if content.get("inputs") == inputs:
-            return AblationResult(**content["result"])
+        content = read_json(path, "measurements of an earlier run")
+        if isinstance(content, dict) and content.get("inputs") == inputs:
+            return from_plain(AblationResult, content.get("result", {}), str(path), "result.")
     generator = load_checkpoint(model).generator.to(judge.world_offset.device)
     result = ablation_result(generator, judge, head, dataset, config)
     write_complete(path, json.dumps({"inputs": inputs, "result": asdict(result)}, indent=1))

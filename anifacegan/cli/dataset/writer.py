@@ -81,7 +81,10 @@ def describe(config: DatasetConfig, head: HeadGeometry) -> None:
                 raise InputError(
                     f"{config.out} holds a data set with {key} {found.get(key)}, expected {value}"
                 )
-        count = max(count, int(found.get("count", 0)))
+        before = found.get("count", 0)
+        if not isinstance(before, int):
+            raise InputError(f"{path}: count is {before!r}, expected a whole number")
+        count = max(count, before)
     elif config.out.is_dir() and any(config.out.glob("[0-9]*.png")):
         raise InputError(f"{config.out} holds images but no {DESCRIPTION_FILE}; choose another --out")
     config.out.mkdir(parents=True, exist_ok=True)
