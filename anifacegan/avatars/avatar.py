@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from torch import Tensor
 
@@ -31,8 +31,11 @@ from anifacegan.geometry.cameras import WIDEST_VIEW_RAD, from_frontal
 from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.rendering.frame import RenderedImage, check_size
-from anifacegan.runtime.errors import InputError, first_line
+from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import write_complete
+from anifacegan.runtime.paths import user_path
+from anifacegan.runtime.structured_text import parse_json
+from anifacegan.runtime.tensor_files import check_ordinary, read_safetensors
 from anifacegan.runtime.typed_config import from_plain
 
 FORMAT = 3
@@ -223,18 +226,14 @@ def load_avatar(path: Path | str, device: str = "cpu") -> Avatar:
     Raises:
         InputError: there is no such file, it holds no avatar, or a value in it is missing or invalid.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected a baked avatar ({SUFFIX})")
-    try:
-        with safe_open(path, "numpy") as file:
-            text = (file.metadata() or {}).get(_HEADER)
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a readable safetensors file ({first_line(error)})") from None
-    if text is None:
+    path = user_path(path)
+    tensors, metadata = read_safetensors(path, f"a baked avatar ({SUFFIX})")
+    if _HEADER not in metadata:
         raise InputError(f"{path}: holds no avatar (of a model, name its folder); anifacegan bake makes one")
-    header = _read_header(path, text)
+    header = _read_header(path, metadata[_HEADER])
+    for name, tensor in tensors.items():
+        check_ordinary(path, name, tensor)
+    arrays = {name: tensor.numpy() for name, tensor in tensors.items() if tensor.dtype != torch.bfloat16}
     check_arrays(path, arrays)
     card = from_plain(AvatarCard, header["card"], str(path), "card.")
     _check_card(path, card)
@@ -253,12 +252,7 @@ def load_avatar(path: Path | str, device: str = "cpu") -> Avatar:
 
 def _read_header(path: Path, text: str) -> dict[str, Any]:
     """Parse the header, and check that every entry is there and every number is in its valid range."""
-    try:
-        header = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{path}: its header is no JSON ({first_line(error)}); the file is damaged"
-        ) from None
+    header = parse_json(text, f"{path}: its header")
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         found = header.get("format") if isinstance(header, dict) else None
         raise InputError(f"{path}: has format {found}, expected {FORMAT}: bake it again")

@@ -45,13 +45,13 @@ def import_released(folder: Path, out: Path) -> str:
         InputError: the folder holds no released files, or something in it is missing or does not fit.
     """
     from anifacegan.models.checkpoints import save_checkpoint
-    from anifacegan.models.released import is_released_folder
+    from anifacegan.models.released import released_folder
     from anifacegan.rendering.model import load_model
     from anifacegan.runtime.files import file_sha256
 
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder, expected AniFaceGAN's released files")
-    if not is_released_folder(folder):
+    if released_folder(folder) is None:
         raise InputError(f"{folder}: holds no generator.pth, expected AniFaceGAN's released files")
     checkpoint = load_model(folder).checkpoint
     files = sorted([*folder.rglob("*.pth"), *folder.glob("averages.npz")])

@@ -21,16 +21,15 @@ from anifacegan.models.config import GeneratorConfig
 from anifacegan.models.generator import Generator
 from anifacegan.models.model_folder import (
     TENSORS,
-    check_finite,
-    check_tensor,
     in_half_precision,
-    load_state,
+    loaded,
     read_card,
     read_tensors,
     write_model_folder,
 )
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.resources import located_model
+from anifacegan.runtime.tensor_files import check_shape, check_values
 
 _UNITS = "expression.units_to_exp"
 _APPEARANCE = "appearance."
@@ -120,8 +119,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     tensors = read_tensors(path)
     basis = _take_expression_basis(tensors, card.expression_units, path)
     appearance = _take_appearance(tensors, path)
-    generator = Generator(config)
-    load_state(generator, tensors, path)
+    generator = loaded(lambda: Generator(config), tensors, path)
     _check_nodes(generator, path)
     return Checkpoint(generator, card, basis, appearance)
 
@@ -144,13 +142,17 @@ def _take_expression_basis(
     """Remove the expression basis from ``tensors`` and return it."""
     if not units and _UNITS not in tensors:
         return None
-    check_tensor(path, tensors, _UNITS, (EXP_DIM, len(units)))
-    return ExpressionBasis(units, tensors.pop(_UNITS).numpy())
+    check_shape(path, tensors, _UNITS, (EXP_DIM, len(units)))
+    return ExpressionBasis(units, tensors.pop(_UNITS).float().numpy())
 
 
 def _take_appearance(tensors: dict[str, Tensor], path: Path) -> dict[str, np.ndarray]:
     """Remove the arrays of the appearance map from ``tensors`` and return them."""
     names = [name for name in tensors if name.startswith(_APPEARANCE)]
     for name in names:
-        check_finite(path, name, tensors[name])
-    return {name.removeprefix(_APPEARANCE): tensors.pop(name).numpy() for name in names}
+        check_values(path, name, tensors[name])
+    return {name.removeprefix(_APPEARANCE): _as_array(tensors.pop(name)) for name in names}
+
+
+def _as_array(tensor: Tensor) -> np.ndarray:
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()

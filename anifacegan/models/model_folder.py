@@ -5,24 +5,27 @@ Generators, coefficient priors and face regressors are all stored this way. The 
 dataclass and, under one more key, the configuration of the network.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 import yaml
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from anifacegan.runtime.errors import InputError, first_line
+from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import file_sha256, filled_when_complete
 from anifacegan.runtime.resources import located_model
 from anifacegan.runtime.structured_text import read_yaml
+from anifacegan.runtime.tensor_files import check_tensor, read_safetensors
 from anifacegan.runtime.typed_config import from_plain
 
 TENSORS, CARD = "model.safetensors", "card.yaml"
 
 Card = TypeVar("Card")
 Config = TypeVar("Config")
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def write_model_folder(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
@@ -83,40 +86,36 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         InputError: the file is missing or not readable as safetensors.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected the weights that {CARD} describes")
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise InputError(f"{path}: not a readable safetensors file ({first_line(error)})") from None
+    return read_safetensors(path, f"the weights that {CARD} describes")[0]
 
 
-def load_state(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Load a state dict read from ``path`` into a network; stored half-precision values become float32.
+def loaded(build: Callable[[], Network], tensors: dict[str, Tensor], path: Path) -> Network:
+    """Build a network and load a state dict read from ``path``; stored half-precision values become float32.
+
+    ``build`` makes the network of the sizes that its card says. It is first called without memory for the weights, so
+    that nothing is allocated that the file does not hold.
 
     Raises:
-        InputError: a tensor is missing, misshaped, not finite or not part of the network.
+        InputError: a tensor is missing, misshaped, of another type, not finite or not part of the network.
     """
-    expected = network.state_dict()
+    with torch.device("meta"):
+        expected = build().state_dict()
+    check_state(expected, tensors, path)
+    network = build()
+    network.load_state_dict(tensors)
+    return network
+
+
+def check_state(expected: dict[str, Tensor], tensors: dict[str, Tensor], path: Path) -> None:
+    """Require that tensors read from ``path`` are those of a network's state dict, ``expected``.
+
+    Raises:
+        InputError: see :func:`loaded`.
+    """
     for name, like in expected.items():
-        check_tensor(path, tensors, name, tuple(like.shape))
+        check_tensor(path, tensors, name, like)
     for name in sorted(tensors.keys() - expected.keys()):
         raise InputError(f"{path}: unexpected tensor '{name}' of shape {tuple(tensors[name].shape)}")
-    network.load_state_dict(tensors)
-
-
-def check_tensor(path: Path, tensors: dict[str, Tensor], name: str, shape: tuple[int, ...]) -> None:
-    """Raise InputError when the named tensor is missing, has another shape, or is not finite."""
-    if name not in tensors or tuple(tensors[name].shape) != shape:
-        came = f"has shape {tuple(tensors[name].shape)}" if name in tensors else "is missing"
-        raise InputError(f"{path}: tensor '{name}' {came}, expected shape {shape}")
-    check_finite(path, name, tensors[name])
-
-
-def check_finite(path: Path, name: str, tensor: Tensor) -> None:
-    """Raise InputError when a floating-point tensor has values that are not finite."""
-    if tensor.is_floating_point() and not tensor.isfinite().all():
-        raise InputError(f"{path}: tensor '{name}' has values that are not finite")
 
 
 def weights_sha256(path: Path) -> str:

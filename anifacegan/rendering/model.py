@@ -21,7 +21,7 @@ from anifacegan.models.checkpoints import Checkpoint, ModelCard, load_checkpoint
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import ConditionedFields, Generator
 from anifacegan.models.model_folder import CARD
-from anifacegan.models.released import PITCH_OFFSET, is_released_folder, load_released
+from anifacegan.models.released import PITCH_OFFSET, load_released, released_folder
 from anifacegan.rendering.adaptive import render_adaptive
 from anifacegan.rendering.antialiasing import render_antialiased
 from anifacegan.rendering.frame import RenderedImage, check_size
@@ -179,9 +179,10 @@ def load_model(path: str | Path, device: str = "cpu") -> Model:
     folder = located_model(path, expected)
     if not folder.is_dir():
         raise InputError(f"{folder}: is a file, expected {expected}")
-    if is_released_folder(folder):
+    released = released_folder(folder)
+    if released is not None:
         card = ModelCard(name="AniFaceGAN (released)", face_model=BFM, pitch_offset=PITCH_OFFSET)
-        checkpoint = Checkpoint(load_released(folder), card)
+        checkpoint = Checkpoint(load_released(released), card)
     else:
         checkpoint = load_checkpoint(folder)
     checkpoint.generator.eval().requires_grad_(False).to(device)

@@ -65,6 +65,18 @@ def require_at_least(config: object, bound: int | float, *names: str) -> None:
             raise ConfigError(name, value, f"at least {bound}")
 
 
+def require_within(config: object, least: int | float, most: int | float, *names: str) -> None:
+    """Require that fields of a configuration, or all values of a tuple, lie between two bounds.
+
+    Raises:
+        ConfigError: a field does not; the message names the first such field, its value, and the bounds.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if not all(least <= item <= most for item in (value if isinstance(value, tuple) else (value,))):
+            raise ConfigError(name, value, f"{least} to {most}")
+
+
 def require_above(config: object, bound: int | float, *names: str) -> None:
     """Require that fields of a configuration are finite and above ``bound``.
 

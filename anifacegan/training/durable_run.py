@@ -131,7 +131,7 @@ class DurableRun:
         if self.content is not None:
             try:
                 state.load_state_dict(self.content)
-            except (RuntimeError, ValueError, KeyError):
+            except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError):
                 raise InputError(
                     f"{out}: its snapshots are of other networks than the configuration's, expected those of "
                     f"{out / 'config.yaml'}; take another --out for a new run"

@@ -57,7 +57,9 @@ from anifacegan.face_model.coefficients import OPEN_FACE_MODEL, ExpressionBasis
 from anifacegan.face_model.parts import EYE_LABELS, SKIN
 from anifacegan.face_model.people import proportions
 from anifacegan.geometry.conventions import EXP_DIM, ID_DIM
+from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import complete_or_absent, file_sha256
+from anifacegan.runtime.npz_files import read_npz
 
 AVERAGE_ADULT = {"gender": 0.5, "age": 0.6, "race": (0.25, 0.25, 0.5), "muscle": 0.5, "weight": 0.5}
 OPEN_MOUTH = {"jawOpen": 0.75, "mouthUpperUpLeft": 0.3, "mouthUpperUpRight": 0.3}
@@ -96,9 +98,8 @@ class BuildConfig:
 def is_current(path: Path) -> bool:
     """Return whether a file is a complete face model of the version that the default configuration builds."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return str(file["version"]) == BuildConfig().version()
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        return str(read_npz(path, "a face model", ["version"])["version"]) == BuildConfig().version()
+    except InputError:
         return False
 
 
