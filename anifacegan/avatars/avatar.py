@@ -26,14 +26,16 @@ from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.avatars.players.choice import NumbaPlayer, player_on
 from anifacegan.avatars.players.torch_player import TorchPlayer
 from anifacegan.face_model.coefficients import ExpressionBasis
-from anifacegan.face_model.expressions import ExpressionReader
+from anifacegan.face_model.expressions import ExpressionInput, ExpressionReader
 from anifacegan.geometry.cameras import WIDEST_VIEW_RAD, from_frontal
 from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.geometry.conventions import EXP_DIM
-from anifacegan.rendering.frame import RenderedImage, check_size
+from anifacegan.rendering.frame import RenderedImage, checked_size
+from anifacegan.runtime.arguments import number
+from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import write_complete
-from anifacegan.runtime.paths import user_path
+from anifacegan.runtime.paths import exists, user_path
 from anifacegan.runtime.structured_text import parse_json
 from anifacegan.runtime.tensor_files import check_ordinary, read_safetensors
 from anifacegan.runtime.typed_config import from_plain
@@ -44,6 +46,8 @@ LARGEST_APPROXIMATION_ERROR = 0.1
 LARGEST_WEIGHT = 1.5
 """Largest absolute weight of a blendshape; a weight below 0 or above 1 extrapolates the blendshape."""
 _HEADER = "anifacegan.avatar"
+_TENSORS, _CARD = "model.safetensors", "card.yaml"
+"""Names of the files of a model folder."""
 _SCALARS = {"background_reach": (1e-3, 100.0), "widest_rad": (1e-3, WIDEST_VIEW_RAD)}
 """Name of each number in the header -> its smallest and its largest valid value."""
 
@@ -103,7 +107,7 @@ class Avatar:
         yaw: float = 0.0,
         pitch: float = 0.0,
         size: int = 256,
-        expression: "str | Path | Float[np.ndarray, '64'] | None" = None,
+        expression: ExpressionInput = None,
         antialias: bool = True,
     ) -> RenderedImage:
         """Draw a square view of the person: colours, opacity and depth of each pixel.
@@ -119,14 +123,13 @@ class Avatar:
 
         Raises:
             InputError: the expression is unknown, or the avatar was not baked for it; the view is too far from frontal;
-                or ``size`` is below 2.
+                or a number is none, not finite or out of range.
         """
-        check_size(size)
+        size, angles = checked_size(size), {"yaw": number("yaw", yaw), "pitch": number("pitch", pitch)}
         z_exp = self.expressions.coefficients(expression)
-        label = "coefficients" if isinstance(expression, np.ndarray) else str(expression)
+        label = str(expression) if isinstance(expression, (str, Path)) else "coefficients"
         self.check_expression(z_exp, label)
-        self.check_view(yaw=yaw, pitch=pitch)
-        angles = {"yaw": float(yaw), "pitch": float(pitch)}
+        self.check_view(**angles)
         return self._player.image(z_exp, **angles, size=size, antialias=antialias)
 
     def render(
@@ -135,7 +138,7 @@ class Avatar:
         yaw: float = 0.0,
         pitch: float = 0.0,
         size: int = 256,
-        expression: "str | Path | Float[np.ndarray, '64'] | None" = None,
+        expression: ExpressionInput = None,
         antialias: bool = True,
     ) -> Float[Tensor, "3 size size"]:
         """Draw a square view of the person and return its colours, RGB in [0, 1], background included.
@@ -218,15 +221,35 @@ def save_avatar(path: Path, avatar: Avatar) -> None:
     write_complete(path, content)
 
 
+def require_room_for_avatar(path: Path, overwrite: bool = False) -> None:
+    """Require that an avatar may be written to a file, before it is baked: there is none yet, or an avatar.
+
+    ``overwrite`` lets any other file be replaced, except that of a model folder.
+
+    Raises:
+        InputError: another file is in the way.
+    """
+    if not exists(path):
+        return
+    if (path.parent / _CARD).exists() and path.name == _TENSORS:
+        raise InputError(f"{path}: is the weights of a model, expected another --out")
+    try:
+        is_avatar = _HEADER in read_safetensors(path, "an avatar")[1]
+    except InputError:
+        is_avatar = False
+    if not (is_avatar or overwrite):
+        raise InputError(f"{path}: is in the way and no avatar, expected another --out, or --overwrite true")
+
+
 def load_avatar(path: Path | str, device: str = "cpu") -> Avatar:
     """Read an avatar file (.safetensors), as ``anifacegan bake`` writes it.
 
-    ``device`` ("cpu", "cuda") is where its images will be drawn, and where they will lie.
+    ``device`` ("cpu", "cuda", or "auto", a GPU if there is one) is where its images will be drawn, and will lie.
 
     Raises:
         InputError: there is no such file, it holds no avatar, or a value in it is missing or invalid.
     """
-    path = user_path(path)
+    path, device = user_path(path), select_device(device)
     tensors, metadata = read_safetensors(path, f"a baked avatar ({SUFFIX})")
     if _HEADER not in metadata:
         raise InputError(f"{path}: holds no avatar (of a model, name its folder); anifacegan bake makes one")

@@ -287,6 +287,8 @@ class CompareConfig(MeasureConfig):
     """Height and width of each image in sheet.png, pixels."""
     out: Path = Path("runs/compare")
     """Folder for comparison.json, table.md and sheet.png."""
+    overwrite: bool = False
+    """Replace files in the output folder that this program did not write. Its own are always replaced."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -15,7 +15,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import file_sha256, filled_when_complete
+from anifacegan.runtime.files import file_sha256
+from anifacegan.runtime.output_folders import filled_when_complete, require_room
 from anifacegan.runtime.resources import located_model
 from anifacegan.runtime.structured_text import read_yaml
 from anifacegan.runtime.tensor_files import check_tensor, read_safetensors
@@ -28,18 +29,31 @@ Config = TypeVar("Config")
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def write_model_folder(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
+def write_model_folder(
+    folder: Path, tensors: dict[str, Tensor], card: dict[str, Any], overwrite: bool = True
+) -> None:
     """Write the tensors and the facts (card.yaml) of a model; in an existing folder each of the two files is replaced
     completely or not at all.
+
+    Commands call :func:`require_room_for_model` first; ``overwrite`` False refuses files of others here.
 
     Raises:
         InputError: the folder cannot be written; it is unchanged then.
     """
-    with filled_when_complete(folder) as temporary:
+    with filled_when_complete(folder, overwrite) as temporary:
         # save_file of safetensors would hide the operating system's message.
         content = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
         (temporary / TENSORS).write_bytes(content)
         (temporary / CARD).write_text(yaml.safe_dump(card, sort_keys=False, width=110))
+
+
+def require_room_for_model(folder: Path, overwrite: bool = False) -> None:
+    """Require that a model may be written into a folder, before it is made.
+
+    Raises:
+        InputError: files that this program did not write are in the way, unless ``overwrite`` is set.
+    """
+    require_room(folder, (TENSORS, CARD), overwrite)
 
 
 def in_half_precision(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -13,19 +13,24 @@ import torch
 
 from anifacegan.models.model_folder import CARD, TENSORS
 from anifacegan.runtime.errors import InputError, first_line
-from anifacegan.runtime.files import remove_leftovers, remove_unfinished, write_complete
+from anifacegan.runtime.files import remove_leftovers, write_complete
+from anifacegan.runtime.output_folders import claim, own_files, remove_unfinished
 from anifacegan.runtime.tensor_files import read_pytorch
 
+_SHEETS = ("preview", "expressions", "deformation", "yaw", "depth")
+RUN_FILES = ("config.yaml", "stats.jsonl", *(f"{name}.png" for name in _SHEETS))
+"""Names of the files that a run writes into its folder beside snapshots."""
 PATTERN = "snapshot_*.pt"
 _NAME = re.compile(r"snapshot_\d{8,}\.pt")
 """Pattern of the names of snapshots that a run writes; files of other names, such as snapshot_best.pt, are never
 touched."""
-WRITTEN = rf"{_NAME.pattern}|config\.yaml|stats\.jsonl|(preview|expressions|deformation|yaw|depth)\.png"
+WRITTEN = rf"{_NAME.pattern}|config\.yaml|stats\.jsonl|({'|'.join(_SHEETS)})\.png"
 """Pattern of the names of the files that a run writes into its folder."""
 
 
 def save_snapshot(folder: Path, step: int, content: dict, keep: int) -> None:
-    """Write ``snapshot_STEP.pt`` atomically; of the snapshots up to this step, remove all but the newest ``keep``.
+    """Write ``snapshot_STEP.pt`` atomically; of the run's snapshots up to this step, remove all but the newest
+    ``keep``.
 
     Raises:
         InputError: the file cannot be written; older snapshots are unchanged.
@@ -34,8 +39,11 @@ def save_snapshot(folder: Path, step: int, content: dict, keep: int) -> None:
     buffer = io.BytesIO()  # torch.save itself reports a full disk badly
     torch.save(content, buffer)
     write_complete(path, buffer.getbuffer())
+    claim(folder, [path.name], overwrite=True)
+    own = own_files(folder)
     for old in [snapshot for snapshot in _snapshots(folder) if snapshot <= path][:-keep]:
-        old.unlink()
+        if old.name in own:
+            old.unlink()
 
 
 def remove_half_written(folder: Path) -> None:
@@ -105,9 +113,6 @@ def _read(path: Path) -> dict:
     if broken is not None:
         raise InputError(f"{path}: damaged ({broken} differs from its checksum)")
     content = read_pytorch(path, "a snapshot of a training run")
-    kinds = {"step": int, "fixed": dict, "log": dict}
-    if not isinstance(content, dict) or not all(
-        isinstance(content.get(key), kind) for key, kind in kinds.items()
-    ):
+    if not isinstance(content, dict) or not isinstance(content.get("step"), int):
         raise InputError(f"{path}: damaged (it is no snapshot of a training run)")
     return content

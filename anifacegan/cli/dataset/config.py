@@ -27,6 +27,8 @@ class DatasetConfig:
     """Number of processes that render. null: one for each CPU core."""
     zip: bool = False
     """Also write OUT.zip with the same files."""
+    overwrite: bool = False
+    """Replace files with the names of this data set's that belong to no data set of this program."""
     face_model: Path | None = None
     """File of the open face model. null: the file that 'anifacegan face-model' keeps in the cache."""
 

@@ -21,6 +21,7 @@ from anifacegan.evaluation.figures.config import PageConfig
 from anifacegan.evaluation.figures.figure import FigureKind
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import markdown_table, write_complete
+from anifacegan.runtime.output_folders import claim
 from anifacegan.runtime.structured_text import read_json
 
 FIGURES: tuple[FigureKind, ...] = (
@@ -61,6 +62,7 @@ def write_page(config: PageConfig) -> Path:
     head = (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Figures</title><style>{STYLE}</style>'
     )
+    claim(config.out, [PAGE], config.overwrite)
     write_complete(config.out / PAGE, "\n".join([head, "<h1>Figures</h1>", *sections, "</html>", ""]))
     return config.out / PAGE
 
