@@ -8,7 +8,6 @@ The safetensors file holds the arrays of a :class:`LayeredMesh`; the file's head
 
 import dataclasses
 import json
-import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +25,7 @@ from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.avatars.players.choice import NumbaPlayer, player_on
 from anifacegan.avatars.players.torch_player import TorchPlayer
 from anifacegan.face_model.coefficients import ExpressionBasis
-from anifacegan.face_model.expressions import ExpressionInput, ExpressionReader
+from anifacegan.face_model.expressions import STRONGEST, ExpressionInput, ExpressionReader
 from anifacegan.geometry.cameras import WIDEST_VIEW_RAD, from_frontal
 from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.geometry.conventions import EXP_DIM
@@ -295,8 +294,8 @@ def _check_card(path: Path, card: AvatarCard) -> None:
     for name, units in card.presets.items():
         numbers |= {f"presets.{name}.{unit}": weight for unit, weight in units.items()}
     for name, value in numbers.items():
-        if not math.isfinite(value):
-            raise InputError(f"{path}: card.{name} is {value}, expected a finite number")
+        if not abs(value) <= STRONGEST:
+            raise InputError(f"{path}: card.{name} is {value}, expected a finite number up to {STRONGEST:g}")
 
 
 def _read_basis(path: Path, card: AvatarCard, arrays: dict[str, np.ndarray]) -> ExpressionBasis | None:

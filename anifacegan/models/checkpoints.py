@@ -16,10 +16,12 @@ import torch
 from torch import Tensor
 
 from anifacegan.face_model.coefficients import ExpressionBasis
+from anifacegan.face_model.expressions import STRONGEST
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.models.config import GeneratorConfig
 from anifacegan.models.generator import Generator
 from anifacegan.models.model_folder import (
+    CARD,
     TENSORS,
     in_half_precision,
     loaded,
@@ -115,6 +117,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """
     folder = located_model(folder)
     card, config = read_card(folder, ModelCard, GeneratorConfig, _CONFIG)
+    _check_numbers(folder / CARD, card)
     path = folder / TENSORS
     tensors = read_tensors(path)
     basis = _take_expression_basis(tensors, card.expression_units, path)
@@ -122,6 +125,16 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     generator = loaded(lambda: Generator(config), tensors, path)
     _check_nodes(generator, path)
     return Checkpoint(generator, card, basis, appearance)
+
+
+def _check_numbers(path: Path, card: ModelCard) -> None:
+    """Refuse a card with presets or a pitch that are not finite."""
+    values = {"pitch_offset": card.pitch_offset}
+    for name, units in card.presets.items():
+        values |= {f"presets.{name}.{unit}": weight for unit, weight in units.items()}
+    for name, value in values.items():
+        if not abs(value) <= STRONGEST:
+            raise InputError(f"{path}: {name} is {value}, expected a finite number up to {STRONGEST:g}")
 
 
 def _check_nodes(generator: Generator, path: Path) -> None:

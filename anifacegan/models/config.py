@@ -8,16 +8,8 @@ from typing import Literal
 from anifacegan.face_model.config import CameraKind
 from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.geometry.conventions import ID_DIM, NOISE_DIM
+from anifacegan.models import size_limits
 from anifacegan.models.alignment_config import AlignmentConfig
-from anifacegan.models.size_limits import (
-    LARGEST_FACTOR,
-    MOST_CAPACITY,
-    MOST_CHANNELS,
-    MOST_LAYERS,
-    MOST_LENGTH,
-    MOST_TEXELS,
-    WIDEST_LAYER,
-)
 from anifacegan.runtime.errors import ConfigError, require_above, require_at_least, require_within
 
 
@@ -69,10 +61,12 @@ class FeaturePlanesConfig:
             )
         if self.resolutions[0] < 2:
             raise ConfigError("resolutions", self.resolutions, "at least 2 texels a side")
-        require_within(self, 2, MOST_TEXELS, "resolutions")
-        require_within(self, 1, MOST_CHANNELS, "channels", "grid_channels", "mixed")
-        require_within(self, 2, MOST_CHANNELS, "grid_resolution", "grid_depths")
-        require_within(self, -MOST_LENGTH, MOST_LENGTH, "depth_range", "fade_z", "centre")
+        require_within(self, 2, size_limits.MOST_TEXELS, "resolutions")
+        require_within(self, 1, size_limits.MOST_CHANNELS, "channels", "grid_channels", "mixed")
+        require_within(self, 2, size_limits.MOST_CHANNELS, "grid_resolution", "grid_depths")
+        require_within(
+            self, -size_limits.MOST_LENGTH, size_limits.MOST_LENGTH, "depth_range", "fade_z", "centre"
+        )
         require_at_least(self, 0, "coarse_planes")
         if self.coarse_planes > len(self.resolutions):
             raise ConfigError("coarse_planes", self.coarse_planes, f"at most {len(self.resolutions)}")
@@ -121,11 +115,11 @@ class TemplateConfig:
     detail than a small network can; sharp only with generator.alignment. null: no planes, as in the paper."""
 
     def __post_init__(self) -> None:
-        require_within(self, 2, MOST_LAYERS, "layers")
-        require_within(self, 1, WIDEST_LAYER, "hidden_dim", "mapping_dim")
-        require_within(self, 0, MOST_LAYERS, "mapping_layers")
+        require_within(self, 2, size_limits.MOST_LAYERS, "layers")
+        require_within(self, 1, size_limits.WIDEST_LAYER, "hidden_dim", "mapping_dim")
+        require_within(self, 0, size_limits.MOST_LAYERS, "mapping_layers")
         require_above(self, 0, "sigma_gain")
-        require_within(self, 0, LARGEST_FACTOR, "sigma_gain")
+        require_within(self, 0, size_limits.LARGEST_FACTOR, "sigma_gain")
 
     @property
     def units(self) -> int:
@@ -156,11 +150,11 @@ class DeformationConfig:
     and training is several times faster."""
 
     def __post_init__(self) -> None:
-        require_within(self, 1, WIDEST_LAYER, "hidden_dim", "mapping_dim")
-        require_within(self, 1, MOST_LAYERS, "layers")
-        require_within(self, 0, MOST_LAYERS, "mapping_layers")
+        require_within(self, 1, size_limits.WIDEST_LAYER, "hidden_dim", "mapping_dim")
+        require_within(self, 1, size_limits.MOST_LAYERS, "layers")
+        require_within(self, 0, size_limits.MOST_LAYERS, "mapping_layers")
         require_above(self, 0, "output_scale")
-        require_within(self, 0, LARGEST_FACTOR, "output_scale")
+        require_within(self, 0, size_limits.LARGEST_FACTOR, "output_scale")
 
 
 LEAST_SPACING = 2.0**-21
@@ -186,12 +180,21 @@ class ManifoldConfig:
     last_level are then ignored. Empty: they are evenly spaced."""
 
     def __post_init__(self) -> None:
-        require_within(self, 1, WIDEST_LAYER, "hidden_dim")
-        require_within(self, 1, MOST_LAYERS, "layers")
-        require_within(self, 1, MOST_CHANNELS, "count")
-        require_within(self, -LARGEST_FACTOR, LARGEST_FACTOR, "first_level", "last_level", "levels")
-        if len(self.levels) > MOST_CHANNELS:
-            raise ConfigError("levels", f"a list of {len(self.levels)}", f"at most {MOST_CHANNELS}")
+        require_within(self, 1, size_limits.WIDEST_LAYER, "hidden_dim")
+        require_within(self, 1, size_limits.MOST_LAYERS, "layers")
+        require_within(self, 1, size_limits.MOST_CHANNELS, "count")
+        require_within(
+            self,
+            -size_limits.LARGEST_FACTOR,
+            size_limits.LARGEST_FACTOR,
+            "first_level",
+            "last_level",
+            "levels",
+        )
+        if len(self.levels) > size_limits.MOST_CHANNELS:
+            raise ConfigError(
+                "levels", f"a list of {len(self.levels)}", f"at most {size_limits.MOST_CHANNELS}"
+            )
         if self.manifold_count < 2 or not self._levels_fall():
             raise ConfigError("levels", self.values(), "at least 2, each lower than the one before")
 
@@ -229,8 +232,8 @@ class CoefficientVAEConfig:
     """Number of entries of the Gaussian latent."""
 
     def __post_init__(self) -> None:
-        require_within(self, 1, WIDEST_LAYER, "hidden_dim", "latent_dim")
-        require_within(self, 1, MOST_LAYERS, "layers")
+        require_within(self, 1, size_limits.WIDEST_LAYER, "hidden_dim", "latent_dim")
+        require_within(self, 1, size_limits.MOST_LAYERS, "layers")
 
 
 @dataclass(frozen=True)
@@ -259,7 +262,7 @@ class GeneratorConfig:
     package; 1 / 0.12 for the released weights."""
 
     def __post_init__(self) -> None:
-        require_within(self, 0, LARGEST_FACTOR, "radiance_offset_gain")
+        require_within(self, 0, size_limits.LARGEST_FACTOR, "radiance_offset_gain")
 
 
 PriorKind = Literal["identity", "expression"]
@@ -288,8 +291,8 @@ class DiscriminatorConfig:
     def __post_init__(self) -> None:
         if self.size not in DISCRIMINATOR_SIZES:
             raise ConfigError("size", self.size, f"one of {', '.join(map(str, DISCRIMINATOR_SIZES))}")
-        require_within(self, self.size, MOST_CAPACITY, "capacity")
-        require_within(self, 1, WIDEST_LAYER, "max_channels")
+        require_within(self, self.size, size_limits.MOST_CAPACITY, "capacity")
+        require_within(self, 1, size_limits.WIDEST_LAYER, "max_channels")
 
     @property
     def resolutions(self) -> list[int]:
@@ -319,14 +322,14 @@ class FaceRegressorConfig:
     """Camera for which the network regresses angle and trans: generator or deep3dfacerecon."""
 
     def __post_init__(self) -> None:
-        require_within(self, 2, MOST_TEXELS, "size")
-        require_within(self, 0, MOST_TEXELS, "border")
+        require_within(self, 2, size_limits.MOST_TEXELS, "size")
+        require_within(self, 0, size_limits.MOST_TEXELS, "border")
         if len(self.channels) > 12:
             raise ConfigError("channels", f"a list of {len(self.channels)}", "at most 12")
         if self.backbone != "resnet50" and self.size % 2 ** len(self.channels):
             halvings = f"a multiple of {2 ** len(self.channels)}, for as many halvings as there are channels"
             raise ConfigError("size", self.size, halvings)
-        require_within(self, 8, WIDEST_LAYER, "channels")
+        require_within(self, 8, size_limits.WIDEST_LAYER, "channels")
         if not self.channels or any(width < 8 or width % 8 for width in self.channels):
             raise ConfigError("channels", list(self.channels), "multiples of 8")
 

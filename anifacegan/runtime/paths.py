@@ -9,8 +9,10 @@ def user_path(text: str | Path) -> Path:
     """Return a path, in which ``~`` and ``~name`` are home folders.
 
     Raises:
-        InputError: the text is empty, has a null character, or names a user without a home folder.
+        InputError: it is neither text nor path, is empty, has a null character, or names a user without a home folder.
     """
+    if not isinstance(text, (str, Path)):
+        raise InputError(f"a {type(text).__name__} is no path")
     if not str(text):
         raise InputError("an empty text is no path")
     if "\0" in str(text):

@@ -1,10 +1,12 @@
 """YAML and JSON that users and other programs write: the one reader of each, with limits.
 
 A file of a few bytes may stand for a value that would fill the memory (YAML's aliases) or exceed Python's recursion
-(deep nesting). Both are refused before anything is built, and so are keys that occur twice. Dates stay texts.
+(deep nesting). Both are refused before anything is built, and so are keys that occur twice. Dates stay texts, and so do
+numbers that YAML 1.1 reads otherwise than people: 010 (which would be 8) and 1:30 (which would be 90).
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +66,21 @@ _Loader.yaml_constructors = {
     if tag is None or tag.removeprefix("tag:yaml.org,2002:") in _JSON_TYPES
 }
 _Loader.yaml_implicit_resolvers = {
-    start: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    start: [
+        (tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":int", ":float"))
+    ]
     for start, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+for _name, _pattern in (
+    ("int", r"[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F]+)"),
+    (
+        "float",
+        r"[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+    ),
+):
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_name}", re.compile(rf"(?:{_pattern})\Z"), list("-+.0123456789")
+    )
 
 
 def _parts(node: Any) -> list[Any]:

@@ -434,9 +434,9 @@ def test_a_disk_that_fills_up_leaves_the_old_images(
     assert {path: path.read_bytes() for path in config.out.rglob("*") if path.is_file()} == before
 
 
-def test_weights_that_are_not_finite_are_found(config: RenderConfig, tmp_path: Path) -> None:
+def test_latents_that_no_network_can_take_are_found(config: RenderConfig, tmp_path: Path) -> None:
     write_people(tmp_path / "huge.npz", torch.full((1, 80), 3e38), torch.full((1, 80), 3e38))
-    with pytest.raises(InputError, match="huge has colours that are not finite"):
+    with pytest.raises(InputError, match="huge.npz: 'z_id' has a value of size 3e.38"):
         run(replace(config, latents=tmp_path / "huge.npz"))
     assert not config.out.exists()
 

@@ -25,11 +25,66 @@ from tests.fuzz.world import World
 ROOT = Path(__file__).resolve().parents[2]
 Case = Callable[[], Any]
 USUAL = {
-    "render": ["--model", "MODEL", "--size", "8", "--frames", "2", "--seeds", "1", "--out", "OUT", "--renderer", "adaptive",
-               "--expression", "jawOpen=0.5", "--grid", "false", "--video", "false", "--psi", "0.5", "--yaw", "-0.1,0.1"],
-    "bake": ["--model", "MODEL", "--out", "NOWHERE/a.safetensors", "--seed", "1", "--bake.texture", "64", "--expressions", "jawOpen"],
-    "evaluate": ["--model", "MODEL", "--out", "OUT", "--data", "NOWHERE", "--people", "2", "--metrics", "smoothness"],
-    "train": ["--out", "OUT", "--data.path", "NOWHERE", "--schedule.batch", "2", "--weights.alpha", "1.0", "--device", "cpu"],
+    "render": [
+        "--model",
+        "MODEL",
+        "--size",
+        "8",
+        "--frames",
+        "2",
+        "--seeds",
+        "1",
+        "--out",
+        "OUT",
+        "--renderer",
+        "adaptive",
+        "--expression",
+        "jawOpen=0.5",
+        "--grid",
+        "false",
+        "--video",
+        "false",
+        "--psi",
+        "0.5",
+        "--yaw",
+        "-0.1,0.1",
+    ],
+    "bake": [
+        "--model",
+        "MODEL",
+        "--out",
+        "NOWHERE/a.safetensors",
+        "--seed",
+        "1",
+        "--bake.texture",
+        "64",
+        "--expressions",
+        "jawOpen",
+    ],
+    "evaluate": [
+        "--model",
+        "MODEL",
+        "--out",
+        "OUT",
+        "--data",
+        "NOWHERE",
+        "--people",
+        "2",
+        "--metrics",
+        "smoothness",
+    ],
+    "train": [
+        "--out",
+        "OUT",
+        "--data.path",
+        "NOWHERE",
+        "--schedule.batch",
+        "2",
+        "--weights.alpha",
+        "1.0",
+        "--device",
+        "cpu",
+    ],
     "dataset": ["--out", "OUT", "--count", "1", "--size", "16", "--face-model", "NOWHERE", "--seed", "3"],
     "compare": ["--a", "MODEL", "--b", "MODEL", "--out", "OUT", "--data", "NOWHERE", "--draws", "20"],
     "import-released": ["--released", "NOWHERE", "--out", "OUT"],
@@ -37,7 +92,7 @@ USUAL = {
     "measure": ["--model", "NOWHERE", "--data.path", "NOWHERE"],
     "expressions": ["--out", "OUT", "--face-model", "NOWHERE"],
     "figure": ["truncation", "--model", "MODEL", "--out", "OUT", "--seed", "a"],
-}  # fmt: skip
+}
 """Arguments of each command; NOWHERE does not exist, so that none but render computes for long."""
 
 
@@ -154,13 +209,15 @@ def process(rng: random.Random, world: World, folder: Path) -> Case:
 
 
 def _run(words: list[str]) -> None:
-    silent = io.StringIO()
-    with contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
+    said = io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
         try:
             run_command(words)
         except SystemExit as end:
+            if end.code == 2 and said.getvalue().startswith("error: "):
+                raise InputError(said.getvalue().removesuffix("\n")) from None
             if end.code not in (0, None):
-                raise AssertionError(f"exit code {end.code}") from None
+                raise AssertionError(f"exit code {end.code}: {said.getvalue()}") from None
 
 
 COMMANDS = (options, options, config_file, config_file, output_folder)

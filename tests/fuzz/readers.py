@@ -46,7 +46,7 @@ def mat(rng: random.Random, world: World, folder: Path) -> Case:
         change = [
             lambda: changed_array(rng, np.asarray(arrays[key])),
             lambda: rng.choice([{"a": 1}, "text", [], [[1, "a"]], np.zeros((0, 0)), np.eye(3) * 1j]),
-            lambda: np.array([rng.choice(["a", 1, None]) for _ in range(3)], object),
+            lambda: np.array([rng.choice(["a", 1, 2.5]) for _ in range(3)], object),
             lambda: scipy.sparse.eye(64),
         ]
         arrays[key] = rng.choice(change)()
@@ -358,7 +358,21 @@ def library(rng: random.Random, world: World, folder: Path) -> Case:
 
 
 READERS = (
-    mat, mat, blendshapes, card, card, weights, avatar, avatar, people, face_model, released, regressor, snapshot, image, data_set,
+    mat,
+    mat,
+    blendshapes,
+    card,
+    card,
+    weights,
+    avatar,
+    avatar,
+    people,
+    face_model,
+    released,
+    regressor,
+    snapshot,
+    image,
+    data_set,
     library,
-)  # fmt: skip
+)
 """Each draws a case; one that stands twice is drawn twice as often."""

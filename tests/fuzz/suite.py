@@ -1,6 +1,7 @@
 """Draws cases, runs them within limits, and says which are not clean."""
 
 import faulthandler
+import os
 import random
 import resource
 import shutil
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from anifacegan.runtime.errors import LONGEST_LINE, InputError
+from anifacegan.runtime.errors import DEBUG_VARIABLE, LONGEST_LINE, InputError
 from tests.fuzz.commands import COMMANDS, process
 from tests.fuzz.readers import READERS
 from tests.fuzz.world import World, write_world
@@ -45,6 +46,7 @@ def run(seed: int, cases: int, processes: int, world_folder: Path, report: Path 
     """
     warnings.simplefilter("ignore")
     faulthandler.enable()
+    os.environ[DEBUG_VARIABLE] = "1"
     world, outcome = write_world(world_folder), Outcome()
     for number in range(cases):
         if report is not None:

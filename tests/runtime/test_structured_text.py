@@ -58,6 +58,35 @@ def test_ordinary_files_are_read(tmp_path: Path) -> None:
     assert not isinstance(values["day"], datetime.date)
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("10", 10),
+        ("-3", -3),
+        ("0", 0),
+        ("0x10", 16),
+        ("1_000", 1000),
+        ("1.5", 1.5),
+        ("1e-3", 1e-3),
+        ("-2.5E+3", -2500.0),
+        (".5", 0.5),
+        ("1.", 1.0),
+        (".inf", float("inf")),
+        ("010", "010"),
+        ("1:30", "1:30"),
+        ("1.2.3", "1.2.3"),
+        ("-", "-"),
+        ("2020-01-01", "2020-01-01"),
+        ("true", True),
+        ("null", None),
+        ("8s", "8s"),
+    ],
+)
+def test_numbers_are_what_people_take_them_for(text: str, value: object) -> None:
+    found = parse_yaml(f"a: '{text}'" if text == "-" else f"a: {text}")["a"]
+    assert found == value and type(found) is type(value)
+
+
 @pytest.mark.parametrize("content", [b"\xff", b"[1]", b"", b"3"])
 def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_bytes(content)

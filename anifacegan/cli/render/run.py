@@ -27,7 +27,7 @@ from anifacegan.rendering.images import depth_levels, over_white, straight_alpha
 from anifacegan.rendering.video import write_video
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.image_files import read_image
-from anifacegan.runtime.output_folders import MANIFEST, filled_when_complete, require_room
+from anifacegan.runtime.output_folders import MANIFEST, MARKER, filled_when_complete, require_room
 
 SHEET = "sheet.png"
 DEPTH_BEYOND = 4 / 3
@@ -207,7 +207,11 @@ def _manifest(
     if config.depth:
         manifest["depth"] = {"at_0": near, "at_65535": far, "unit": "world, distance from the camera"}
     return manifest | {
-        "files": sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()),
+        "files": sorted(
+            path.relative_to(folder).as_posix()
+            for path in folder.rglob("*")
+            if path.is_file() and path.name != MARKER
+        ),
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
         "device": str(model.device if isinstance(model, Avatar) else model.generator.device),
         "threads": torch.get_num_threads(),
