@@ -193,6 +193,12 @@ def load_open_face_model(path: Path | None = None) -> MorphableModel:
     """
     basis_keys = ("mean", "tri", "id_basis", "exp_basis", "tex_mean", "tex_basis", "landmarks68")
     arrays = read_open_face_file(path, basis_keys + EYE_KEYS)
+    names = [str(name) for name in arrays["au_names"]]
+    missing = [name for name in BLINK_UNITS if name not in names]
+    if missing or len(set(names)) < len(names):
+        place = f"{path or face_model_path()}: key 'au_names'"
+        problem = f"has no '{missing[0]}'" if missing else "has a name twice"
+        raise InputError(f"{place} {problem}; build it again with '{BUILD_COMMAND} --force'")
     vertices = len(arrays["mean"])
 
     def basis(key: str) -> Tensor:

@@ -181,7 +181,11 @@ def changed_array(rng: random.Random, array: np.ndarray) -> np.ndarray:
         ),
         lambda: array.astype("U5"),
     ]
-    if rng.random() < 0.4 or array.size == 0 or array.dtype.kind not in "fiu":
+    if array.dtype.kind not in "fiub":
+        return rng.choice(
+            [array[:0] if array.ndim else array, np.zeros(3), np.array("x" * 2000), array[..., None]]
+        )
+    if rng.random() < 0.4 or array.size == 0 or array.dtype.kind == "b":
         return rng.choice(shapes)()
     with np.errstate(all="ignore"):
         if array.dtype.kind != "f":

@@ -38,16 +38,19 @@ CASES = {
     "devices": "load_model(sys.argv[1], device='auto'); [refused(lambda d=d: load_model(sys.argv[1], device=d)) "
     "for d in ('gpu', '', 0, 'cuda:99')]",
     "odd seeds": "[refused(lambda s=s: model.face(s)) for s in (1.5, 'a', True, 2**64, -2**64, [1], torch.ones(2))]",
-    "odd expressions": "[refused(lambda e=e: model.face(1, e)) for e in (exp[:63], exp * nan, exp * 1e38, exp.tolist()[:3], "
-    "3, [[1], [2, 3]], {'jawOpen': nan}, {'jawOpen': 'x'}, {'unknown': 1}, 'jawOpen=1e38', 'jawOpen=nan', b'x', exp.bool())]",
+    "odd expressions": "[refused(lambda e=e: model.face(1, e)) for e in (exp[:63], exp * nan, exp * 1e38, "
+    "exp.tolist()[:3], 3, [[1], [2, 3]], {'jawOpen': nan}, {'jawOpen': 'x'}, {'unknown': 1}, 'jawOpen=1e38', "
+    "'jawOpen=nan', b'x', exp.bool())]",
     "odd latents": "[refused(lambda z=z: model.face(latents=z)) for z in "
     "(zeros, (zeros,), (zeros, zeros[:, :3]), (zeros * nan, zeros), (None, zeros), 3, (zeros + 1e30, zeros))]",
-    "odd angles": "[refused(lambda a=a: model.face(1).render(size=8, **a)) for a in ({'yaw': nan}, {'pitch': float('inf')}, "
-    "{'yaw': '0.1'}, {'yaw': None}, {'yaw': np.ones(2)})]; model.face(1).render(size=8, yaw=np.float32(0.1))",
+    "odd angles": "[refused(lambda a=a: model.face(1).render(size=8, **a)) for a in ({'yaw': nan}, "
+    "{'pitch': float('inf')}, {'yaw': '0.1'}, {'yaw': None}, {'yaw': np.ones(2)})]; "
+    "model.face(1).render(size=8, yaw=np.float32(0.1))",
     "odd sizes": "[refused(lambda s=s: model.face(1).render(size=s)) for s in (1, 0, -3, 10**9, 8.5, '8', None, nan)]; "
     "model.face(1).render(size=np.int64(8))",
     "odd psi": "[refused(lambda p=p: model.face(1, psi=p)) for p in (nan, 'a', None, 1e30, 1j)]",
-    "odd paths": "[refused(lambda p=p: load_model(p)) for p in ('', 'a\\0b', 3, None, '~nobody-here/x', 'x' * 5000, [])]; "
+    "odd paths": "[refused(lambda p=p: load_model(p)) for p in ('', 'a\\0b', 3, None, '~nobody-here/x', "
+    "'x' * 5000, [])]; "
     "[refused(lambda p=p: load_avatar(p)) for p in ('', 'a\\0b', 3, None, '.', 'x' * 5000)]",
 }
 
