@@ -53,8 +53,13 @@ class ConfigError(InputError):
         super().__init__(f"{key} is {value}, expected {expected}")
 
 
+LARGEST_COUNT = 10**9
+"""Largest number of steps, images, people and the like."""
+
+
 def require_at_least(config: object, bound: int | float, *names: str) -> None:
-    """Require that fields of a configuration are finite and at least ``bound``.
+    """Require that fields of a configuration are finite, at least ``bound``, and no larger than any machine could use:
+    LARGEST_COUNT, or the largest whole number of 64 bits for a seed.
 
     Raises:
         ConfigError: a field is not; the message names the first such field, its value, and the bound.
@@ -63,6 +68,9 @@ def require_at_least(config: object, bound: int | float, *names: str) -> None:
         value = getattr(config, name)
         if not (value >= bound and math.isfinite(value)):
             raise ConfigError(name, value, f"at least {bound}")
+        most = 2**63 - 1 if "seed" in name else LARGEST_COUNT
+        if value > most:
+            raise ConfigError(name, value, f"at most {most}")
 
 
 def require_within(config: object, least: int | float, most: int | float, *names: str) -> None:
