@@ -8,8 +8,8 @@ from typing import Literal
 from anifacegan.face_model.config import CameraKind
 from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.geometry.conventions import ID_DIM, NOISE_DIM
-from anifacegan.models import size_limits
 from anifacegan.models.alignment_config import AlignmentConfig
+from anifacegan.models.size_limits import CAPACITY, CHANNELS, FACTOR, LAYERS, LENGTH, TEXELS, UNITS
 from anifacegan.runtime.errors import ConfigError, require_above, require_at_least, require_within
 
 
@@ -55,27 +55,21 @@ class FeaturePlanesConfig:
     float32."""
 
     def __post_init__(self) -> None:
-        if not self.resolutions or any(a >= b for a, b in pairwise(self.resolutions)):
+        if not 1 <= len(self.resolutions) <= 16 or any(a >= b for a, b in pairwise(self.resolutions)):
             raise ConfigError(
-                "resolutions", self.resolutions, "at least one, each higher than the one before"
+                "resolutions", self.resolutions, "at least one, at most 16, each higher than the one before"
             )
-        if self.resolutions[0] < 2:
-            raise ConfigError("resolutions", self.resolutions, "at least 2 texels a side")
-        require_within(self, 2, size_limits.MOST_TEXELS, "resolutions")
-        require_within(self, 1, size_limits.MOST_CHANNELS, "channels", "grid_channels", "mixed")
-        require_within(self, 2, size_limits.MOST_CHANNELS, "grid_resolution", "grid_depths")
-        require_within(
-            self, -size_limits.MOST_LENGTH, size_limits.MOST_LENGTH, "depth_range", "fade_z", "centre"
-        )
+        require_within(self, 2, TEXELS, "resolutions")
+        require_within(self, 1, CHANNELS, "channels", "grid_channels", "mixed")
+        require_within(self, 2, CHANNELS, "grid_resolution", "grid_depths")
+        require_within(self, -LENGTH, LENGTH, "depth_range", "fade_z", "centre")
         require_at_least(self, 0, "coarse_planes")
         if self.coarse_planes > len(self.resolutions):
             raise ConfigError("coarse_planes", self.coarse_planes, f"at most {len(self.resolutions)}")
-        if not (math.isfinite(sum(self.depth_range)) and self.depth_range[0] < self.depth_range[1]):
+        if self.depth_range[0] >= self.depth_range[1]:
             raise ConfigError("depth_range", self.depth_range, "a lower and a higher depth")
-        if not (math.isfinite(sum(self.fade_z)) and self.fade_z[0] < self.fade_z[1]):
+        if self.fade_z[0] >= self.fade_z[1]:
             raise ConfigError("fade_z", self.fade_z, "a lower and a higher z")
-        if not math.isfinite(sum(self.centre)):
-            raise ConfigError("centre", self.centre, "three finite numbers")
 
     @property
     def coarse_features(self) -> int:
@@ -115,11 +109,11 @@ class TemplateConfig:
     detail than a small network can; sharp only with generator.alignment. null: no planes, as in the paper."""
 
     def __post_init__(self) -> None:
-        require_within(self, 2, size_limits.MOST_LAYERS, "layers")
-        require_within(self, 1, size_limits.WIDEST_LAYER, "hidden_dim", "mapping_dim")
-        require_within(self, 0, size_limits.MOST_LAYERS, "mapping_layers")
+        require_within(self, 2, LAYERS, "layers")
+        require_within(self, 1, UNITS, "hidden_dim", "mapping_dim")
+        require_within(self, 0, LAYERS, "mapping_layers")
         require_above(self, 0, "sigma_gain")
-        require_within(self, 0, size_limits.LARGEST_FACTOR, "sigma_gain")
+        require_within(self, 0, FACTOR, "sigma_gain")
 
     @property
     def units(self) -> int:
@@ -150,11 +144,11 @@ class DeformationConfig:
     and training is several times faster."""
 
     def __post_init__(self) -> None:
-        require_within(self, 1, size_limits.WIDEST_LAYER, "hidden_dim", "mapping_dim")
-        require_within(self, 1, size_limits.MOST_LAYERS, "layers")
-        require_within(self, 0, size_limits.MOST_LAYERS, "mapping_layers")
+        require_within(self, 1, UNITS, "hidden_dim", "mapping_dim")
+        require_within(self, 1, LAYERS, "layers")
+        require_within(self, 0, LAYERS, "mapping_layers")
         require_above(self, 0, "output_scale")
-        require_within(self, 0, size_limits.LARGEST_FACTOR, "output_scale")
+        require_within(self, 0, FACTOR, "output_scale")
 
 
 LEAST_SPACING = 2.0**-21
@@ -180,21 +174,12 @@ class ManifoldConfig:
     last_level are then ignored. Empty: they are evenly spaced."""
 
     def __post_init__(self) -> None:
-        require_within(self, 1, size_limits.WIDEST_LAYER, "hidden_dim")
-        require_within(self, 1, size_limits.MOST_LAYERS, "layers")
-        require_within(self, 1, size_limits.MOST_CHANNELS, "count")
-        require_within(
-            self,
-            -size_limits.LARGEST_FACTOR,
-            size_limits.LARGEST_FACTOR,
-            "first_level",
-            "last_level",
-            "levels",
-        )
-        if len(self.levels) > size_limits.MOST_CHANNELS:
-            raise ConfigError(
-                "levels", f"a list of {len(self.levels)}", f"at most {size_limits.MOST_CHANNELS}"
-            )
+        require_within(self, 1, UNITS, "hidden_dim")
+        require_within(self, 1, LAYERS, "layers")
+        require_within(self, 1, CHANNELS, "count")
+        require_within(self, -FACTOR, FACTOR, "first_level", "last_level", "levels")
+        if len(self.levels) > CHANNELS:
+            raise ConfigError("levels", f"a list of {len(self.levels)}", f"at most {CHANNELS}")
         if self.manifold_count < 2 or not self._levels_fall():
             raise ConfigError("levels", self.values(), "at least 2, each lower than the one before")
 
@@ -232,8 +217,8 @@ class CoefficientVAEConfig:
     """Number of entries of the Gaussian latent."""
 
     def __post_init__(self) -> None:
-        require_within(self, 1, size_limits.WIDEST_LAYER, "hidden_dim", "latent_dim")
-        require_within(self, 1, size_limits.MOST_LAYERS, "layers")
+        require_within(self, 1, UNITS, "hidden_dim", "latent_dim")
+        require_within(self, 1, LAYERS, "layers")
 
 
 @dataclass(frozen=True)
@@ -262,7 +247,7 @@ class GeneratorConfig:
     package; 1 / 0.12 for the released weights."""
 
     def __post_init__(self) -> None:
-        require_within(self, 0, size_limits.LARGEST_FACTOR, "radiance_offset_gain")
+        require_within(self, 0, FACTOR, "radiance_offset_gain")
 
 
 PriorKind = Literal["identity", "expression"]
@@ -291,8 +276,8 @@ class DiscriminatorConfig:
     def __post_init__(self) -> None:
         if self.size not in DISCRIMINATOR_SIZES:
             raise ConfigError("size", self.size, f"one of {', '.join(map(str, DISCRIMINATOR_SIZES))}")
-        require_within(self, self.size, size_limits.MOST_CAPACITY, "capacity")
-        require_within(self, 1, size_limits.WIDEST_LAYER, "max_channels")
+        require_within(self, self.size, CAPACITY, "capacity")
+        require_within(self, 1, UNITS, "max_channels")
 
     @property
     def resolutions(self) -> list[int]:
@@ -322,14 +307,14 @@ class FaceRegressorConfig:
     """Camera for which the network regresses angle and trans: generator or deep3dfacerecon."""
 
     def __post_init__(self) -> None:
-        require_within(self, 2, size_limits.MOST_TEXELS, "size")
-        require_within(self, 0, size_limits.MOST_TEXELS, "border")
+        require_within(self, 2, TEXELS, "size")
+        require_within(self, 0, TEXELS, "border")
         if len(self.channels) > 12:
             raise ConfigError("channels", f"a list of {len(self.channels)}", "at most 12")
         if self.backbone != "resnet50" and self.size % 2 ** len(self.channels):
             halvings = f"a multiple of {2 ** len(self.channels)}, for as many halvings as there are channels"
             raise ConfigError("size", self.size, halvings)
-        require_within(self, 8, size_limits.WIDEST_LAYER, "channels")
+        require_within(self, 8, UNITS, "channels")
         if not self.channels or any(width < 8 or width % 8 for width in self.channels):
             raise ConfigError("channels", list(self.channels), "multiples of 8")
 
