@@ -53,10 +53,14 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict:
-        names = [(part.tag, part.value) for part, _ in node.value if isinstance(part, yaml.ScalarNode)]
-        for name in {name for name in names if names.count(name) > 1} - {(_MERGE, "<<")}:
-            mark = [part.start_mark for part, _ in node.value if (part.tag, part.value) == name][-1]
-            raise yaml.MarkedYAMLError(problem=f"key '{name[1]}' occurs twice", problem_mark=mark)
+        seen: set[tuple[str, str]] = set()
+        for part, _ in node.value:
+            name = (part.tag, str(part.value))
+            if name in seen and part.tag != _MERGE:
+                raise yaml.MarkedYAMLError(
+                    problem=f"key '{name[1]}' occurs twice", problem_mark=part.start_mark
+                )
+            seen.add(name)
         return super().construct_mapping(node, deep)
 
 

@@ -49,6 +49,12 @@ def test_what_is_not_ours_is_one_line_at_once(text: str, problem: str, tmp_path:
     assert time.perf_counter() - started < 10
 
 
+def test_many_keys_take_little_time() -> None:
+    started = time.perf_counter()
+    assert len(parse_yaml("".join(f"k{k}: 1\n" for k in range(5000)))) == 5000
+    assert time.perf_counter() - started < 30
+
+
 def test_ordinary_files_are_read(tmp_path: Path) -> None:
     text = "﻿a: &x [1, 2.5, true, null, ü]\nb: *x\nc: {<<: {d: 1}, d: 2}\nday: 2020-01-01\n"
     (tmp_path / "a.yaml").write_text(text, encoding="utf-8")
