@@ -1,6 +1,8 @@
 """Draws cases, runs them within limits, and says which are not clean."""
 
+import contextlib
 import faulthandler
+import io
 import os
 import random
 import resource
@@ -12,7 +14,6 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def run_case(
         case = kind(rng, world, folder)
         before = _listing(folder)
         try:
-            with _limits():
+            with _limits(), contextlib.redirect_stderr(io.StringIO()):
                 case()
             outcome.accepted += 1
         except InputError as error:
@@ -95,7 +96,7 @@ def _listing(folder: Path) -> set[tuple[str, bytes]]:
     return {(path.relative_to(folder).as_posix(), path.read_bytes()) for path in paths}
 
 
-@contextmanager
+@contextlib.contextmanager
 def _limits() -> Iterator[None]:
     """End the block with an error after CPU_SECONDS, or where it asks for more than MEMORY."""
 
