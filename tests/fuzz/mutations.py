@@ -120,8 +120,19 @@ TEXTS = (
 """YAML that is none, or stands for too much."""
 
 
+def several(rng: random.Random, change: Callable[[random.Random, Any], Any], value: Any) -> Any:
+    """Apply a change once, twice or three times."""
+    for _ in range(rng.choice((1, 1, 1, 2, 3))):
+        value = change(rng, value)
+    return value
+
+
 def changed_bytes(rng: random.Random, content: bytes) -> bytes:
-    """Truncate, overwrite, insert, repeat or replace a part of a file."""
+    """Truncate, overwrite, insert, repeat or replace parts of a file."""
+    return several(rng, _changed_bytes, content)
+
+
+def _changed_bytes(rng: random.Random, content: bytes) -> bytes:
     place = rng.randrange(len(content) + 1)
     length = rng.choice((1, 2, 8, 64, 1000))
     noise = rng.randbytes(length)
@@ -145,18 +156,22 @@ def changed_bytes(rng: random.Random, content: bytes) -> bytes:
 
 
 def changed_tree(rng: random.Random, tree: Any) -> Any:
-    """Replace, remove, rename or add one value anywhere in nested dictionaries and lists; the original stays."""
+    """Replace, remove, rename or add values anywhere in nested dictionaries and lists; the original stays."""
+    return several(rng, _changed_tree, tree)
+
+
+def _changed_tree(rng: random.Random, tree: Any) -> Any:
     if not isinstance(tree, (dict, list)) or not tree or rng.random() < 0.1:
         return rng.choice(ODD)
     if isinstance(tree, list):
         k = rng.randrange(len(tree))
         return rng.choice(
-            [[*tree[:k], changed_tree(rng, tree[k]), *tree[k + 1 :]], tree[:k], tree + tree, tree * 500]
+            [[*tree[:k], _changed_tree(rng, tree[k]), *tree[k + 1 :]], tree[:k], tree + tree, tree * 500]
         )
     key = rng.choice(list(tree))
     action = rng.random()
     if action < 0.7:
-        return tree | {key: changed_tree(rng, tree[key])}
+        return tree | {key: _changed_tree(rng, tree[key])}
     rest = {name: value for name, value in tree.items() if name != key}
     if action < 0.8:
         return rest

@@ -26,6 +26,7 @@ from anifacegan.models.generator import Generator
 from anifacegan.models.model_folder import weights_sha256
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.files import markdown_table, write_complete
+from anifacegan.runtime.output_folders import claim, require_room
 from anifacegan.runtime.structured_text import read_json
 from anifacegan.runtime.typed_config import from_plain, plain
 from anifacegan.training.run import run
@@ -73,6 +74,7 @@ def ablate(config: AblationConfig, report: Callable[[str], None]) -> dict[str, A
         InputError: something in the configuration or the data does not fit.
     """
     variants = config.variants()
+    require_room(config.out, (RESULT, "ablation.md"))
     judge = load_judge(config.judge, config.face_model, torch.device(select_device(config.device)))
     head, dataset = load_head_geometry(config.face_model), FaceDataset(config.data)
     results = {}
@@ -81,6 +83,7 @@ def ablate(config: AblationConfig, report: Callable[[str], None]) -> dict[str, A
         share_surfaces(config.out / FULL / "surfaces", variant.out / "surfaces")
         results[name] = measured(run(variant), judge, head, dataset, config.evaluation())
     content = {name: asdict(result) for name, result in results.items()}
+    claim(config.out, (RESULT, "ablation.md"))
     write_complete(config.out / RESULT, json.dumps(content, indent=1))
     write_complete(config.out / "ablation.md", table(results))
     return results
