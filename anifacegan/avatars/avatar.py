@@ -8,15 +8,14 @@ The safetensors file holds the arrays of a :class:`LayeredMesh`; the file's head
 
 import dataclasses
 import json
-import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from torch import Tensor
 
@@ -26,13 +25,18 @@ from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.avatars.players.choice import NumbaPlayer, player_on
 from anifacegan.avatars.players.torch_player import TorchPlayer
 from anifacegan.face_model.coefficients import ExpressionBasis
-from anifacegan.face_model.expressions import ExpressionReader
+from anifacegan.face_model.expressions import STRONGEST, ExpressionInput, ExpressionReader
 from anifacegan.geometry.cameras import WIDEST_VIEW_RAD, from_frontal
 from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.geometry.conventions import EXP_DIM
-from anifacegan.rendering.frame import RenderedImage, check_size
-from anifacegan.runtime.errors import InputError, first_line
+from anifacegan.rendering.frame import RenderedImage, checked_size
+from anifacegan.runtime.arguments import number
+from anifacegan.runtime.devices import select_device
+from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import write_complete
+from anifacegan.runtime.paths import exists, user_path
+from anifacegan.runtime.structured_text import parse_json
+from anifacegan.runtime.tensor_files import check_ordinary, read_safetensors
 from anifacegan.runtime.typed_config import from_plain
 
 FORMAT = 3
@@ -41,6 +45,8 @@ LARGEST_APPROXIMATION_ERROR = 0.1
 LARGEST_WEIGHT = 1.5
 """Largest absolute weight of a blendshape; a weight below 0 or above 1 extrapolates the blendshape."""
 _HEADER = "anifacegan.avatar"
+_TENSORS, _CARD = "model.safetensors", "card.yaml"
+"""Names of the files of a model folder."""
 _SCALARS = {"background_reach": (1e-3, 100.0), "widest_rad": (1e-3, WIDEST_VIEW_RAD)}
 """Name of each number in the header -> its smallest and its largest valid value."""
 
@@ -100,7 +106,7 @@ class Avatar:
         yaw: float = 0.0,
         pitch: float = 0.0,
         size: int = 256,
-        expression: "str | Path | Float[np.ndarray, '64'] | None" = None,
+        expression: ExpressionInput = None,
         antialias: bool = True,
     ) -> RenderedImage:
         """Draw a square view of the person: colours, opacity and depth of each pixel.
@@ -116,14 +122,13 @@ class Avatar:
 
         Raises:
             InputError: the expression is unknown, or the avatar was not baked for it; the view is too far from frontal;
-                or ``size`` is below 2.
+                or a number is none, not finite or out of range.
         """
-        check_size(size)
+        size, angles = checked_size(size), {"yaw": number("yaw", yaw), "pitch": number("pitch", pitch)}
         z_exp = self.expressions.coefficients(expression)
-        label = "coefficients" if isinstance(expression, np.ndarray) else str(expression)
+        label = str(expression) if isinstance(expression, (str, Path)) else "coefficients"
         self.check_expression(z_exp, label)
-        self.check_view(yaw=yaw, pitch=pitch)
-        angles = {"yaw": float(yaw), "pitch": float(pitch)}
+        self.check_view(**angles)
         return self._player.image(z_exp, **angles, size=size, antialias=antialias)
 
     def render(
@@ -132,7 +137,7 @@ class Avatar:
         yaw: float = 0.0,
         pitch: float = 0.0,
         size: int = 256,
-        expression: "str | Path | Float[np.ndarray, '64'] | None" = None,
+        expression: ExpressionInput = None,
         antialias: bool = True,
     ) -> Float[Tensor, "3 size size"]:
         """Draw a square view of the person and return its colours, RGB in [0, 1], background included.
@@ -215,26 +220,42 @@ def save_avatar(path: Path, avatar: Avatar) -> None:
     write_complete(path, content)
 
 
+def require_room_for_avatar(path: Path, overwrite: bool = False) -> None:
+    """Require that an avatar may be written to a file, before it is baked: there is none yet, or an avatar.
+
+    ``overwrite`` lets any other file be replaced, except that of a model folder.
+
+    Raises:
+        InputError: another file is in the way.
+    """
+    if not exists(path):
+        return
+    if (path.parent / _CARD).exists() and path.name == _TENSORS:
+        raise InputError(f"{path}: is the weights of a model, expected another --out")
+    try:
+        is_avatar = _HEADER in read_safetensors(path, "an avatar")[1]
+    except InputError:
+        is_avatar = False
+    if not (is_avatar or overwrite):
+        raise InputError(f"{path}: is in the way and no avatar, expected another --out, or --overwrite true")
+
+
 def load_avatar(path: Path | str, device: str = "cpu") -> Avatar:
     """Read an avatar file (.safetensors), as ``anifacegan bake`` writes it.
 
-    ``device`` ("cpu", "cuda") is where its images will be drawn, and where they will lie.
+    ``device`` ("cpu", "cuda", or "auto", a GPU if there is one) is where its images will be drawn, and will lie.
 
     Raises:
         InputError: there is no such file, it holds no avatar, or a value in it is missing or invalid.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected a baked avatar ({SUFFIX})")
-    try:
-        with safe_open(path, "numpy") as file:
-            text = (file.metadata() or {}).get(_HEADER)
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a readable safetensors file ({first_line(error)})") from None
-    if text is None:
+    path, device = user_path(path), select_device(device)
+    tensors, metadata = read_safetensors(path, f"a baked avatar ({SUFFIX})")
+    if _HEADER not in metadata:
         raise InputError(f"{path}: holds no avatar (of a model, name its folder); anifacegan bake makes one")
-    header = _read_header(path, text)
+    header = _read_header(path, metadata[_HEADER])
+    for name, tensor in tensors.items():
+        check_ordinary(path, name, tensor)
+    arrays = {name: tensor.numpy() for name, tensor in tensors.items() if tensor.dtype != torch.bfloat16}
     check_arrays(path, arrays)
     card = from_plain(AvatarCard, header["card"], str(path), "card.")
     _check_card(path, card)
@@ -253,12 +274,7 @@ def load_avatar(path: Path | str, device: str = "cpu") -> Avatar:
 
 def _read_header(path: Path, text: str) -> dict[str, Any]:
     """Parse the header, and check that every entry is there and every number is in its valid range."""
-    try:
-        header = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{path}: its header is no JSON ({first_line(error)}); the file is damaged"
-        ) from None
+    header = parse_json(text, f"{path}: its header")
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         found = header.get("format") if isinstance(header, dict) else None
         raise InputError(f"{path}: has format {found}, expected {FORMAT}: bake it again")
@@ -278,8 +294,8 @@ def _check_card(path: Path, card: AvatarCard) -> None:
     for name, units in card.presets.items():
         numbers |= {f"presets.{name}.{unit}": weight for unit, weight in units.items()}
     for name, value in numbers.items():
-        if not math.isfinite(value):
-            raise InputError(f"{path}: card.{name} is {value}, expected a finite number")
+        if not abs(value) <= STRONGEST:
+            raise InputError(f"{path}: card.{name} is {value}, expected a finite number up to {STRONGEST:g}")
 
 
 def _read_basis(path: Path, card: AvatarCard, arrays: dict[str, np.ndarray]) -> ExpressionBasis | None:

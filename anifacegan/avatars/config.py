@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from anifacegan.runtime.errors import ConfigError, require_at_least
+from anifacegan.runtime.errors import ConfigError, require_within
 
 SUFFIX = ".safetensors"
 """Ending of the names of avatar files."""
@@ -27,8 +27,8 @@ class BakeConfig:
     two consecutive shapes, vertices move along straight lines."""
 
     def __post_init__(self) -> None:
-        require_at_least(self, 4 * COARSE, "texture")
-        require_at_least(self, 8, "grid")
-        require_at_least(self, 1, "inbetweens")
+        require_within(self, 4 * COARSE, 8192, "texture")
+        require_within(self, 8, 1024, "grid")
+        require_within(self, 1, 16, "inbetweens")
         if not 0 < self.widest_rad <= 1.2:
             raise ConfigError("widest_rad", self.widest_rad, "more than 0, at most 1.2")

@@ -22,6 +22,8 @@ class FaceModelConfig:
     """File to write, an .npz. null: the file in the cache, where every other command looks for it."""
     force: bool = False
     """Build the face model even if an up-to-date file exists."""
+    overwrite: bool = False
+    """Replace the file if it is no face model. A face model of an earlier version is always replaced."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -32,12 +34,22 @@ def main(arguments: Sequence[str]) -> None:
         InputError: a wrong option, or the package ``anny`` or ``xatlas`` is not installed.
     """
     config = read_config(FaceModelConfig, arguments, "anifacegan face-model")
-    from anifacegan.face_model.build.build import BuildConfig, build_face_model, is_current
+    from anifacegan.face_model.build.build import (
+        BuildConfig,
+        build_face_model,
+        is_current,
+        require_room_for_face_model,
+    )
     from anifacegan.face_model.open_model import face_model_path
+    from anifacegan.runtime.locks import FolderLock
 
     path = config.out or face_model_path()
     if not config.force and is_current(path):
         print(f"{path}: up to date")
         return
+    require_room_for_face_model(path, config.overwrite)
+    lock = FolderLock(path.parent)
+    lock.take()
     digest = build_face_model(path, BuildConfig(), log=lambda line: print(line, file=sys.stderr))
+    lock.release()
     print(f"{path}: {path.stat().st_size / 1e6:.0f} MB, SHA-256 {digest}")

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anifacegan.cli.subcommands import overview, require_known, wants_help
-from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.typed_config import read_config
 
 COMMAND = "anifacegan export"
@@ -22,6 +21,8 @@ class SnapshotConfig:
     """Run folder, with config.yaml and snapshots."""
     out: Path
     """Model folder to write: model.safetensors and card.yaml."""
+    overwrite: bool = False
+    """Replace files in the output folder that this program did not write. Its own are always replaced."""
     step: int | None = None
     """Training step at which the snapshot was saved. null: the newest snapshot. A run keeps its newest snapshots only,
     as many as its option reporting.keep_snapshots says."""
@@ -35,11 +36,11 @@ def export_snapshot(arguments: Sequence[str]) -> None:
         InputError: a wrong option, no such run or snapshot, or a data set that does not fit.
     """
     config = read_config(SnapshotConfig, arguments, f"{COMMAND} snapshot", leading=("run",))
-    if config.out.exists() and not config.out.is_dir():
-        raise InputError(f"{config.out}: is a file, expected a folder to write into")
+    from anifacegan.models.model_folder import require_room_for_model
     from anifacegan.training.config import TrainConfig
     from anifacegan.training.run import export
 
+    require_room_for_model(config.out, config.overwrite)
     options = ["--config", str(config.run / "config.yaml"), "--out", str(config.run)]
     training = read_config(TrainConfig, options, f"{COMMAND} snapshot")
     step = export(training, config.step, config.out)

@@ -22,6 +22,8 @@ class ImportConfig:
     vae_expression.pth."""
     out: Path
     """Model folder to write: model.safetensors and card.yaml."""
+    overwrite: bool = False
+    """Replace files in the output folder that this program did not write. Its own are always replaced."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -31,8 +33,9 @@ def main(arguments: Sequence[str]) -> None:
         InputError: a wrong option, or no released files in the folder.
     """
     config = read_config(ImportConfig, arguments, "anifacegan import-released")
-    if config.out.exists() and not config.out.is_dir():
-        raise InputError(f"{config.out}: is a file, expected a folder to write into")
+    from anifacegan.models.model_folder import require_room_for_model
+
+    require_room_for_model(config.out, config.overwrite)
     print(f"{config.out}: {import_released(config.released, config.out)}")
 
 
@@ -45,13 +48,13 @@ def import_released(folder: Path, out: Path) -> str:
         InputError: the folder holds no released files, or something in it is missing or does not fit.
     """
     from anifacegan.models.checkpoints import save_checkpoint
-    from anifacegan.models.released import is_released_folder
+    from anifacegan.models.released import released_folder
     from anifacegan.rendering.model import load_model
     from anifacegan.runtime.files import file_sha256
 
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder, expected AniFaceGAN's released files")
-    if not is_released_folder(folder):
+    if released_folder(folder) is None:
         raise InputError(f"{folder}: holds no generator.pth, expected AniFaceGAN's released files")
     checkpoint = load_model(folder).checkpoint
     files = sorted([*folder.rglob("*.pth"), *folder.glob("averages.npz")])

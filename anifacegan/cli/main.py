@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from anifacegan.cli.subcommands import Subcommand, overview, require_known, wants_help
-from anifacegan.runtime.errors import exit_on_input_error
+from anifacegan.runtime.errors import DEBUG_VARIABLE, exit_on_input_error, open_standard_streams
 
 PROGRAM = "anifacegan"
 DESCRIPTION = "Generate faces whose pose and expression you control, train such models, and measure them."
@@ -72,6 +72,7 @@ COMMANDS = {
         "anifacegan.cli.export",
     ),
 }
+DEBUG_OPTION = "--debug"
 BLAS_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Environment variables that BLAS libraries read once, when NumPy is imported."""
 
@@ -79,12 +80,19 @@ BLAS_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ``arguments`` None takes the arguments of the process.
 
+    The option ``--debug``, of every subcommand, shows the traceback of a mistake of the program.
+
     Raises:
-        SystemExit: with code 2 for wrong input or a failing disk, 1 for a failed computation, 130 after Ctrl-C, and 0
-            after ``--print_config`` or when the reader of a pipe has gone.
+        SystemExit: with code 2 for wrong input, a failing disk or a mistake of the program, 1 for a failed computation,
+            130 after Ctrl-C, and 0 after ``--print_config`` or when the reader of a pipe has gone.
     """
+    open_standard_streams()
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if DEBUG_OPTION in words:
+        os.environ[DEBUG_VARIABLE] = "1"
+        words = [word for word in words if word != DEBUG_OPTION]
     with exit_on_input_error():
-        run(list(sys.argv[1:] if arguments is None else arguments))
+        run(words)
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -52,19 +52,15 @@ def main(arguments: Sequence[str]) -> None:
     if asks_for_help(arguments):
         read_one_of(CONFIGS, "task", arguments, COMMAND)  # prints the help, without PyTorch, and exits
     from anifacegan.runtime.cpu import keep_freed_memory
-    from anifacegan.runtime.distributed import LostWorkerError, working_together
+    from anifacegan.runtime.distributed import working_together
 
     keep_freed_memory()
     with working_together() as workers, exit_on_input_error():
-        try:
-            with workers.rank_zero_only():
-                config = read_one_of(CONFIGS, "task", arguments, COMMAND)
-                if getattr(config, "plan", False):
-                    return print_plan(config)
-                folder = resolve_name(TASKS[config.task].run)(config, workers)
-        except LostWorkerError as error:
-            print(f"error: {error}", file=sys.stderr)
-            raise SystemExit(1) from None
+        with workers.rank_zero_only():
+            config = read_one_of(CONFIGS, "task", arguments, COMMAND)
+            if getattr(config, "plan", False):
+                return print_plan(config)
+            folder = resolve_name(TASKS[config.task].run)(config, workers)
         if workers.first:
             print(f"model written to {folder}", file=sys.stderr)
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from anifacegan.data.description import parsed_json
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.structured_text import parse_json
 
 LABEL_NUMBERS = 25
 """Numbers of a label: a 4 x 4 matrix from camera to world, and 3 x 3 intrinsics."""
@@ -34,7 +34,7 @@ def camera_labels(content: bytes, label: Path, folder: PurePosixPath) -> dict[st
     Raises:
         InputError: the file is no JSON file.
     """
-    description = parsed_json(content, label)
+    description = parse_json(content, label)
     labels = description.get("labels") if isinstance(description, dict) else None
     pairs = labels.items() if isinstance(labels, Mapping) else labels if isinstance(labels, list) else []
     return {

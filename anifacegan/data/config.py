@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from anifacegan.runtime.errors import ConfigError, require_at_least
+from anifacegan.runtime.errors import ConfigError, require_within
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class DataConfig:
     """Skip damaged files instead of stopping. To find them, every image is decoded once at the start."""
 
     def __post_init__(self) -> None:
-        require_at_least(self, 1, "size")
+        require_within(self, 1, 8192, "size")
         if not math.isfinite(self.pitch_offset):
             raise ConfigError("pitch_offset", self.pitch_offset, "radians")
 

@@ -27,6 +27,7 @@ from anifacegan.data.file_sources import FolderFiles, ZipFiles, open_files
 from anifacegan.data.mirroring import Mirroring
 from anifacegan.face_model.coefficients import BFM, FaceCoefficients, camera_angles, read_coefficients
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.files import sha256
 from anifacegan.runtime.image_files import IMAGE_SUFFIXES, image_size, is_image_file, read_image
 from anifacegan.runtime.mat_files import is_mat_file
 
@@ -177,6 +178,10 @@ class FaceDataset(Dataset):
         if index >= len(self.names) and self._mirroring is not None:
             return self._mirroring.mirrored(face)
         return face
+
+    def sizes_sha256(self) -> str:
+        """Return the SHA-256 of the names of all images and the sizes of their files, which tells replaced images."""
+        return sha256(f"{name} {self._files.size(name)}\n".encode() for name in self.names)
 
     def load_images(self) -> UInt8[Tensor, "item size size 3"]:
         """Read all images into memory, RGB in [0, 255]; with mirroring, the mirror images follow.

@@ -1,11 +1,11 @@
 """File that describes a synthetic data set, and the version of the data set's format."""
 
-import json
 import shlex
 from pathlib import Path
 from typing import Any
 
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.structured_text import parse_json
 
 DESCRIPTION_FILE = "dataset.json"
 """Name of the file in a synthetic data set that records what its images are made of."""
@@ -26,7 +26,7 @@ def parsed_description(content: str | bytes, label: Path) -> dict[str, Any]:
     Raises:
         InputError: the file is no JSON file, or it describes a synthetic data set of another format.
     """
-    description = parsed_json(content, label)
+    description = parse_json(content, label)
     if not isinstance(description, dict) or not all(key in description for key in SYNTHETIC_KEYS):
         return {}
     if description["format"] != FORMAT_VERSION:
@@ -37,21 +37,10 @@ def parsed_description(content: str | bytes, label: Path) -> dict[str, Any]:
     return description
 
 
-def parsed_json(content: str | bytes, label: Path) -> Any:
-    """Parse the content of a JSON file; ``label`` names the file in the error message.
-
-    Raises:
-        InputError: it is no JSON file.
-    """
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
-        raise InputError(f"{label}: not a JSON file") from None
-
-
 def _command(description: dict[str, Any], source: Path) -> str:
     """Return the command that makes a data set again; ``source`` is its folder or archive."""
-    options = [f"--{key} {description[key]}" for key in ("count", "size", "seed") if key in description]
+    values = {key: str(description[key]) for key in ("count", "size", "seed") if key in description}
+    options = [f"--{key} {shlex.quote(value)}" for key, value in values.items()]
     is_archive = source.suffix == ".zip"
     out = shlex.quote(str(source.with_suffix("") if is_archive else source))
     return " ".join(["anifacegan dataset --out", out, *options, *["--zip"] * is_archive])

@@ -5,7 +5,6 @@ folder __MACOSX that macOS adds to archives.
 """
 
 import zipfile
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -30,8 +29,23 @@ class FolderFiles:
         return self.root / name
 
     def read(self, name: str) -> bytes:
-        """Return the content of a named file."""
-        return (self.root / name).read_bytes()
+        """Return the content of a named file.
+
+        Raises:
+            InputError: the file cannot be read, or has more than MOST_BYTES bytes.
+        """
+        path = self.root / name
+        try:
+            size = path.stat().st_size
+            if size > MOST_BYTES:
+                raise InputError(f"{path}: has {size} bytes, expected at most {MOST_BYTES}")
+            return path.read_bytes()
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+    def size(self, name: str) -> int:
+        """Return the number of bytes of a named file."""
+        return (self.root / name).stat().st_size
 
 
 class ZipFiles:
@@ -45,7 +59,7 @@ class ZipFiles:
         self._archive: zipfile.ZipFile | None = None
         try:
             entries = [entry.filename for entry in self._open().infolist() if not entry.is_dir()]
-        except zipfile.BadZipFile:
+        except Exception:  # zipfile raises many kinds for a broken archive
             raise InputError(f"{path}: not a zip archive, expected a folder or a .zip of images") from None
         of_windows = not any("/" in entry for entry in entries)
         self._entries = {entry.replace("\\", "/") if of_windows else entry: entry for entry in entries}
@@ -67,8 +81,12 @@ class ZipFiles:
             raise InputError(f"{self.label(name)}: has {size} bytes, expected at most {MOST_BYTES}")
         try:
             return archive.read(entry)
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        except Exception as error:  # zipfile and what unpacks for it raise many kinds for a broken archive
             raise InputError(f"{self.label(name)}: {first_line(error)}") from None
+
+    def size(self, name: str) -> int:
+        """Return the number of bytes of a named file in the archive."""
+        return self._open().getinfo(self._entries[name]).file_size
 
     def _open(self) -> zipfile.ZipFile:
         if self._archive is None:

@@ -25,7 +25,7 @@ from anifacegan.rendering.images import write_png
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import filled_when_complete
+from anifacegan.runtime.output_folders import filled_when_complete, require_room
 from anifacegan.runtime.provenance import installed_versions, without_nan
 from anifacegan.runtime.resources import located_model
 from anifacegan.runtime.typed_config import plain
@@ -40,6 +40,7 @@ def run(config: CompareConfig) -> str:
     Raises:
         InputError: an option, a model or a file is wrong, or the models cannot show the same faces.
     """
+    require_room(config.out, ("comparison.json", "table.md", "sheet.png"), config.overwrite)
     device = torch.device(select_device(config.device))
     paths = located_model(config.a), located_model(config.a if config.b is None else config.b)
     a, b = (
@@ -54,7 +55,7 @@ def run(config: CompareConfig) -> str:
         setup.evaluation(config, a.model, a.psi),
         setup.evaluation(config, b.model, b.psi, priors),
     )
-    with filled_when_complete(config.out) as folder:
+    with filled_when_complete(config.out, config.overwrite) as folder:
         metrics, not_measured = _compare_metrics(config, evaluations)
         result = verdict(statistic for metric in metrics for statistic in metric.statistics)
         sheet = comparison_sheet((a, b), a.model, config.sheet_people, config.sheet_size, config.seed)

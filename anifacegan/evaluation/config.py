@@ -166,6 +166,9 @@ class MeasureConfig:
     """Network that turns a face into an identity vector: judge (the judge's identity coefficients), dlib, or an .onnx
     or .pt (TorchScript) file. The network in a file gets crops (batch, 3, 112, 112), RGB in [-1, 1], that are aligned
     as ArcFace's training images: by eyes, nose tip and mouth corners."""
+    trust_torchscript: bool = False
+    """Run an embedder in a .pt file. TorchScript can do what a program can, such as write files: only for files from
+    people whom you trust."""
     inception_weights: Path | None = None
     """File of torch-fidelity's Inception weights. null: the file in PyTorch's cache."""
     count: int = 2000
@@ -287,6 +290,8 @@ class CompareConfig(MeasureConfig):
     """Height and width of each image in sheet.png, pixels."""
     out: Path = Path("runs/compare")
     """Folder for comparison.json, table.md and sheet.png."""
+    overwrite: bool = False
+    """Replace files in the output folder that this program did not write. Its own are always replaced."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

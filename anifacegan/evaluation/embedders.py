@@ -4,7 +4,7 @@
                  needs no download, but is not a face recognition network
     dlib         dlib's 128-dimensional face embedding (extra demo-check), trained on data for research only
     FILE.onnx    a face recognition network of the user with ArcFace's input (extra eval)
-    FILE.pt      a TorchScript network with the same input
+    FILE.pt      a TorchScript network with the same input, if the user trusts it: it can do what a program can
 
 The landmarks are not detected in the image but computed from the coefficients and camera that the image was generated
 from, so every image can be embedded and all embedders see the same crop. Networks from files get 112 x 112 pixels in
@@ -30,6 +30,7 @@ from anifacegan.geometry.resampling import read_pixels
 from anifacegan.models.face_regressor import FaceRegressor
 from anifacegan.runtime.errors import InputError, first_line, last_line
 from anifacegan.runtime.files import file_sha256
+from anifacegan.runtime.paths import user_path
 
 CROP = 112
 """Height and width of an aligned face crop, pixels."""
@@ -55,7 +56,9 @@ class Embedder:
     (B, feature) identity vectors."""
 
 
-def load_embedder(name: str, judge: FaceRegressor, judge_name: str, device: torch.device) -> Embedder:
+def load_embedder(
+    name: str, judge: FaceRegressor, judge_name: str, device: torch.device, *, trust_torchscript: bool = False
+) -> Embedder:
     """Load a network that turns face images into identity vectors.
 
     Args:
@@ -63,20 +66,27 @@ def load_embedder(name: str, judge: FaceRegressor, judge_name: str, device: torc
         judge: face regressor, whose identity coefficients are the vectors if ``name`` is ``judge``.
         judge_name: name of the face regressor for reports.
         device: where the network computes.
+        trust_torchscript: run a .pt file, which can do what a program can.
 
     Raises:
-        InputError: unknown name, missing package, or a file that is not a suitable network.
+        InputError: unknown name, missing package, a .pt file that is not trusted, or a file that is not a suitable
+            network.
     """
     if name == "judge":
         return Embedder(f"identity coefficients of judge {judge_name}", lambda rgb, landmarks: judge(rgb).id)
     if name == "dlib":
         return Embedder("dlib's face recognition ResNet", _dlib_network())
-    path = Path(name).expanduser()
+    path = user_path(name)
     loaders = {".onnx": _onnx_network, ".pt": _torchscript_network}
     if path.suffix not in loaders:
         raise InputError(f"embedder is {name}, expected judge, dlib, or a file .onnx or .pt")
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected a network that recognises faces")
+    if path.suffix == ".pt" and not trust_torchscript:
+        raise InputError(
+            f"{path}: is TorchScript, which can do what a program can, expected an .onnx, or --trust_torchscript true "
+            "if you trust who made it"
+        )
     network = loaders[path.suffix](path, device)
     _check_output(path, network, device)
     title = f"{path.name} (sha256 {file_sha256(path)[:12]})"
@@ -136,7 +146,7 @@ def _similarity(
 def _torchscript_network(path: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
     try:
         return torch.jit.load(str(path), map_location=device).eval()
-    except (RuntimeError, ValueError) as error:
+    except Exception as error:  # PyTorch raises many kinds for a broken file
         raise InputError(f"{path}: not a TorchScript network ({first_line(error)})") from None
 
 

@@ -65,6 +65,8 @@ class EvaluationInputs:
     """Mesh of the generator's face model, or None if it is not available."""
     embedder: str = "judge"
     """Name or file of the face embedder, see :mod:`anifacegan.evaluation.embedders`."""
+    trust_torchscript: bool = False
+    """Whether an embedder in a TorchScript file may be run."""
     inception_weights: Path | None = None
     """File of Inception weights, or None for the file in PyTorch's cache."""
     expressions: Float[Tensor, "expression 64"] | None = None
@@ -125,7 +127,14 @@ class ImageSets:
         """
         if self._embedder is None:
             judge = self.judge
-            self._embedder = load_embedder(self.inputs.embedder, judge.network, judge.name, self.device)
+            inputs = self.inputs
+            self._embedder = load_embedder(
+                inputs.embedder,
+                judge.network,
+                judge.name,
+                self.device,
+                trust_torchscript=inputs.trust_torchscript,
+            )
         return self._embedder
 
     @property

@@ -20,7 +20,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from anifacegan.evaluation.bootstrap import BootstrapStatistics
-from anifacegan.runtime.errors import InputError, first_line
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.tensor_files import read_pytorch
 
 CACHED_NAME = "weights-inception-2015-12-05-6726825d.pth"
 """File name of torch-fidelity's weights in PyTorch's cache."""
@@ -114,13 +115,8 @@ def check_weights(path: Path) -> None:
     Raises:
         InputError: the file is missing, unreadable, or does not hold the tensors of the Inception network.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected torch-fidelity's Inception weights ({CACHED_NAME})")
-    try:
-        # torch-fidelity itself loads without weights_only and so would run code that the file holds.
-        state = torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:  # many kinds for a broken file
-        raise InputError(f"{path}: not a readable file of weights ({first_line(error)})") from None
+    # torch-fidelity itself loads without weights_only and so would run code that the file holds.
+    state = read_pytorch(path, f"torch-fidelity's Inception weights ({CACHED_NAME})")
     is_state = isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values())
     if not is_state or not state:
         raise InputError(

@@ -63,6 +63,7 @@ class EvaluationSetup:
             judge=self.judge,
             head=load_head_geometry(config.face_model) if has_mesh else None,
             embedder=config.embedder,
+            trust_torchscript=config.trust_torchscript,
             inception_weights=config.inception_weights,
             expressions=shipped_expressions(model),
             priors=None if priors is None else priors.generator,

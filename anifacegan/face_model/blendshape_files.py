@@ -6,7 +6,6 @@ are shares: 0 is none, 1 is full. Movements that a file lacks have strength 0.
 """
 
 import csv
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from jaxtyping import Float
 from anifacegan.face_model.config import MOST_FRAMES
 from anifacegan.runtime.errors import InputError, first_line
 from anifacegan.runtime.resources import located
+from anifacegan.runtime.structured_text import parse_json
 
 MOST_BYTES = 2**28
 """Largest size of a file."""
@@ -127,10 +127,7 @@ def _table_frames(path: Path, text: str, names: Mapping[str, int]) -> list[tuple
 
 def _json_frames(path: Path, text: str) -> list[tuple[str, dict[str, Any]]]:
     """Return the place of each frame, for messages, and its strengths by name."""
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
-        raise InputError(f"{path}: not a JSON file") from None
+    content = parse_json(text, path)
     if isinstance(content, dict):
         content = content.get("frames", content)
     frames = content if isinstance(content, list) and not _is_scores(content) else [content]

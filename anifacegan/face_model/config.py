@@ -1,6 +1,5 @@
 """Options of trajectories of pose and expression, and of the camera of regressed coefficients."""
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +9,8 @@ from anifacegan.runtime.typed_config import as_tuple
 CameraKind = Literal["generator", "deep3dfacerecon"]
 """Camera to which angles and translation of a face refer. generator: the generator's camera, with a field of view of 12
 degrees. deep3dfacerecon: Deep3DFaceRecon's camera, with a focal length of 1015 px in an image of 224 px."""
+LARGEST_NUMBER = 1000.0
+"""Largest size of an angle, a strength or a truncation; real ones are of the size of 1."""
 MOST_FRAMES = 100_000
 """Largest number of frames of a video."""
 
@@ -53,10 +54,12 @@ class DriveConfig:
 
 
 def require_finite(name: str, value: float | tuple[float, ...] | None) -> None:
-    """Check that an option has at least one value and only finite ones.
+    """Check that an option has at least one value and only finite ones, up to LARGEST_NUMBER in size.
 
     Raises:
         ConfigError: names the option.
     """
-    if value is not None and not (as_tuple(value) and all(map(math.isfinite, as_tuple(value)))):
-        raise ConfigError(name, value, "finite numbers")
+    if value is not None and not (
+        as_tuple(value) and all(abs(item) <= LARGEST_NUMBER for item in as_tuple(value))
+    ):
+        raise ConfigError(name, value, f"finite numbers, up to {LARGEST_NUMBER:g}")

@@ -4,15 +4,18 @@ Names are action units of the face model, or presets that combine several of the
 """
 
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
+from torch import Tensor
 
 from anifacegan.face_model.blendshape_files import is_blendshape_file, read_blendshapes
 from anifacegan.face_model.coefficients import BFM, OPEN_FACE_MODEL, ExpressionBasis, read_expressions
 from anifacegan.geometry.conventions import EXP_DIM
+from anifacegan.runtime.arguments import array, number
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.mat_files import is_mat_file
 
@@ -60,6 +63,12 @@ def is_strong_unit(unit: str) -> bool:
     return "-" in unit
 
 
+STRONGEST = 1000.0
+"""Largest strength of a name, in size; 1 is the full expression."""
+ExpressionInput = str | Path | Mapping[str, float] | Sequence[float] | np.ndarray | Tensor | None
+"""An expression as a program may give it: a file, names with strengths, coefficients, or None for the neutral one."""
+
+
 def parse_strengths(text: str) -> dict[str, float]:
     """Parse ``"smile=0.7,blink=0.3"`` to names and strengths; a name without a strength has strength 1.
 
@@ -76,6 +85,10 @@ def parse_strengths(text: str) -> dict[str, float]:
         if not name or name in strengths or not abs(strength) < float("inf"):
             raise InputError(
                 f"expression '{text}': cannot read '{item.strip()}', expected name=strength,... each once"
+            )
+        if abs(strength) > STRONGEST:
+            raise InputError(
+                f"expression '{text}': {name} is {value}, expected at most {STRONGEST:g} (1 is full strength)"
             )
         strengths[name] = strength
     return strengths
@@ -119,19 +132,24 @@ class ExpressionReader:
     pitch_offset: float = 0.0
     """Pitch angle that ``.mat`` files without ``pose`` give to a face seen from the front, radians."""
 
-    def coefficients(
-        self, expression: "str | Path | Float[np.ndarray, '64'] | None"
-    ) -> Float[np.ndarray, "64"]:
+    def coefficients(self, expression: "ExpressionInput") -> Float[np.ndarray, "64"]:
         """Convert an expression to coefficients.
 
         An expression is a file as :meth:`sequence` reads it with a single frame, names with strengths
-        (``"smile=0.7,blink=0.3"``) or an array of coefficients; None and ``"neutral"`` are the neutral expression.
+        (``"smile=0.7,blink=0.3"``, or a dictionary of them), or 64 coefficients in an array, a tensor or a list; None
+        and ``"neutral"`` are the neutral expression.
 
         Raises:
-            InputError: unknown name, unreadable file, several frames, or a file that belongs to another face model.
+            InputError: unknown name, unreadable file, several frames, a file that belongs to another face model, or an
+                array that does not hold 64 finite numbers.
         """
-        if isinstance(expression, np.ndarray):
-            return np.asarray(expression, np.float32)
+        if isinstance(expression, Mapping):
+            strengths = {
+                str(name): number(f"expression '{name}'", value) for name, value in expression.items()
+            }
+            expression = ",".join(f"{name}={value!r}" for name, value in strengths.items()) or NEUTRAL
+        if expression is not None and not isinstance(expression, (str, Path)):
+            return array("expression", expression, EXP_DIM)
         if expression is None or str(expression) == NEUTRAL:
             return np.zeros(EXP_DIM, np.float32)
         if not is_expression_file(str(expression)):

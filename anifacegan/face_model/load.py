@@ -5,6 +5,7 @@ from pathlib import Path
 from anifacegan.face_model.bfm import is_bfm_file, load_bfm
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.face_model.open_model import load_open_face_model
+from anifacegan.runtime.paths import user_path
 
 
 def load_face_model(path: Path | None = None) -> MorphableModel:
@@ -13,5 +14,5 @@ def load_face_model(path: Path | None = None) -> MorphableModel:
     Raises:
         InputError: the file is missing, is no face model, or an array in it is misshaped, not finite or out of range.
     """
-    path = None if path is None else path.expanduser()
+    path = None if path is None else user_path(path)
     return load_bfm(path) if path is not None and is_bfm_file(path) else load_open_face_model(path)

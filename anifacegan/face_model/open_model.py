@@ -1,7 +1,6 @@
 """Reader of the open face model's file, which ``anifacegan face-model`` makes from CC0 data of MakeHuman."""
 
 import os
-import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -18,6 +17,8 @@ from anifacegan.face_model.people import GROUPS
 from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, TEX_DIM
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.file_arrays import Expected, check_arrays
+from anifacegan.runtime.npz_files import read_npz
+from anifacegan.runtime.paths import exists, user_path
 
 OPEN_FACE_FILE = "face_model.npz"
 """Name of the file in the cache folder."""
@@ -192,6 +193,12 @@ def load_open_face_model(path: Path | None = None) -> MorphableModel:
     """
     basis_keys = ("mean", "tri", "id_basis", "exp_basis", "tex_mean", "tex_basis", "landmarks68")
     arrays = read_open_face_file(path, basis_keys + EYE_KEYS)
+    names = [str(name) for name in arrays["au_names"]]
+    missing = [name for name in BLINK_UNITS if name not in names]
+    if missing or len(set(names)) < len(names):
+        place = f"{path or face_model_path()}: key 'au_names'"
+        problem = f"has no '{missing[0]}'" if missing else "has a name twice"
+        raise InputError(f"{place} {problem}; build it again with '{BUILD_COMMAND} --force'")
     vertices = len(arrays["mean"])
 
     def basis(key: str) -> Tensor:
@@ -258,20 +265,15 @@ def read_open_face_file(path: Path | None, keys: tuple[str, ...]) -> dict[str, n
     Raises:
         InputError: see :func:`load_open_face_model`.
     """
-    path = path.expanduser() if path else face_model_path()
+    path = user_path(path) if path else face_model_path()
     rebuild = f"build it again with '{BUILD_COMMAND} --force'"
-    if not path.exists():
+    if not exists(path):
         raise InputError(f"{path}: no face model here, build it with '{BUILD_COMMAND}'")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            version = str(file["version"])
-            arrays = {key: file[key] for key in ("mean", *keys) if version == OPEN_FACE_MODEL}
-    except KeyError as error:
-        raise InputError(f"{path}: {error.args[0]}; {rebuild}") from None
-    except (zipfile.BadZipFile, ValueError, EOFError, AttributeError):
-        raise InputError(f"{path}: not a face model file; {rebuild}") from None
+    expected = f"the open face model; {rebuild}"
+    version = str(read_npz(path, expected, ["version"])["version"])
     if version != OPEN_FACE_MODEL:
         raise InputError(f"{path}: holds face model '{version}', expected '{OPEN_FACE_MODEL}'; {rebuild}")
-    expected = _file_arrays(vertices=arrays["mean"].size // 3)
-    check_arrays(path, arrays, {key: expected[key] for key in ("mean", *keys)}, rebuild)
+    arrays = read_npz(path, expected, ["mean", *keys])
+    like = _file_arrays(vertices=arrays["mean"].size // 3)
+    check_arrays(path, arrays, {key: like[key] for key in ("mean", *keys)}, rebuild)
     return {key: arrays[key] for key in keys}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from anifacegan.geometry.conventions import BACKGROUND_Z, FOV_DEG
+from anifacegan.runtime.errors import require_within
 
 Backend = Literal["auto", "numba", "torch", "nvdiffrast"]
 """Implementation of the rasterizer; ``auto`` selects one by device, see
@@ -29,6 +30,8 @@ class RaySamplingConfig:
     """z coordinate of the plane that carries the background, world units."""
 
     def __post_init__(self) -> None:
+        require_within(self, 2, 4096, "samples")
+        require_within(self, -100, 100, "near", "far", "background_z")
         if self.samples < 2 or not 0 < self.near < self.far:
             raise ValueError(f"ray_sampling needs samples >= 2 and 0 < near < far, got {self}")
         if not (math.isfinite(self.far) and math.isfinite(self.background_z) and 0 < self.fov_deg < 180):

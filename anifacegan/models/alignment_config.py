@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from anifacegan.runtime.errors import ConfigError, require_above, require_at_least
+from anifacegan.runtime.errors import ConfigError, require_within
 
 MOST_LATTICE_POINTS = 10_000_000
 """Largest number of lattice points in the box, so that a mistyped spacing cannot fill the memory."""
@@ -30,10 +30,12 @@ class AlignmentConfig:
     """Corner up to which the lattice reaches at least."""
 
     def __post_init__(self) -> None:
-        require_at_least(self, 1, "features", "rounds", "nodes")
-        require_above(self, 0, "spacing")
-        finite = math.isfinite(sum(self.lower) + sum(self.upper))
-        if not (finite and all(low < high for low, high in zip(self.lower, self.upper, strict=True))):
+        require_within(self, 1, 4096, "features")
+        require_within(self, 1, 64, "rounds")
+        require_within(self, 1, MOST_LATTICE_POINTS, "nodes")
+        require_within(self, 1e-4, 10, "spacing")
+        require_within(self, -10, 10, "lower", "upper")
+        if not (all(low < high for low, high in zip(self.lower, self.upper, strict=True))):
             raise ConfigError("upper", self.upper, f"three numbers above those of lower, {self.lower}")
         points = math.prod(self.lattice)
         if points > MOST_LATTICE_POINTS:

@@ -16,21 +16,22 @@ import torch
 from torch import Tensor
 
 from anifacegan.face_model.coefficients import ExpressionBasis
+from anifacegan.face_model.expressions import STRONGEST
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.models.config import GeneratorConfig
 from anifacegan.models.generator import Generator
 from anifacegan.models.model_folder import (
+    CARD,
     TENSORS,
-    check_finite,
-    check_tensor,
     in_half_precision,
-    load_state,
+    loaded,
     read_card,
     read_tensors,
     write_model_folder,
 )
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.resources import located_model
+from anifacegan.runtime.tensor_files import check_shape, check_values
 
 _UNITS = "expression.units_to_exp"
 _APPEARANCE = "appearance."
@@ -116,14 +117,24 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """
     folder = located_model(folder)
     card, config = read_card(folder, ModelCard, GeneratorConfig, _CONFIG)
+    _check_numbers(folder / CARD, card)
     path = folder / TENSORS
     tensors = read_tensors(path)
     basis = _take_expression_basis(tensors, card.expression_units, path)
     appearance = _take_appearance(tensors, path)
-    generator = Generator(config)
-    load_state(generator, tensors, path)
+    generator = loaded(lambda: Generator(config), tensors, path)
     _check_nodes(generator, path)
     return Checkpoint(generator, card, basis, appearance)
+
+
+def _check_numbers(path: Path, card: ModelCard) -> None:
+    """Refuse a card with presets or a pitch that are not finite."""
+    values = {"pitch_offset": card.pitch_offset}
+    for name, units in card.presets.items():
+        values |= {f"presets.{name}.{unit}": weight for unit, weight in units.items()}
+    for name, value in values.items():
+        if not abs(value) <= STRONGEST:
+            raise InputError(f"{path}: {name} is {value}, expected a finite number up to {STRONGEST:g}")
 
 
 def _check_nodes(generator: Generator, path: Path) -> None:
@@ -144,13 +155,17 @@ def _take_expression_basis(
     """Remove the expression basis from ``tensors`` and return it."""
     if not units and _UNITS not in tensors:
         return None
-    check_tensor(path, tensors, _UNITS, (EXP_DIM, len(units)))
-    return ExpressionBasis(units, tensors.pop(_UNITS).numpy())
+    check_shape(path, tensors, _UNITS, (EXP_DIM, len(units)))
+    return ExpressionBasis(units, tensors.pop(_UNITS).float().numpy())
 
 
 def _take_appearance(tensors: dict[str, Tensor], path: Path) -> dict[str, np.ndarray]:
     """Remove the arrays of the appearance map from ``tensors`` and return them."""
     names = [name for name in tensors if name.startswith(_APPEARANCE)]
     for name in names:
-        check_finite(path, name, tensors[name])
-    return {name.removeprefix(_APPEARANCE): tensors.pop(name).numpy() for name in names}
+        check_values(path, name, tensors[name])
+    return {name.removeprefix(_APPEARANCE): _as_array(tensors.pop(name)) for name in names}
+
+
+def _as_array(tensor: Tensor) -> np.ndarray:
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()

@@ -9,7 +9,8 @@ from anifacegan.face_model.config import CameraKind
 from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.geometry.conventions import ID_DIM, NOISE_DIM
 from anifacegan.models.alignment_config import AlignmentConfig
-from anifacegan.runtime.errors import ConfigError, require_above, require_at_least
+from anifacegan.models.size_limits import CAPACITY, CHANNELS, FACTOR, LAYERS, LENGTH, TEXELS, UNITS
+from anifacegan.runtime.errors import ConfigError, require_above, require_at_least, require_within
 
 
 @dataclass(frozen=True)
@@ -54,23 +55,21 @@ class FeaturePlanesConfig:
     float32."""
 
     def __post_init__(self) -> None:
-        if not self.resolutions or any(a >= b for a, b in pairwise(self.resolutions)):
+        if not 1 <= len(self.resolutions) <= 16 or any(a >= b for a, b in pairwise(self.resolutions)):
             raise ConfigError(
-                "resolutions", self.resolutions, "at least one, each higher than the one before"
+                "resolutions", self.resolutions, "at least one, at most 16, each higher than the one before"
             )
-        if self.resolutions[0] < 2:
-            raise ConfigError("resolutions", self.resolutions, "at least 2 texels a side")
-        require_at_least(self, 1, "channels", "grid_channels", "mixed")
-        require_at_least(self, 2, "grid_resolution", "grid_depths")
+        require_within(self, 2, TEXELS, "resolutions")
+        require_within(self, 1, CHANNELS, "channels", "grid_channels", "mixed")
+        require_within(self, 2, CHANNELS, "grid_resolution", "grid_depths")
+        require_within(self, -LENGTH, LENGTH, "depth_range", "fade_z", "centre")
         require_at_least(self, 0, "coarse_planes")
         if self.coarse_planes > len(self.resolutions):
             raise ConfigError("coarse_planes", self.coarse_planes, f"at most {len(self.resolutions)}")
-        if not (math.isfinite(sum(self.depth_range)) and self.depth_range[0] < self.depth_range[1]):
+        if self.depth_range[0] >= self.depth_range[1]:
             raise ConfigError("depth_range", self.depth_range, "a lower and a higher depth")
-        if not (math.isfinite(sum(self.fade_z)) and self.fade_z[0] < self.fade_z[1]):
+        if self.fade_z[0] >= self.fade_z[1]:
             raise ConfigError("fade_z", self.fade_z, "a lower and a higher z")
-        if not math.isfinite(sum(self.centre)):
-            raise ConfigError("centre", self.centre, "three finite numbers")
 
     @property
     def coarse_features(self) -> int:
@@ -110,10 +109,11 @@ class TemplateConfig:
     detail than a small network can; sharp only with generator.alignment. null: no planes, as in the paper."""
 
     def __post_init__(self) -> None:
-        require_at_least(self, 2, "layers")
-        require_at_least(self, 1, "hidden_dim", "mapping_dim")
-        require_at_least(self, 0, "mapping_layers")
+        require_within(self, 2, LAYERS, "layers")
+        require_within(self, 1, UNITS, "hidden_dim", "mapping_dim")
+        require_within(self, 0, LAYERS, "mapping_layers")
         require_above(self, 0, "sigma_gain")
+        require_within(self, 0, FACTOR, "sigma_gain")
 
     @property
     def units(self) -> int:
@@ -144,9 +144,11 @@ class DeformationConfig:
     and training is several times faster."""
 
     def __post_init__(self) -> None:
-        require_at_least(self, 1, "hidden_dim", "layers", "mapping_dim")
-        require_at_least(self, 0, "mapping_layers")
+        require_within(self, 1, UNITS, "hidden_dim", "mapping_dim")
+        require_within(self, 1, LAYERS, "layers")
+        require_within(self, 0, LAYERS, "mapping_layers")
         require_above(self, 0, "output_scale")
+        require_within(self, 0, FACTOR, "output_scale")
 
 
 LEAST_SPACING = 2.0**-21
@@ -172,7 +174,12 @@ class ManifoldConfig:
     last_level are then ignored. Empty: they are evenly spaced."""
 
     def __post_init__(self) -> None:
-        require_at_least(self, 1, "hidden_dim", "layers", "count")
+        require_within(self, 1, UNITS, "hidden_dim")
+        require_within(self, 1, LAYERS, "layers")
+        require_within(self, 1, CHANNELS, "count")
+        require_within(self, -FACTOR, FACTOR, "first_level", "last_level", "levels")
+        if len(self.levels) > CHANNELS:
+            raise ConfigError("levels", f"a list of {len(self.levels)}", f"at most {CHANNELS}")
         if self.manifold_count < 2 or not self._levels_fall():
             raise ConfigError("levels", self.values(), "at least 2, each lower than the one before")
 
@@ -210,7 +217,8 @@ class CoefficientVAEConfig:
     """Number of entries of the Gaussian latent."""
 
     def __post_init__(self) -> None:
-        require_at_least(self, 1, "hidden_dim", "layers", "latent_dim")
+        require_within(self, 1, UNITS, "hidden_dim", "latent_dim")
+        require_within(self, 1, LAYERS, "layers")
 
 
 @dataclass(frozen=True)
@@ -237,6 +245,9 @@ class GeneratorConfig:
     """Factor g on the offset delta of the deformation field where colours are looked up: the template radiance is
     evaluated at x + g * delta, while the manifolds are always found at x + delta. 1 for models trained with this
     package; 1 / 0.12 for the released weights."""
+
+    def __post_init__(self) -> None:
+        require_within(self, 0, FACTOR, "radiance_offset_gain")
 
 
 PriorKind = Literal["identity", "expression"]
@@ -265,8 +276,8 @@ class DiscriminatorConfig:
     def __post_init__(self) -> None:
         if self.size not in DISCRIMINATOR_SIZES:
             raise ConfigError("size", self.size, f"one of {', '.join(map(str, DISCRIMINATOR_SIZES))}")
-        require_at_least(self, self.size, "capacity")
-        require_at_least(self, 1, "max_channels")
+        require_within(self, self.size, CAPACITY, "capacity")
+        require_within(self, 1, UNITS, "max_channels")
 
     @property
     def resolutions(self) -> list[int]:
@@ -296,10 +307,14 @@ class FaceRegressorConfig:
     """Camera for which the network regresses angle and trans: generator or deep3dfacerecon."""
 
     def __post_init__(self) -> None:
-        if self.size < 2 or self.backbone != "resnet50" and self.size % 2 ** len(self.channels):
+        require_within(self, 2, TEXELS, "size")
+        require_within(self, 0, TEXELS, "border")
+        if len(self.channels) > 12:
+            raise ConfigError("channels", f"a list of {len(self.channels)}", "at most 12")
+        if self.backbone != "resnet50" and self.size % 2 ** len(self.channels):
             halvings = f"a multiple of {2 ** len(self.channels)}, for as many halvings as there are channels"
             raise ConfigError("size", self.size, halvings)
-        require_at_least(self, 0, "border")
+        require_within(self, 8, UNITS, "channels")
         if not self.channels or any(width < 8 or width % 8 for width in self.channels):
             raise ConfigError("channels", list(self.channels), "multiples of 8")
 
@@ -327,6 +342,7 @@ class ViewSamplingConfig:
     expression prior."""
 
     def __post_init__(self) -> None:
-        require_at_least(self, 0, "yaw_deviation", "pitch_deviation", "limit", "neutral_ratio")
+        require_within(self, 0, math.pi / 2, "yaw_deviation", "pitch_deviation", "limit")
+        require_at_least(self, 0, "neutral_ratio")
         if self.neutral_ratio > 1:
             raise ConfigError("neutral_ratio", self.neutral_ratio, "0 to 1")

@@ -8,8 +8,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anifacegan.geometry.conventions import ID_DIM, NOISE_DIM
-from anifacegan.runtime.errors import InputError, first_line
+from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import complete_or_absent
+from anifacegan.runtime.npz_files import read_npz
+from anifacegan.runtime.paths import user_path
+
+LARGEST_LATENT = 1e6
+"""Largest absolute value in a file of latents; most are of the size of 1."""
 
 
 def write_people(path: Path, z_id: Float[Tensor, "person 80"], z_noise: Float[Tensor, "person 80"]) -> None:
@@ -26,7 +31,7 @@ def read_people(path: Path) -> tuple[Float[Tensor, "person 80"], Float[Tensor, "
     Raises:
         InputError: the file is missing or no .npz, a key is missing, or an array is misshaped or not finite.
     """
-    arrays = _read(path)
+    arrays = read_npz(user_path(path), "an .npz with z_id and z_noise")
     z_id, z_noise = (
         _rows(path, arrays, name, dim) for name, dim in (("z_id", ID_DIM), ("z_noise", NOISE_DIM))
     )
@@ -49,7 +54,7 @@ def read_mean_film_parameters(
     Raises:
         InputError: the file is missing or no .npz, a key is missing, or an array is misshaped or not finite.
     """
-    arrays = _read(path)
+    arrays = read_npz(path, "an .npz with mean FiLM parameters")
     names = [("avg_frequencies", "frequencies"), ("avg_phase_shifts", "phases")]
     found = [long if long in arrays else short for long, short in names]
     rows = [_rows(path, arrays, name, units) for name in found]
@@ -57,17 +62,6 @@ def read_mean_film_parameters(
         if len(value) != 1:
             raise InputError(f"{path}: '{name}' has {len(value)} rows, expected 1")
     return rows[0], rows[1]
-
-
-def _read(path: Path) -> dict[str, np.ndarray]:
-    path = path.expanduser()
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected an .npz")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except Exception as error:  # numpy raises many kinds for a broken file
-        raise InputError(f"{path}: not a readable .npz ({first_line(error)})") from None
 
 
 def _rows(path: Path, arrays: dict[str, np.ndarray], name: str, dim: int) -> Float[Tensor, "row dim"]:
@@ -84,4 +78,9 @@ def _rows(path: Path, arrays: dict[str, np.ndarray], name: str, dim: int) -> Flo
         value = np.asarray(value, np.float32)
     if not np.isfinite(value).all():
         raise InputError(f"{path}: '{name}' has values that are not finite")
+    largest = np.abs(value).max()
+    if largest > LARGEST_LATENT:
+        raise InputError(
+            f"{path}: '{name}' has a value of size {largest:.3g}, expected at most {LARGEST_LATENT:g}"
+        )
     return torch.from_numpy(value.reshape(-1, dim))

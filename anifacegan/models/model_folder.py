@@ -5,37 +5,55 @@ Generators, coefficient priors and face regressors are all stored this way. The 
 dataclass and, under one more key, the configuration of the network.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 import yaml
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from anifacegan.runtime.errors import InputError, first_line
-from anifacegan.runtime.files import file_sha256, filled_when_complete
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.files import file_sha256
+from anifacegan.runtime.output_folders import filled_when_complete, require_room
 from anifacegan.runtime.resources import located_model
+from anifacegan.runtime.structured_text import read_yaml
+from anifacegan.runtime.tensor_files import check_tensor, read_safetensors
 from anifacegan.runtime.typed_config import from_plain
 
 TENSORS, CARD = "model.safetensors", "card.yaml"
 
 Card = TypeVar("Card")
 Config = TypeVar("Config")
+Network = TypeVar("Network", bound=nn.Module)
 
 
-def write_model_folder(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any]) -> None:
+def write_model_folder(
+    folder: Path, tensors: dict[str, Tensor], card: dict[str, Any], overwrite: bool = True
+) -> None:
     """Write the tensors and the facts (card.yaml) of a model; in an existing folder each of the two files is replaced
     completely or not at all.
+
+    Commands call :func:`require_room_for_model` first; ``overwrite`` False refuses files of others here.
 
     Raises:
         InputError: the folder cannot be written; it is unchanged then.
     """
-    with filled_when_complete(folder) as temporary:
+    with filled_when_complete(folder, overwrite) as temporary:
         # save_file of safetensors would hide the operating system's message.
         content = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
         (temporary / TENSORS).write_bytes(content)
         (temporary / CARD).write_text(yaml.safe_dump(card, sort_keys=False, width=110))
+
+
+def require_room_for_model(folder: Path, overwrite: bool = False) -> None:
+    """Require that a model may be written into a folder, before it is made.
+
+    Raises:
+        InputError: files that this program did not write are in the way, unless ``overwrite`` is set.
+    """
+    require_room(folder, (TENSORS, CARD), overwrite)
 
 
 def in_half_precision(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -62,7 +80,11 @@ def read_card(
         InputError: the file is missing or unreadable, has an unknown or missing key, or a value of the wrong type.
     """
     path = folder / CARD
-    content = _read_yaml(path)
+    if not path.is_file():
+        raise InputError(
+            f"{path}: no such file; a model folder holds {CARD} and {TENSORS}, or the released files"
+        )
+    content = read_yaml(path, "a model's card")
     if config_key not in content:
         raise InputError(f"{path}: no key '{config_key}', expected the card of a model of that kind")
     sizes = content.pop(config_key)
@@ -72,60 +94,42 @@ def read_card(
     return from_plain(card_type, content, str(path)), config
 
 
-def _read_yaml(path: Path) -> dict:
-    if not path.is_file():
-        raise InputError(
-            f"{path}: no such file; a model folder holds {CARD} and {TENSORS}, or the released files"
-        )
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not readable as YAML ({first_line(error)})") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: holds a {type(content).__name__}, expected keys and values")
-    return content
-
-
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Read all tensors of a safetensors file.
 
     Raises:
         InputError: the file is missing or not readable as safetensors.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected the weights that {CARD} describes")
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise InputError(f"{path}: not a readable safetensors file ({first_line(error)})") from None
+    return read_safetensors(path, f"the weights that {CARD} describes")[0]
 
 
-def load_state(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Load a state dict read from ``path`` into a network; stored half-precision values become float32.
+def loaded(build: Callable[[], Network], tensors: dict[str, Tensor], path: Path) -> Network:
+    """Build a network and load a state dict read from ``path``; stored half-precision values become float32.
+
+    ``build`` makes the network of the sizes that its card says. It is first called without memory for the weights, so
+    that nothing is allocated that the file does not hold.
 
     Raises:
-        InputError: a tensor is missing, misshaped, not finite or not part of the network.
+        InputError: a tensor is missing, misshaped, of another type, not finite or not part of the network.
     """
-    expected = network.state_dict()
+    with torch.device("meta"):
+        expected = build().state_dict()
+    check_state(expected, tensors, path)
+    network = build()
+    network.load_state_dict(tensors)
+    return network
+
+
+def check_state(expected: dict[str, Tensor], tensors: dict[str, Tensor], path: Path) -> None:
+    """Require that tensors read from ``path`` are those of a network's state dict, ``expected``.
+
+    Raises:
+        InputError: see :func:`loaded`.
+    """
     for name, like in expected.items():
-        check_tensor(path, tensors, name, tuple(like.shape))
+        check_tensor(path, tensors, name, like)
     for name in sorted(tensors.keys() - expected.keys()):
         raise InputError(f"{path}: unexpected tensor '{name}' of shape {tuple(tensors[name].shape)}")
-    network.load_state_dict(tensors)
-
-
-def check_tensor(path: Path, tensors: dict[str, Tensor], name: str, shape: tuple[int, ...]) -> None:
-    """Raise InputError when the named tensor is missing, has another shape, or is not finite."""
-    if name not in tensors or tuple(tensors[name].shape) != shape:
-        came = f"has shape {tuple(tensors[name].shape)}" if name in tensors else "is missing"
-        raise InputError(f"{path}: tensor '{name}' {came}, expected shape {shape}")
-    check_finite(path, name, tensors[name])
-
-
-def check_finite(path: Path, name: str, tensor: Tensor) -> None:
-    """Raise InputError when a floating-point tensor has values that are not finite."""
-    if tensor.is_floating_point() and not tensor.isfinite().all():
-        raise InputError(f"{path}: tensor '{name}' has values that are not finite")
 
 
 def weights_sha256(path: Path) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from anifacegan.geometry.conventions import EXP_DIM, ID_DIM
 from anifacegan.models.coefficient_vae import CoefficientVAE
 from anifacegan.models.config import CoefficientVAEConfig, PriorKind
-from anifacegan.models.model_folder import TENSORS, load_state, read_card, read_tensors, write_model_folder
+from anifacegan.models.model_folder import TENSORS, loaded, read_card, read_tensors, write_model_folder
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.resources import located_model
 
@@ -63,8 +63,8 @@ def load_prior(folder: Path) -> Prior:
     """
     folder = located_model(folder)
     card, config = read_card(folder, PriorCard, CoefficientVAEConfig, _CONFIG)
-    vae = CoefficientVAE(PRIOR_DIMS[card.kind], config)
-    load_state(vae, read_tensors(folder / TENSORS), folder / TENSORS)
+    tensors = read_tensors(folder / TENSORS)
+    vae = loaded(lambda: CoefficientVAE(PRIOR_DIMS[card.kind], config), tensors, folder / TENSORS)
     return Prior(vae, card)
 
 

@@ -5,12 +5,10 @@ that holds this state dict alone is read as well.
 """
 
 import dataclasses
-import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from anifacegan.face_model.coefficients import BFM
@@ -18,14 +16,15 @@ from anifacegan.models.config import FaceRegressorConfig
 from anifacegan.models.face_regressor import FaceRegressor
 from anifacegan.models.model_folder import (
     TENSORS,
+    check_state,
     in_half_precision,
-    load_state,
+    loaded,
     read_card,
     read_tensors,
     write_model_folder,
 )
-from anifacegan.runtime.errors import InputError, first_line
 from anifacegan.runtime.resources import located, located_model
+from anifacegan.runtime.tensor_files import read_pytorch, state_dict_in
 
 DEEP3D = FaceRegressorConfig(backbone="resnet50", size=224, camera="deep3dfacerecon")
 """Configuration of Deep3DFaceRecon's released network."""
@@ -73,8 +72,7 @@ def load_face_regressor(path: Path) -> tuple[FaceRegressor, FaceRegressorCard]:
         card = FaceRegressorCard(path.stem, BFM, "Deep3DFaceRecon's; the user brought the file")
         return load_deep3dfacerecon(path), card
     card, config = read_card(path, FaceRegressorCard, FaceRegressorConfig, _CONFIG)
-    network = FaceRegressor(config)
-    load_state(network, read_tensors(path / TENSORS), path / TENSORS)
+    network = loaded(lambda: FaceRegressor(config), read_tensors(path / TENSORS), path / TENSORS)
     return network.eval(), card
 
 
@@ -90,20 +88,15 @@ def load_deep3dfacerecon(path: Path) -> FaceRegressor:
     for name, like in network.backbone.state_dict().items():
         if name.endswith("num_batches_tracked"):  # not stored by older versions of PyTorch
             tensors.setdefault(name, like)
-    load_state(network.backbone, tensors, path)
+    check_state(network.backbone.state_dict(), tensors, path)
+    network.backbone.load_state_dict(tensors)
     return network.eval()
 
 
 def _deep3d_tensors(path: Path) -> dict[str, Tensor]:
     """Read the network's tensors, without the ``module.`` prefix of distributed training."""
-    try:
-        content = torch.load(path, weights_only=True, map_location="cpu")
-    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise InputError(f"{path}: not a readable file of weights ({first_line(error)})") from None
+    expected = f"a dictionary with '{_DEEP3D_NETWORK}', Deep3DFaceRecon's epoch_20.pth"
+    content = read_pytorch(path, expected)
     if isinstance(content, dict) and isinstance(content.get(_DEEP3D_NETWORK), dict):
         content = content[_DEEP3D_NETWORK]
-    if not isinstance(content, dict):
-        raise InputError(
-            f"{path}: holds a {type(content).__name__}, expected a dictionary with '{_DEEP3D_NETWORK}'"
-        )
-    return {str(name).removeprefix("module."): t for name, t in content.items() if isinstance(t, Tensor)}
+    return state_dict_in(path, content, expected)

@@ -29,7 +29,8 @@ from anifacegan.models.config import (
 from anifacegan.models.generator import Generator
 from anifacegan.models.latent_files import read_mean_film_parameters
 from anifacegan.models.siren import FREQUENCY_SCALE, FREQUENCY_SHIFT
-from anifacegan.runtime.errors import InputError, first_line
+from anifacegan.runtime.errors import ConfigError, InputError
+from anifacegan.runtime.tensor_files import check_ordinary, check_values, read_pytorch, state_dict_in
 
 PITCH_OFFSET = 0.1
 """Pitch of a frontal face in the released model's data set, radians."""
@@ -38,11 +39,14 @@ TRUNCATION_SEED = 0
 missing."""
 
 _SIREN, _DIF = "generator.pth", "dif.pth"
+_EXPECTED = "AniFaceGAN's weights: generator.pth, ema.pth, dif.pth and two VAEs"
 
 
-def is_released_folder(folder: Path) -> bool:
-    """Return whether a folder holds the released files rather than a model folder of ours."""
-    return (folder / _SIREN).is_file()
+def released_folder(folder: Path) -> Path | None:
+    """Return the folder of the released ``generator.pth``: this one, or ``checkpoints`` in it, as in the authors'
+    repository; None for a model folder of ours."""
+    places = (folder, folder / "checkpoints")
+    return next((place for place in places if (place / _SIREN).is_file()), None)
 
 
 def load_released(folder: Path) -> Generator:
@@ -59,7 +63,34 @@ def load_released(folder: Path) -> Generator:
     identity = _Tensors(_vae_path(folder, "identity"))
     expression = _Tensors(_vae_path(folder, "expression"))
 
-    config = GeneratorConfig(
+    try:
+        config = _config(siren, dif, identity, expression)
+    except ConfigError as error:
+        raise InputError(f"{folder}: its networks are too large, {error}") from None
+    with torch.device("meta"):
+        expected = {name: tuple(p.shape) for name, p in Generator(config).state_dict().items()}
+    state = (
+        _template(siren, config.template, expected)
+        | _manifolds(siren, config.manifolds, expected)
+        | _deformation(dif, config.deformation, expected)
+        | _vae(identity, "identity_prior", config.identity_prior, expected)
+        | _vae(expression, "expression_prior", config.expression_prior, expected)
+    )
+    for tensors in (siren, dif, identity, expression):
+        tensors.refuse_leftovers()
+
+    generator = Generator(config)
+    not_released = {"mean_frequencies", "mean_phases", "template.latent_scale"}
+    generator.load_state_dict(state | {name: generator.state_dict()[name] for name in not_released})
+    _set_truncation_mean(generator, folder / "averages.npz")
+    return generator
+
+
+def _config(
+    siren: "_Tensors", dif: "_Tensors", identity: "_Tensors", expression: "_Tensors"
+) -> GeneratorConfig:
+    """Infer the sizes of all networks from the shapes of their tensors."""
+    return GeneratorConfig(
         template=TemplateConfig(
             hidden_dim=siren.matrix_shape("siren.network.0.layer.weight")[0],
             layers=siren.count(r"siren\.network\.(\d+)\.layer"),
@@ -80,23 +111,6 @@ def load_released(folder: Path) -> Generator:
         expression_prior=_vae_config(expression),
         radiance_offset_gain=1 / WORLD_PER_NETWORK_UNIT,
     )
-    with torch.device("meta"):
-        expected = {name: tuple(p.shape) for name, p in Generator(config).state_dict().items()}
-    state = (
-        _template(siren, config.template, expected)
-        | _manifolds(siren, config.manifolds, expected)
-        | _deformation(dif, config.deformation, expected)
-        | _vae(identity, "identity_prior", config.identity_prior, expected)
-        | _vae(expression, "expression_prior", config.expression_prior, expected)
-    )
-    for tensors in (siren, dif, identity, expression):
-        tensors.refuse_leftovers()
-
-    generator = Generator(config)
-    not_released = {"mean_frequencies", "mean_phases", "template.latent_scale"}
-    generator.load_state_dict(state | {name: generator.state_dict()[name] for name in not_released})
-    _set_truncation_mean(generator, folder / "averages.npz")
-    return generator
 
 
 class _Tensors:
@@ -104,7 +118,7 @@ class _Tensors:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.tensors = {k: v for k, v in _load(path, dict).items() if isinstance(v, Tensor)}
+        self.tensors = state_dict_in(path, read_pytorch(path, _EXPECTED), _EXPECTED)
         self.unused = set(self.tensors)
 
     def count(self, pattern: str) -> int:
@@ -135,15 +149,14 @@ class _Tensors:
             raise InputError(
                 f"{self.path}: tensor '{name}' has shape {self.shape(name)}, expected {expected}"
             )
-        value = self.tensors[name].float()
-        if not value.isfinite().all():
-            raise InputError(f"{self.path}: tensor '{name}' has values that are not finite")
+        check_values(self.path, name, self.tensors[name])
         self.unused.discard(name)
-        return value
+        return self.tensors[name].float()
 
     def replace_by_average(self, path: Path) -> None:
         """Replace the tensors by torch_ema's averages, a list in the order of the parameters."""
-        averages = _load(path, dict).get("shadow_params")
+        content = read_pytorch(path, "torch_ema's averages")
+        averages = content.get("shadow_params") if isinstance(content, dict) else None
         names = list(self.tensors)
         if not isinstance(averages, list) or len(averages) != len(names):
             came = f"{len(averages)} averages" if isinstance(averages, list) else "no list 'shadow_params'"
@@ -158,6 +171,7 @@ class _Tensors:
             )
             if not isinstance(average, Tensor) or tuple(average.shape) != self.shape(name):
                 raise InputError(f"{path}: the average of '{name}' has {came}, expected {self.shape(name)}")
+            check_ordinary(path, name, average)
             self.tensors[name] = average
 
     def refuse_leftovers(self) -> None:
@@ -169,21 +183,11 @@ class _Tensors:
             )
 
 
-def _load(path: Path, kind: type) -> dict:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected generator.pth, ema.pth, dif.pth and two VAEs")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a broken or unsafe file
-        raise InputError(f"{path}: not readable as weights ({first_line(error)})") from None
-    if not isinstance(content, kind):
-        raise InputError(f"{path}: holds a {type(content).__name__}, expected a dictionary of tensors")
-    return content
-
-
 def _vae_path(folder: Path, name: str) -> Path:
-    flat = folder / f"vae_{name}.pth"
-    return flat if flat.is_file() else folder / "pretrained_vaes" / name / "vae.pth"
+    """Return a VAE's file: beside the others, or in ``pretrained_vaes``, in this folder or the one above."""
+    nested = Path("pretrained_vaes") / name / "vae.pth"
+    places = (folder / f"vae_{name}.pth", folder / nested, folder.resolve().parent / nested)
+    return next((place for place in places if place.is_file()), places[1])
 
 
 def _vae_config(vae: _Tensors) -> CoefficientVAEConfig:

@@ -1,15 +1,18 @@
 """Rendered images, the interface of renderers that draw one person, and the PSNR between images."""
 
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.arguments import whole_number
 
 Number = TypeVar("Number", float, np.ndarray)
+
+MOST_PIXELS = 8192
+"""Largest height and width of an image."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,11 @@ def decibels(mean_squared_error: Number) -> Number:
     return -10 * np.log10(np.maximum(mean_squared_error, 1e-12))
 
 
-def check_size(size: int) -> None:
-    """Check that an image has at least two pixels a side; its outermost pixels lie on the edges of the field of view.
+def checked_size(size: Any) -> int:
+    """Return the size of an image: at least two pixels a side, because its outermost ones lie on the edges of the field
+    of view.
 
     Raises:
-        InputError: the size is below 2.
+        InputError: it is no whole number, or is out of range.
     """
-    if size < 2:
-        raise InputError(f"size is {size}, expected 2 or more pixels")
+    return whole_number("size", size, 2, MOST_PIXELS)

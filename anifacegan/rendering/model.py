@@ -8,6 +8,7 @@ image = face.render(yaw=0.35, pitch=0.0)                 # (3, 256, 256) in [0, 
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,16 +16,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anifacegan.face_model.coefficients import BFM
-from anifacegan.face_model.expressions import ExpressionReader
+from anifacegan.face_model.expressions import ExpressionInput, ExpressionReader
+from anifacegan.geometry.conventions import ID_DIM, NOISE_DIM
 from anifacegan.geometry.rays import image_rays
 from anifacegan.models.checkpoints import Checkpoint, ModelCard, load_checkpoint
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import ConditionedFields, Generator
 from anifacegan.models.model_folder import CARD
-from anifacegan.models.released import PITCH_OFFSET, is_released_folder, load_released
+from anifacegan.models.released import PITCH_OFFSET, load_released, released_folder
 from anifacegan.rendering.adaptive import render_adaptive
 from anifacegan.rendering.antialiasing import render_antialiased
-from anifacegan.rendering.frame import RenderedImage, check_size
+from anifacegan.rendering.frame import RenderedImage, checked_size
+from anifacegan.runtime.arguments import array, number, whole_number
+from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.resources import located_model
 
@@ -53,9 +57,9 @@ class Face:
                 its centre.
 
         Raises:
-            InputError: ``size`` is below 2.
+            InputError: a number is none, not finite or out of range; or the model gives colours that are not finite.
         """
-        check_size(size)
+        size, yaw, pitch = checked_size(size), number("yaw", yaw), number("pitch", pitch)
         device = self.latents.z_id.device
         angles = torch.tensor([[pitch, yaw]], dtype=torch.float32, device=device)
         pitches, yaws = angles.T
@@ -65,6 +69,8 @@ class Face:
             fov_deg = self.fields.ray_sampling.fov_deg
             rays = image_rays(yaw=yaws, pitch=pitches, size=size, fov_deg=fov_deg)
             image = render_adaptive(self.fields, rays, size)
+        if not image.isfinite().all():
+            raise InputError("the model gives colours that are not finite; its weights or latents are broken")
         return RenderedImage(
             rgb=image[:3].clamp(0, 1),
             foreground=image[3:4].clamp(0, 1),
@@ -85,7 +91,7 @@ class Face:
                 (:mod:`anifacegan.rendering.antialiasing`). Otherwise a pixel is one ray through its centre.
 
         Raises:
-            InputError: ``size`` is below 2.
+            InputError: a number is none, not finite or out of range; or the model gives colours that are not finite.
         """
         return self.image(yaw=yaw, pitch=pitch, size=size, antialias=antialias).rgb
 
@@ -118,15 +124,19 @@ class Model:
         """Sample the identity and appearance latents, z_id and z_noise, of a random person.
 
         ``seed`` is any whole number that PyTorch takes as a seed; it gives the same person on every device.
+
+        Raises:
+            InputError: it is none.
         """
+        seed = whole_number("seed", seed, -(2**63), 2**64 - 1)
         return self.generator.sample_people([torch.Generator().manual_seed(seed)])
 
-    def expression(self, expression: str | Path | Float[np.ndarray, "64"] | None) -> Float[Tensor, "1 64"]:
+    def expression(self, expression: ExpressionInput) -> Float[Tensor, "1 64"]:
         """Convert an expression to the coefficients z_exp of this model's face model.
 
         ``expression`` is the path of a .mat file; names with strengths, as in ``"smile=0.7,blink=0.3"`` (1: full
-        strength); 64 coefficients; or None or ``"neutral"``, the neutral face. Warns if nothing tells the face model of
-        a .mat file, unless the model's is the Basel Face Model.
+        strength), or a dictionary of them; 64 coefficients; or None or ``"neutral"``, the neutral face. Warns if
+        nothing tells the face model of a .mat file, unless the model's is the Basel Face Model.
 
         Raises:
             InputError: unknown name, unreadable file, or a file that belongs to another face model.
@@ -138,9 +148,9 @@ class Model:
     def face(
         self,
         seed: int | None = None,
-        expression: str | Path | Float[np.ndarray, "64"] | None = None,
+        expression: ExpressionInput = None,
         psi: float = 0.7,
-        latents: tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]] | None = None,
+        latents: tuple[Tensor | np.ndarray, Tensor | np.ndarray] | None = None,
     ) -> Face:
         """Make the face of a person, given by a seed or by latents, with an expression.
 
@@ -153,16 +163,28 @@ class Model:
             latents: z_id and z_noise of the person, used instead of a seed.
 
         Raises:
-            InputError: not exactly one of ``seed`` and ``latents`` is given; or see :meth:`expression`.
+            InputError: not exactly one of ``seed`` and ``latents`` is given, or one of another kind; or see
+                :meth:`expression`.
         """
         if seed is not None and latents is None:
             latents = self.person(seed)
         elif seed is not None or latents is None:
             raise InputError("a face needs either a seed or latents (z_id, z_noise)")
-        z_id, z_noise = latents
-        device = self.generator.device
-        face = Latents(z_id.to(device), self.expression(expression), z_noise.to(device))
-        return Face(self.generator.condition(face, psi), face)
+        z_id, z_noise = self._checked(latents)
+        face = Latents(z_id, self.expression(expression), z_noise)
+        return Face(self.generator.condition(face, number("psi", psi)), face)
+
+    def _checked(self, latents: Any) -> tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]]:
+        """Return identity and appearance latents as tensors on the model's device.
+
+        Raises:
+            InputError: they are not two arrays or tensors of 80 finite numbers.
+        """
+        if not isinstance(latents, (tuple, list)) or len(latents) != 2:
+            raise InputError("latents are expected as two arrays of 80 numbers, z_id and z_noise")
+        rows = zip(("z_id", "z_noise"), latents, (ID_DIM, NOISE_DIM), strict=True)
+        arrays = [torch.from_numpy(array(*row))[None].to(self.generator.device) for row in rows]
+        return arrays[0], arrays[1]
 
 
 def load_model(path: str | Path, device: str = "cpu") -> Model:
@@ -170,18 +192,20 @@ def load_model(path: str | Path, device: str = "cpu") -> Model:
 
     Args:
         path: model folder, name of a shipped model (``demo``), or folder with AniFaceGAN's released files.
-        device: where the networks compute and images lie, "cpu" or "cuda".
+        device: where the networks compute and images lie: "cpu", "cuda", or "auto", a GPU if there is one.
 
     Raises:
         InputError: the folder or a file in it is missing, or the contents do not fit together.
     """
+    device = select_device(device)
     expected = f"a model ({CARD} and weights, or the released files)"
     folder = located_model(path, expected)
     if not folder.is_dir():
         raise InputError(f"{folder}: is a file, expected {expected}")
-    if is_released_folder(folder):
+    released = released_folder(folder)
+    if released is not None:
         card = ModelCard(name="AniFaceGAN (released)", face_model=BFM, pitch_offset=PITCH_OFFSET)
-        checkpoint = Checkpoint(load_released(folder), card)
+        checkpoint = Checkpoint(load_released(released), card)
     else:
         checkpoint = load_checkpoint(folder)
     checkpoint.generator.eval().requires_grad_(False).to(device)

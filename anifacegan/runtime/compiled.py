@@ -2,13 +2,20 @@
 
 numba caches machine code in NUMBA_CACHE_DIR, in the package's ``__pycache__`` or in the user's cache folder: the first
 of them that is writable. If none is writable, as in a container with a read-only file system, numba raises when it
-decorates a function with ``cache=True``. The function is then compiled without a cache, once in every process.
+decorates a function with ``cache=True``. The cache is then a folder of the user's own in the folder for temporary
+files; without it, functions are compiled once in every process, which is said once.
 
 numba has no bfloat16. Compiled functions read such numbers as the uint16 of the same bits: :func:`widened` and
 :func:`narrowed` convert them, and leave float32 as it is, so that one function serves both.
 """
 
+import os
+import stat
+import sys
+import tempfile
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any, no_type_check
 
 import numba
@@ -23,9 +30,37 @@ def kernel(**options: Any) -> Callable[[Callable], Callable]:
         try:
             return numba.njit(cache=True, **options)(function)
         except RuntimeError:  # no writable folder for a cache
+            folder = _own_temporary_folder()
+        if folder is None:
+            _say_once(
+                "compiled code cannot be kept: every start is slower (NUMBA_CACHE_DIR names a writable folder)"
+            )
             return numba.njit(**options)(function)
+        numba.config.CACHE_DIR = str(folder)
+        return numba.njit(cache=True, **options)(function)
 
     return decorate
+
+
+@cache
+def _own_temporary_folder() -> Path | None:
+    """Make or find a cache folder that nobody else can write to; None where there is none.
+
+    What is in a cache is run, so a folder that another user has made is never taken.
+    """
+    folder = Path(tempfile.gettempdir()) / f"anifacegan-numba-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        state = folder.lstat()
+        is_own = stat.S_ISDIR(state.st_mode) and state.st_uid == os.getuid() and not state.st_mode & 0o077
+        return folder if is_own and os.access(folder, os.W_OK) else None
+    except OSError:
+        return None
+
+
+@cache
+def _say_once(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 # ----------------------------------------------------------------------------------------------------------- bfloat16

@@ -193,12 +193,15 @@ def _blas() -> ThreadpoolController:
 
 def _start_anew_after_fork() -> None:
     """Replace pools and locks in a forked process, which has neither the pools' threads nor the threads that hold the
-    locks.
+    locks; it computes with one thread.
     """
     global _pool_start, _blas_limit
     _pool_start = Lock()
     _workers.cache_clear()
     _blas_limit = _BlasLimit()
+    torch.set_num_threads(
+        1
+    )  # PyTorch's own threads have not been forked either, and would be waited for without end
 
 
 os.register_at_fork(after_in_child=_start_anew_after_fork)

@@ -2,7 +2,7 @@
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from anifacegan.runtime.errors import InputError
 
@@ -13,12 +13,14 @@ Device = Literal["auto", "cpu", "cuda"]
 """Device names of configurations; ``auto`` is the GPU where PyTorch finds one, else the CPU."""
 
 
-def select_device(device: Device) -> str:
+def select_device(device: Device | str) -> str:
     """Return PyTorch's name of a device, ``cpu`` or ``cuda``.
 
     Raises:
-        InputError: ``cuda`` is requested, and PyTorch finds no GPU.
+        InputError: ``cuda`` is requested, and PyTorch finds no GPU; or it is no device.
     """
+    if device not in get_args(Device):
+        raise InputError(f"device is {device!r}, expected one of {', '.join(get_args(Device))}")
     import torch  # here, because configurations name devices, and their help is printed without PyTorch
 
     if device == "cuda" and not torch.cuda.is_available():

@@ -25,7 +25,7 @@ import torch.distributed as dist
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
-from anifacegan.runtime.errors import InputError, exit_code, first_line
+from anifacegan.runtime.errors import InputError, LostWorkerError, exit_code, first_line
 from anifacegan.runtime.tensor_records import with_tensors
 
 STEP_TIMEOUT = timedelta(minutes=30)
@@ -38,10 +38,6 @@ SHUTDOWN_GRACE_S = 60
 """Seconds that a failing worker waits for another worker, which failed earlier, to report its error."""
 GIVEN_BY_TORCHRUN = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 Whole = TypeVar("Whole")
-
-
-class LostWorkerError(RuntimeError):
-    """Another worker has ended, or did not respond in time."""
 
 
 @dataclass(frozen=True)
@@ -231,7 +227,7 @@ class Workers:
         """
         try:
             yield
-        except (InputError, OSError, FloatingPointError, LostWorkerError, KeyboardInterrupt) as error:
+        except (Exception, KeyboardInterrupt) as error:
             if not self.single and not self._reports_the_error():
                 raise SystemExit(exit_code(error)) from None
             raise

@@ -1,4 +1,8 @@
-"""Errors in a user's input, reported in one line, and the exit codes of commands."""
+"""Errors in a user's input, reported in one line, and the exit codes of commands.
+
+Every error that ends a command is one line. A mistake of the program is one line as well, unless the environment
+variable ANIFACEGAN_DEBUG is set, as the option ``--debug`` does: then Python prints its traceback.
+"""
 
 import math
 import os
@@ -6,11 +10,36 @@ import select
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+DEBUG_VARIABLE = "ANIFACEGAN_DEBUG"
+"""Environment variable that lets the traceback of a mistake of the program through; worker processes inherit it."""
+LONGEST_LINE = 300
+"""Largest number of characters of a line that reports an error."""
+_LINE_HEAD = 200
+"""Number of characters at the beginning of a longer line that stay; of its end, as many as then fit."""
+
+
+def one_line(text: str) -> str:
+    """Return a text, which may come from a file, as one line of at most LONGEST_LINE characters.
+
+    Line feeds and control characters are escaped; in a longer line, dots stand for its middle.
+    """
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text.strip())
+    if len(line) <= LONGEST_LINE:
+        return line
+    return f"{line[:_LINE_HEAD]} ... {line[_LINE_HEAD + 5 - LONGEST_LINE :]}"
 
 
 class InputError(ValueError):
     """Wrong input of a user; the message names the file or option, the value found and what is expected."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
+
+
+class LostWorkerError(RuntimeError):
+    """Another worker of a training run has ended, or did not respond in time."""
 
 
 class ConfigError(InputError):
@@ -24,8 +53,13 @@ class ConfigError(InputError):
         super().__init__(f"{key} is {value}, expected {expected}")
 
 
+LARGEST_COUNT = 10**9
+"""Largest number of steps, images, people and the like."""
+
+
 def require_at_least(config: object, bound: int | float, *names: str) -> None:
-    """Require that fields of a configuration are finite and at least ``bound``.
+    """Require that fields of a configuration are finite, at least ``bound``, and no larger than any machine could use:
+    LARGEST_COUNT, or the largest whole number of 64 bits for a seed.
 
     Raises:
         ConfigError: a field is not; the message names the first such field, its value, and the bound.
@@ -34,6 +68,21 @@ def require_at_least(config: object, bound: int | float, *names: str) -> None:
         value = getattr(config, name)
         if not (value >= bound and math.isfinite(value)):
             raise ConfigError(name, value, f"at least {bound}")
+        most = 2**63 - 1 if "seed" in name else LARGEST_COUNT
+        if value > most:
+            raise ConfigError(name, value, f"at most {most}")
+
+
+def require_within(config: object, least: int | float, most: int | float, *names: str) -> None:
+    """Require that fields of a configuration, or all values of a tuple, lie between two bounds.
+
+    Raises:
+        ConfigError: a field does not; the message names the first such field, its value, and the bounds.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if not all(least <= item <= most for item in (value if isinstance(value, tuple) else (value,))):
+            raise ConfigError(name, value, f"{least} to {most}")
 
 
 def require_above(config: object, bound: int | float, *names: str) -> None:
@@ -63,18 +112,34 @@ def last_line(error: BaseException) -> str:
 
 
 def exit_code(error: BaseException) -> int:
-    """Return a command's exit code for an exception: 2 for wrong input or a failing disk, 130 for Ctrl-C, else 1."""
+    """Return a command's exit code for an exception: 130 for Ctrl-C, 1 for a failed computation, else 2."""
     if isinstance(error, KeyboardInterrupt):
         return 130
-    return 2 if isinstance(error, (InputError, OSError)) else 1
+    return 1 if isinstance(error, (FloatingPointError, LostWorkerError)) else 2
+
+
+def error_line(error: BaseException) -> str:
+    """Return the line that reports an exception: an operating system's error begins with the file's name."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, OSError) and error.strerror:
+        message = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    elif isinstance(error, (InputError, OSError, FloatingPointError, LostWorkerError)):
+        message = str(error)
+    elif isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        message = f"memory is too small ({first_line(error)})"
+    else:
+        message = f"unexpected {type(error).__name__} ({first_line(error)}); --debug shows where"
+    return one_line(f"error: {message}")
 
 
 @contextmanager
 def exit_on_input_error() -> Iterator[None]:
     """If the block fails, end the command with one line on stderr and an exit code.
 
-    The code is 2 for an InputError or a failing disk, 1 for a loss that is not finite, and 130 for Ctrl-C. If the
-    reader of standard output has gone (``| head``), it is 0, and no line is printed.
+    The code is 2 for an InputError, a failing disk or a mistake of the program, 1 for a loss that is not finite, and
+    130 for Ctrl-C. If the reader of standard output has gone (``| head``), it is 0, and no line is printed. If
+    DEBUG_VARIABLE is set, errors that are neither of these are raised.
     """
     try:
         try:
@@ -85,17 +150,35 @@ def exit_on_input_error() -> Iterator[None]:
         sys.stdout.flush()  # a reader that has gone is noticed here
     except BrokenPipeError as error:
         if not _stdout_is_broken():
-            raise _exit(error, f"error: {error}") from None
+            raise _exit(error) from None
         raise SystemExit(0) from None
-    except (InputError, OSError, FloatingPointError) as error:
-        raise _exit(error, f"error: {error}") from None
-    except KeyboardInterrupt as interrupt:
-        raise _exit(interrupt, "interrupted") from None
+    except (InputError, FloatingPointError, LostWorkerError, KeyboardInterrupt) as error:
+        raise _exit(error) from None
+    except Exception as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            raise
+        raise _exit(error) from None
 
 
-def _exit(error: BaseException, line: str) -> SystemExit:
-    print(line, file=sys.stderr)
+def _exit(error: BaseException) -> SystemExit:
+    with suppress(OSError, ValueError):  # nobody reads standard error
+        print(error_line(error), file=sys.stderr, flush=True)
     return SystemExit(exit_code(error))
+
+
+def open_standard_streams() -> None:
+    """Open the null device in place of standard input, output and error where they are closed (``2>&-``).
+
+    Otherwise the next file that is opened would take their place, and libraries would print into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (open as long as the process)
 
 
 def _stdout_is_broken() -> bool:
@@ -122,4 +205,4 @@ def warnings_in_one_line() -> Iterator[None]:
     messages = list(dict.fromkeys(str(warning.message) for warning in caught))
     if messages:
         others = f" (and {len(messages) - 1} more warnings like this)" if len(messages) > 1 else ""
-        print(f"warning: {messages[0]}{others}", file=sys.stderr)
+        print(one_line(f"warning: {messages[0]}{others}"), file=sys.stderr)

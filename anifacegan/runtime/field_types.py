@@ -12,7 +12,8 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from anifacegan.runtime.paths import user_path
+from anifacegan.runtime.structured_text import parse_yaml
 
 
 def converted(hint: Any, value: Any) -> Any:
@@ -31,7 +32,7 @@ def converted(hint: Any, value: Any) -> Any:
     if hint is Any:
         return value
     if hint is Path and isinstance(value, (str, Path)):
-        return Path(value).expanduser()
+        return user_path(value)
     if hint is float and type(number := _number(value)) in (int, float):
         return float(number)
     if hint is int and type(number := _number(value)) is int:
@@ -53,8 +54,8 @@ def converted(hint: Any, value: Any) -> Any:
 def from_yaml(value: Any) -> Any:
     """Parse a text as YAML and return the result; return other values, and texts that are not YAML, unchanged."""
     try:
-        return yaml.safe_load(value) if isinstance(value, str) else value
-    except yaml.YAMLError:
+        return parse_yaml(value) if isinstance(value, str) else value
+    except ValueError:
         return value
 
 

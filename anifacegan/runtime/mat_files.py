@@ -15,21 +15,12 @@ import numpy as np
 import scipy.io
 
 from anifacegan.runtime.errors import InputError, first_line
+from anifacegan.runtime.file_kinds import foreign_kind
 
 MOST_VALUES = 2**26
 """Largest number of values of a variable: 512 MB of float64. The largest basis of the Basel face model has 8.6
 million."""
 _NUMBERS = ("double", "single", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
-_OTHER_FILES = {
-    b"": "is empty",
-    b"\x93NUMPY": "is a NumPy array (.npy)",
-    b"PK\x03\x04": "is a zip archive, such as NumPy's .npz",
-    b"\x80": "is a Python pickle",
-    b"version https://git-lfs": "is a Git LFS pointer; 'git lfs pull' fetches the file itself",
-    b"<!DOCTYPE": "is a web page",
-    b"<html": "is a web page",
-}
-"""What files of other kinds begin with, and what they are."""
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _HDF5_START = 512
 """Position of HDF5's signature in MATLAB's files, after a header in text."""
@@ -134,9 +125,9 @@ def opened_mat(
     with stream:
         head = stream.read(_HDF5_START + len(_HDF5))
         stream.seek(0)
-        for start, meaning in _OTHER_FILES.items():
-            if head.startswith(start) if start else not head:
-                raise InputError(f"{path}: {meaning}, expected {expected}")
+        kind = foreign_kind(head, b"MATLAB", _HDF5[:4])
+        if kind is not None:
+            raise InputError(f"{path}: {kind}, expected {expected}")
         if head.startswith((_HDF5, b"MATLAB 7.3")) or head[_HDF5_START:] == _HDF5:
             with _opened_hdf5(path, stream) as source:
                 yield MatFile(path, dict(_hdf5_variables(path, source)), source)

@@ -8,6 +8,7 @@ they are the folders at the root of the repository.
 from pathlib import Path
 
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.paths import exists, user_path
 
 SHIPPED_FOLDERS = ("checkpoints", "configs", "mat")
 """Folders that are shipped with the package; other folders of a checkout are never searched."""
@@ -29,8 +30,8 @@ def found(path: str | Path) -> Path | None:
     ``~`` is the home folder. A relative path is looked up in the current folder, then among the shipped files; a path
     found in the current folder is returned as it was written.
     """
-    path = Path(path).expanduser()
-    if path.exists():
+    path = user_path(path)
+    if exists(path):
         return path
     if (
         path.is_absolute()
@@ -39,7 +40,7 @@ def found(path: str | Path) -> Path | None:
     ):
         return None
     shipped = shipped_root() / path
-    return shipped if shipped.exists() else None
+    return shipped if exists(shipped) else None
 
 
 def located(path: str | Path, expected: str = "a file or folder") -> Path:
@@ -69,6 +70,6 @@ def located_model(path: str | Path, expected: str = "a model folder") -> Path:
 
 
 def _missing(path: str | Path, expected: str) -> InputError:
-    path = Path(path).expanduser()
+    path = user_path(path)
     places = "" if path.is_absolute() else f" in {Path.cwd()} or among the shipped files ({shipped_root()})"
     return InputError(f"{path}: no such file or folder{places}, expected {expected}")

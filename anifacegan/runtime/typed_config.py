@@ -30,8 +30,10 @@ from anifacegan.runtime.field_types import (
 from anifacegan.runtime.option_help import print_help
 from anifacegan.runtime.renamed_keys import present_name, present_value
 from anifacegan.runtime.resources import located
+from anifacegan.runtime.structured_text import read_yaml
 
 Config = TypeVar("Config")
+_FILE = "a YAML configuration"
 
 
 def read_config(
@@ -84,6 +86,9 @@ def from_plain(kind: type[Config], content: dict, place: str, prefix: str = "") 
     Raises:
         InputError: an unknown or missing key, or a value that is of the wrong type or refused by the dataclass.
     """
+    if not isinstance(content, dict):
+        name = f" '{prefix.rstrip('.')}'" if prefix else ""
+        raise InputError(f"{place}:{name} holds a {type(content).__name__}, expected keys and values")
     return _built(kind, _typed(kind, content, place, prefix), place, prefix, None)
 
 
@@ -140,7 +145,7 @@ def _split(arguments: Sequence[str], command: str, leading: Sequence[str]) -> _C
     words_of_config = [words for name, words in options if _key(name) == "config"]
     for path in (path for words in words_of_config for path in _some("config", words, Path)):
         with suppress(InputError) if wants_help else nullcontext():
-            files.append((path, _read_yaml(located(path, "a YAML configuration"))))
+            files.append((path, read_yaml(located(path, _FILE), _FILE)))
     others = [
         (name, words) for name, words in options if _key(name) not in ("-h", "help", "config", "print_config")
     ]
@@ -213,20 +218,6 @@ def _plain_value(key: str, words: list[str], hint: Any) -> Any:
 
 
 # ------------------------------------------------------------------------------------------------------- plain values
-def _read_yaml(path: Path) -> dict:
-    if not path.is_file():
-        raise InputError(f"{path}: is a folder, expected a YAML configuration")
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-        place = f"line {mark.line + 1}: " if mark else ""
-        raise InputError(f"{path}: not readable as YAML ({place}{problem or type(error).__name__})") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: holds a {type(content).__name__}, expected keys and values")
-    return content
-
-
 def _typed(kind: type, content: dict, place: str, prefix: str) -> dict[str, Any]:
     """Convert plain values to the types of a dataclass's fields; values of nested dataclasses stay dictionaries."""
     hints = {field.name: typing.get_type_hints(kind)[field.name] for field in fields(kind)}

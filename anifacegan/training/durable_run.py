@@ -23,13 +23,16 @@ from typing import Any, Protocol, runtime_checkable
 import yaml
 from tqdm import tqdm
 
+from anifacegan.models.model_folder import CARD, TENSORS
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import sha256, write_complete
+from anifacegan.runtime.locks import FolderLock
+from anifacegan.runtime.output_folders import claim, require_room
 from anifacegan.runtime.typed_config import plain
 from anifacegan.training.logging import RunLog
 from anifacegan.training.resume_check import refuse_changes
-from anifacegan.training.snapshots import load_newest, remove_half_written, save_snapshot
+from anifacegan.training.snapshots import RUN_FILES, load_newest, remove_half_written, save_snapshot
 
 
 @runtime_checkable
@@ -108,9 +111,12 @@ class DurableRun:
             InputError: the run began with other values, no snapshot is readable, or workers disagree.
         """
         self.config, self.fixed, self.workers = config, fixed, workers
+        self._lock = FolderLock(config.out)
         self.content = load_newest(config.out)
         self.new = self.content is None
         if self.content is not None:
+            if not all(isinstance(self.content.get(key), dict) for key in ("fixed", "log")):
+                raise InputError(f"{config.out}: its newest snapshot is no snapshot of a training run")
             refuse_changes(config.out, self.content["fixed"], fixed)
         checksum = sha256([json.dumps(fixed, sort_keys=True, default=str).encode()])
         workers.require_same(
@@ -120,24 +126,28 @@ class DurableRun:
         workers.require_same(f"{config.out}: the newest snapshot's step (-1: none)", step)
 
     def resume(self, state: SavedState) -> None:
-        """Load the newest snapshot into ``state``, write ``config.yaml``, and remove half-written files.
+        """Load the newest snapshot into ``state``, lock the folder, write ``config.yaml``, and remove half-written
+        files.
 
         If there is no snapshot, ``state`` is not changed.
 
         Raises:
-            InputError: the snapshot belongs to other networks; no file has been written or removed then.
+            InputError: the snapshot belongs to other networks, a new run's folder has files of others in the way, or
+                another process trains in the folder; no file has been written or removed then.
         """
         out = self.config.out
         if self.content is not None:
             try:
                 state.load_state_dict(self.content)
-            except (RuntimeError, ValueError, KeyError):
+            except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError):
                 raise InputError(
                     f"{out}: its snapshots are of other networks than the configuration's, expected those of "
                     f"{out / 'config.yaml'}; take another --out for a new run"
                 ) from None
-        out.mkdir(parents=True, exist_ok=True)
         if self.workers.first:
+            require_room(out / "model", (TENSORS, CARD), overwrite=not self.new)
+            claim(out, RUN_FILES, overwrite=not self.new)
+            self._lock.take()
             remove_half_written(out)
             write_complete(out / "config.yaml", yaml.safe_dump(plain(self.config), sort_keys=False))
 
@@ -154,6 +164,7 @@ class DurableRun:
         pending = None if self.content is None else self.content["log"]
         self.content = None  # its tensors are in the state by now
         with ExitStack() as stack:
+            stack.callback(self._lock.release)
             stop = stack.enter_context(deferred_interrupts())
             if workers.first:
                 log = stack.enter_context(closing(RunLog(self.config.out, state.step, pending)))

@@ -20,6 +20,7 @@ from anifacegan.runtime.cpu import set_torch_threads
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import write_complete
+from anifacegan.runtime.output_folders import claim
 from anifacegan.runtime.typed_config import plain
 from anifacegan.training.config import PriorRun
 from anifacegan.training.initialization import fit_prior, moment_errors
@@ -62,6 +63,7 @@ def run(config: PriorRun, workers: Workers = SINGLE_PROCESS) -> Path:
         },
     )
     config.out.mkdir(parents=True, exist_ok=True)
+    claim(config.out, ["config.yaml"])
     write_complete(config.out / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False))
     folder = config.out / "model"
     save_prior(folder, Prior(vae, card))

@@ -32,6 +32,7 @@ FIXED_REPORTING = ("reporting.held_out",)
 """Options inside the groups of MAY_CHANGE that must not change: held_out decides which images are trained on."""
 CHECKSUMS = {
     "latents_sha256": "data.path",
+    "images_sha256": "data.path",
     "coefficients_sha256": "face_model",
     "real_sha256": "real.path",
     "reconstruction_sha256": "reconstruction",

@@ -250,10 +250,10 @@ def export(config: TrainConfig, step: int | None, folder: Path) -> int:
     state = new_state(Generator(config.generator), config.schedule.average_decay)
     try:
         state.average.load_state_dict(content["average"])
-    except (RuntimeError, KeyError):
+        state.step, state.facts = content["step"], content["facts"]
+    except (RuntimeError, KeyError, TypeError, AttributeError, ValueError):
         raise InputError(
             f"{config.out}: its snapshots are of other networks than its config.yaml says"
         ) from None
-    state.step, state.facts = content["step"], content["facts"]
     write_model(config, state, training_source(config), folder)
     return state.step

@@ -4,7 +4,6 @@ A snapshot is a file ``snapshot_STEP.pt`` in the run folder with everything that
 """
 
 import io
-import pickle
 import re
 import sys
 import zipfile
@@ -14,20 +13,24 @@ import torch
 
 from anifacegan.models.model_folder import CARD, TENSORS
 from anifacegan.runtime.errors import InputError, first_line
-from anifacegan.runtime.files import remove_leftovers, remove_unfinished, write_complete
+from anifacegan.runtime.files import remove_leftovers, write_complete
+from anifacegan.runtime.output_folders import claim, own_files, remove_unfinished
+from anifacegan.runtime.tensor_files import read_pytorch
 
+_SHEETS = ("preview", "expressions", "deformation", "yaw", "depth")
+RUN_FILES = ("config.yaml", "stats.jsonl", *(f"{name}.png" for name in _SHEETS))
+"""Names of the files that a run writes into its folder beside snapshots."""
 PATTERN = "snapshot_*.pt"
 _NAME = re.compile(r"snapshot_\d{8,}\.pt")
 """Pattern of the names of snapshots that a run writes; files of other names, such as snapshot_best.pt, are never
 touched."""
-WRITTEN = rf"{_NAME.pattern}|config\.yaml|stats\.jsonl|(preview|expressions|deformation|yaw|depth)\.png"
+WRITTEN = rf"{_NAME.pattern}|config\.yaml|stats\.jsonl|({'|'.join(_SHEETS)})\.png"
 """Pattern of the names of the files that a run writes into its folder."""
-DAMAGED = (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile)
-"""Errors raised by reading a damaged file."""
 
 
 def save_snapshot(folder: Path, step: int, content: dict, keep: int) -> None:
-    """Write ``snapshot_STEP.pt`` atomically; of the snapshots up to this step, remove all but the newest ``keep``.
+    """Write ``snapshot_STEP.pt`` atomically; of the run's snapshots up to this step, remove all but the newest
+    ``keep``.
 
     Raises:
         InputError: the file cannot be written; older snapshots are unchanged.
@@ -36,8 +39,11 @@ def save_snapshot(folder: Path, step: int, content: dict, keep: int) -> None:
     buffer = io.BytesIO()  # torch.save itself reports a full disk badly
     torch.save(content, buffer)
     write_complete(path, buffer.getbuffer())
+    claim(folder, [path.name], overwrite=True)
+    own = own_files(folder)
     for old in [snapshot for snapshot in _snapshots(folder) if snapshot <= path][:-keep]:
-        old.unlink()
+        if old.name in own:
+            old.unlink()
 
 
 def remove_half_written(folder: Path) -> None:
@@ -59,8 +65,8 @@ def load_newest(folder: Path) -> dict | None:
     for path in reversed(_snapshots(folder)):
         try:
             return _read(path)
-        except DAMAGED as error:
-            print(f"{path}: damaged ({first_line(error)}), trying the one before", file=sys.stderr)
+        except InputError as error:
+            print(f"{error}; trying the one before", file=sys.stderr)
     if _snapshots(folder):
         raise InputError(f"{folder}: no snapshot is readable; remove {PATTERN} there to start over")
     return None
@@ -81,10 +87,7 @@ def load_snapshot(folder: Path, step: int | None) -> dict:
     if not path.exists():
         existing = ", ".join(snapshot.name for snapshot in _snapshots(folder))
         raise InputError(f"{path}: no such snapshot, expected {existing or 'a run that has some'}")
-    try:
-        return _read(path)
-    except DAMAGED as error:
-        raise InputError(f"{path}: damaged ({first_line(error)})") from None
+    return _read(path)
 
 
 def _snapshots(folder: Path) -> list[Path]:
@@ -97,9 +100,19 @@ def _path(folder: Path, step: int) -> Path:
 
 
 def _read(path: Path) -> dict:
-    """Read a snapshot after verifying the checksums that it contains, which PyTorch does not do."""
-    with zipfile.ZipFile(path) as archive:
-        broken = archive.testzip()
+    """Read a snapshot after verifying the checksums that it contains, which PyTorch does not do.
+
+    Raises:
+        InputError: it is damaged, or no snapshot.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except Exception as error:  # zipfile and zlib raise many kinds for a broken file
+        raise InputError(f"{path}: damaged ({first_line(error)})") from None
     if broken is not None:
-        raise zipfile.BadZipFile(f"{broken} differs from its checksum")
-    return torch.load(path, weights_only=True, map_location="cpu")
+        raise InputError(f"{path}: damaged ({broken} differs from its checksum)")
+    content = read_pytorch(path, "a snapshot of a training run")
+    if not isinstance(content, dict) or not isinstance(content.get("step"), int):
+        raise InputError(f"{path}: damaged (it is no snapshot of a training run)")
+    return content

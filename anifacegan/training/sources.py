@@ -59,6 +59,7 @@ class TrainingSource:
         return {
             "latents_sha256": sha256(column.numpy().tobytes() for column in columns),
             "coefficients_sha256": self.mesh.coefficients_sha256(),
+            "images_sha256": self.dataset.sizes_sha256(),
         }
 
     def load(

@@ -115,9 +115,10 @@ def failing(error: BaseException) -> ModuleType:
     ("error", "code", "line"),
     [
         (anifacegan.InputError("x.mat: no such file"), 2, "error: x.mat: no such file\n"),
-        (OSError(28, "No space left on device"), 2, "error: [Errno 28] No space left on device\n"),
+        (OSError(28, "No space left on device"), 2, "error: No space left on device\n"),
+        (FileExistsError(17, "File exists", "a"), 2, "error: a: File exists\n"),
         (FloatingPointError("loss is nan"), 1, "error: loss is nan\n"),
-        (BrokenPipeError(32, "Broken pipe"), 2, "error: [Errno 32] Broken pipe\n"),  # not standard output's
+        (BrokenPipeError(32, "Broken pipe"), 2, "error: Broken pipe\n"),  # not standard output's
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
 )

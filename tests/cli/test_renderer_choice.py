@@ -27,8 +27,8 @@ from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
 from anifacegan.face_model.trajectories import Trajectory
 from anifacegan.rendering.model import Model, load_model
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import MANIFEST
 from anifacegan.runtime.image_files import read_image
+from anifacegan.runtime.output_folders import MANIFEST
 from tests.fixtures.commands import command, one_error_line
 from tests.fixtures.one_line import assert_one_line
 from tests.fixtures.small_models import small_checkpoint, write_small_model

@@ -82,7 +82,18 @@ def check_corner(embedder: Embedder, name: str) -> None:
 
 def test_a_torchscript_network_sees_the_crop_in_plus_minus_one(tmp_path: Path, judge: FaceRegressor) -> None:
     torch.jit.script(Corner()).save(str(tmp_path / "corner.pt"))
-    check_corner(load_embedder(str(tmp_path / "corner.pt"), judge, "", CPU), "corner.pt")
+    check_corner(
+        load_embedder(str(tmp_path / "corner.pt"), judge, "", CPU, trust_torchscript=True), "corner.pt"
+    )
+
+
+def test_torchscript_is_not_even_opened_unless_it_is_trusted(judge: FaceRegressor, tmp_path: Path) -> None:
+    (tmp_path / "evil.pt").write_bytes(b"anything")
+    assert_one_line(
+        lambda: load_embedder(str(tmp_path / "evil.pt"), judge, "", CPU),
+        "evil.pt: is TorchScript",
+        "--trust_torchscript",
+    )
 
 
 def onnx_package() -> ModuleType:
@@ -178,7 +189,7 @@ def test_a_network_of_another_kind_is_refused_when_it_is_loaded(
 ) -> None:
     torch.jit.script(network).save(str(tmp_path / "other.pt"))
     assert_one_line(
-        lambda: load_embedder(str(tmp_path / "other.pt"), judge, "", CPU),
+        lambda: load_embedder(str(tmp_path / "other.pt"), judge, "", CPU, trust_torchscript=True),
         "other.pt: " + said,
         "a vector for each face",
     )
@@ -209,7 +220,7 @@ def test_embedders_that_are_not_there_are_named(
     tmp_path: Path, judge: FaceRegressor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def load(name: str) -> Embedder:
-        return load_embedder(name, judge, "", CPU)
+        return load_embedder(name, judge, "", CPU, trust_torchscript=True)
 
     assert_one_line(lambda: load("arcface"), "embedder is arcface", "judge, dlib", ".onnx")
     assert_one_line(lambda: load(str(tmp_path / "none.onnx")), "none.onnx: no such file")

@@ -85,7 +85,7 @@ def test_missing_packages_and_files_are_named(tmp_path: Path, monkeypatch: pytes
     assert_one_line(lambda: inception_weights(None), CACHED_NAME, "--inception_weights FILE")
     assert_one_line(lambda: inception_weights(tmp_path / "none.pth"), "none.pth: no such file")
     (tmp_path / "broken.pth").write_text("no weights")
-    assert_one_line(lambda: inception_weights(tmp_path / "broken.pth"), "broken.pth: not a readable file")
+    assert_one_line(lambda: inception_weights(tmp_path / "broken.pth"), "broken.pth: not readable as weights")
     (tmp_path / "checkpoints").mkdir()
     torch.save({name: torch.zeros(1) for name in REQUIRED_TENSORS}, tmp_path / "checkpoints" / CACHED_NAME)
     assert inception_weights(None) == tmp_path / "checkpoints" / CACHED_NAME

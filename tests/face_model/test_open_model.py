@@ -46,7 +46,7 @@ def test_a_missing_face_model_says_how_to_build_it(tmp_path: Path, monkeypatch: 
 def test_an_unusable_face_model_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "face_model.npz"
     path.write_bytes(b"not an archive")
-    with pytest.raises(InputError, match="face_model.npz: not a face model file"):
+    with pytest.raises(InputError, match="face_model.npz: not a readable .npz"):
         load_open_face_model(path)
     np.savez(path, version=np.array("anifacegan-open-0"), mean=np.zeros((4, 3)))
     with pytest.raises(InputError, match="anifacegan-open-0"):

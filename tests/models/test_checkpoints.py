@@ -15,6 +15,8 @@ from anifacegan.face_model.coefficients import ExpressionBasis
 from anifacegan.models.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from anifacegan.models.model_folder import CARD, TENSORS
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.output_folders import MARKER
+from benchmarks.peak_memory import peak_bytes, reset_peak
 from tests.fixtures.one_line import assert_one_line
 from tests.fixtures.small_disk import files_of_at_most
 from tests.fixtures.small_models import PLANES, WITH_PLANES, small_checkpoint
@@ -72,7 +74,7 @@ def change_tensors(folder: Path, change: Callable[[dict], None]) -> None:
 
 def test_what_is_saved_comes_back(folder: Path) -> None:
     assert_same(load_checkpoint(folder), complete_checkpoint())
-    assert sorted(path.name for path in folder.parent.rglob("*")) == sorted(["model", CARD, TENSORS])
+    assert sorted(path.name for path in folder.parent.rglob("*")) == sorted(["model", CARD, TENSORS, MARKER])
 
 
 def test_a_model_without_expressions_and_appearance_comes_back(tmp_path: Path) -> None:
@@ -142,7 +144,7 @@ def test_saving_again_replaces_the_model_and_keeps_other_files(folder: Path) -> 
     save_checkpoint(folder, complete_checkpoint("second"))
     assert_same(load_checkpoint(folder), complete_checkpoint("second"))
     assert sorted(path.name for path in folder.parent.rglob("*")) == sorted(
-        ["model", CARD, TENSORS, "LICENSE"]
+        ["model", CARD, TENSORS, MARKER, "LICENSE"]
     )
 
 
@@ -160,7 +162,7 @@ def test_an_interrupted_save_leaves_the_old_model(
         patch.setattr(target, fail)
         save_checkpoint(folder, complete_checkpoint("second"))
     assert_same(load_checkpoint(folder), complete_checkpoint())
-    assert sorted(path.name for path in folder.parent.rglob("*")) == sorted(["model", CARD, TENSORS])
+    assert sorted(path.name for path in folder.parent.rglob("*")) == sorted(["model", CARD, TENSORS, MARKER])
 
 
 def test_a_full_disk_is_one_line_and_leaves_the_old_model_or_none(folder: Path) -> None:
@@ -169,7 +171,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_model_or_none(folder: Path) 
         with files_of_at_most(1000):
             assert_one_line(partial(save_checkpoint, target, second), f"{target}: cannot be written")
     assert_same(load_checkpoint(folder), complete_checkpoint())
-    assert sorted(path.name for path in folder.parent.rglob("*")) == sorted(["model", CARD, TENSORS])
+    assert sorted(path.name for path in folder.parent.rglob("*")) == sorted(["model", CARD, TENSORS, MARKER])
 
 
 @pytest.mark.parametrize("name", ["template.layers.0.linear.weight", "deformation.head.bias", "mean_phases"])
@@ -194,7 +196,56 @@ def test_a_tensor_that_is_not_finite_is_named(name: str, folder: Path) -> None:
 
 def test_ray_sampling_that_is_not_finite_is_refused(folder: Path) -> None:
     change_card(folder, lambda card: card["generator"]["ray_sampling"].update(background_z=float("nan")))
-    assert_one_line(lambda: load_checkpoint(folder), CARD, "finite")
+    assert_one_line(lambda: load_checkpoint(folder), CARD, "background_z is nan, expected -100 to 100")
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("template", "hidden_dim", 10**9),
+        ("template", "layers", 10**9),
+        ("deformation", "mapping_dim", 10**9),
+        ("manifolds", "count", 10**9),
+        ("identity_prior", "latent_dim", 10**9),
+        ("ray_sampling", "samples", 10**9),
+    ],
+)
+def test_a_size_that_would_fill_the_memory_is_refused_at_once(
+    part: str, name: str, value: int, folder: Path
+) -> None:
+    change_card(folder, lambda card: card["generator"][part].update({name: value}))
+    assert_one_line(lambda: load_checkpoint(folder), CARD, f"generator.{part}.{name} is 1000000000, expected")
+
+
+def test_a_large_size_is_compared_with_the_tensors_before_it_is_allocated(folder: Path) -> None:
+    change_card(folder, lambda card: card["generator"]["template"].update(hidden_dim=8000, layers=60))
+    reset_peak(torch.device("cpu"))
+    before = peak_bytes(torch.device("cpu"))
+    assert_one_line(lambda: load_checkpoint(folder), TENSORS, "expected shape (")
+    assert peak_bytes(torch.device("cpu")) - before < 2**28  # the weights would take 15 GB
+
+
+@pytest.mark.parametrize("kind", [torch.float8_e4m3fn, torch.bool, torch.int32, torch.complex64])
+def test_tensors_of_other_types_are_refused(kind: torch.dtype, folder: Path) -> None:
+    def change(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["deformation.head.bias"] = torch.zeros(3).to(kind)
+
+    change_tensors(folder, change)
+    assert_one_line(lambda: load_checkpoint(folder), TENSORS)
+
+
+def test_bfloat16_is_read(folder: Path) -> None:
+    change_tensors(
+        folder, lambda tensors: tensors.update({"deformation.head.bias": torch.ones(3).bfloat16()})
+    )
+    assert load_checkpoint(folder).generator.deformation.head.bias.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_weight_that_makes_every_sum_infinite_is_refused(folder: Path) -> None:
+    change_tensors(folder, lambda tensors: tensors.update({"deformation.head.bias": torch.full((3,), 1e38)}))
+    assert_one_line(
+        lambda: load_checkpoint(folder), TENSORS, "'deformation.head.bias' has a value of size 1e+38"
+    )
 
 
 def test_an_unexpected_tensor_is_named(folder: Path) -> None:

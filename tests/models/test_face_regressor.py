@@ -260,14 +260,14 @@ def test_weights_that_do_not_fit_are_refused_in_one_line(
 @pytest.mark.parametrize("content", [b"no weights", b""])
 def test_a_file_that_holds_no_weights_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "bad.pth").write_bytes(content)
-    with pytest.raises(InputError, match="bad.pth: not a readable file of weights") as caught:
+    with pytest.raises(InputError, match="bad.pth: (not readable as weights|is empty)") as caught:
         load_face_regressor(tmp_path / "bad.pth")
     assert "\n" not in str(caught.value)
 
 
 def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
     torch.save({"net_recon": Path("anything")}, tmp_path / "code.pth")
-    with pytest.raises(InputError, match="not a readable file of weights"):
+    with pytest.raises(InputError, match="holds Python objects"):
         load_face_regressor(tmp_path / "code.pth")
 
 

@@ -1,11 +1,13 @@
 """What a command does with bad input: one line, exit code 2."""
 
 import math
+import os
 from collections.abc import Callable
 
 import pytest
 
 from anifacegan.runtime.errors import (
+    DEBUG_VARIABLE,
     ConfigError,
     InputError,
     exit_on_input_error,
@@ -35,9 +37,37 @@ def test_an_interrupt_exits_with_code_130(capsys: pytest.CaptureFixture) -> None
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_a_mistake_of_ours_is_not_hidden() -> None:
-    with pytest.raises(ZeroDivisionError), exit_on_input_error():
-        raise ZeroDivisionError
+@pytest.mark.parametrize("error", [ZeroDivisionError(), RecursionError("deep"), OSError(28, "No space left")])
+def test_with_debug_a_mistake_of_ours_is_not_hidden(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(DEBUG_VARIABLE, "1")
+    with pytest.raises(type(error)), exit_on_input_error():
+        raise error
+
+
+def test_a_mistake_of_ours_is_one_line(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stopped, exit_on_input_error():
+        raise TypeError("no\x1b[31m such\nargument")
+    assert stopped.value.code == 2
+    expected = "error: unexpected TypeError (no\\x1b[31m such); --debug shows where\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_an_error_is_reported_where_nobody_reads_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = open(os.devnull, "w")
+    closed.close()
+    monkeypatch.setattr("sys.stderr", closed)
+    with pytest.raises(SystemExit) as stopped, exit_on_input_error():
+        raise InputError("x")
+    assert stopped.value.code == 2
+
+
+@pytest.mark.parametrize("text", ["a\nb", "\x1b[2J", "\u202e", "\udc80", "x" * 1000])
+def test_texts_of_files_become_one_printable_line(text: str) -> None:
+    line = str(InputError(f"a.mat: holds '{text}', expected b"))
+    assert line.isprintable() and len(line) <= 300
+    assert line.startswith("a.mat: holds '") and line.endswith("', expected b")
 
 
 class Sizes:

@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.output_folders import MARKER
 from anifacegan.training.durable_run import DurableRun
 from tests.fixtures.resumed_runs import KINDS, Kind, Terms, interrupt_at, run_and_tell, same_end
 from tests.fixtures.small_disk import files_of_at_most
@@ -76,7 +77,7 @@ def snapshots(folder: Path) -> list[str]:
 
 def names_in(folder: Path) -> list[str]:
     """Everything in a run folder but tensorboard's files, which are named for time and process."""
-    names = (path.relative_to(folder) for path in folder.rglob("*"))
+    names = (path.relative_to(folder) for path in folder.rglob("*") if path.name != MARKER)
     return sorted(str(name) for name in names if "tensorboard" not in name.parts)
 
 

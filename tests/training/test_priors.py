@@ -17,6 +17,7 @@ from anifacegan.face_model.coefficients import BFM, OPEN_FACE_MODEL
 from anifacegan.models.checkpoints import load_checkpoint
 from anifacegan.models.config import CoefficientVAEConfig, PriorKind
 from anifacegan.models.prior_checkpoints import load_prior
+from anifacegan.runtime.output_folders import MARKER
 from anifacegan.runtime.typed_config import read_config
 from anifacegan.training import priors
 from anifacegan.training.config import PriorConfig, PriorRun, TrainConfig
@@ -60,7 +61,10 @@ def gaussian(count: int, dim: int = 64) -> torch.Tensor:
 def test_a_run_leaves_its_configuration_and_a_prior_that_says_what_it_is(tiny: Path, tmp_path: Path) -> None:
     requested = config(DataConfig(tiny / "data", SIZE), tmp_path / "run", "identity")
     assert run(requested) == tmp_path / "run" / "model"
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["config.yaml", "model"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir() if path.name != MARKER) == [
+        "config.yaml",
+        "model",
+    ]
     assert read_config(PriorRun, ["--config", str(tmp_path / "run" / "config.yaml")], "train.py") == requested
     prior = load_prior(tmp_path / "run" / "model")
     assert prior.vae.decode(torch.zeros(1, 8)).shape == (1, 80)
@@ -119,7 +123,7 @@ def test_a_run_that_does_not_end_leaves_the_earlier_prior(
     requested = config(DataConfig(photographs, 8), tmp_path / "run")
     run(requested)
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*")}
-    assert len(before) == 3
+    assert len(before) == 5  # config.yaml, the two files of the model, and a marker in each folder
 
     def stop(*arguments: object) -> None:
         raise broken

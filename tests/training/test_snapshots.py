@@ -1,14 +1,19 @@
 """Snapshots: complete or not at all, the newest readable one is found."""
 
+import json
 import os
+import socket
 from pathlib import Path
 
 import pytest
 import torch
 
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.output_folders import MARKER
 from anifacegan.training.snapshots import load_newest, remove_half_written, save_snapshot
 from tests.fixtures.small_disk import files_of_at_most
+
+TOKEN = "0123456789abcdef"
 
 
 def content(step: int) -> dict:
@@ -17,7 +22,7 @@ def content(step: int) -> dict:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir() if path.name != MARKER)
 
 
 def test_what_is_saved_comes_back(tmp_path: Path) -> None:
@@ -109,20 +114,27 @@ def test_a_damaged_later_snapshot_does_not_push_out_the_one_just_written(tmp_pat
 
 def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(tmp_path: Path) -> None:
     save_snapshot(tmp_path, 5, content(5), keep=1)
-    for name in (".snapshot_00000006.pt.123.tmp", ".config.yaml.1.tmp", "surfaces/.visible.npy.123.tmp"):
+    for name in (
+        f".snapshot_00000006.pt.123.{TOKEN}.tmp",
+        f".config.yaml.1.{TOKEN}.tmp",
+        f"surfaces/.visible.npy.123.{TOKEN}.tmp",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"half")
     (tmp_path / "model" / "unfinished-123-abcdefgh").mkdir(parents=True)
     (tmp_path / "model" / "unfinished-123-abcdefgh" / "model.safetensors").write_bytes(b"half")
-    mine = (".notes.txt.123.tmp", ".mine.tmp", ".snapshot_00000006.pt.mine.tmp", "surfaces/.thesis.tmp",
-            "model/unfinished-123/card.yaml", "model/unfinished-thoughts/mine", "tensorboard/whole")  # fmt: skip
+    process = {"program": "anifacegan", "host": socket.gethostname(), "pid": 2**22 + 1}
+    (tmp_path / "model" / "unfinished-123-abcdefgh" / MARKER).write_text(json.dumps(process))
+    mine = (".notes.txt.123.tmp", ".config.yaml.1.tmp", "model/unfinished-12-abcdefgh/card.yaml", ".mine.tmp",
+            ".snapshot_00000006.pt.mine.tmp", "surfaces/.thesis.tmp", "model/unfinished-123/card.yaml",
+            "model/unfinished-thoughts/mine", "tensorboard/whole")  # fmt: skip
     for name in mine:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"mine")
     remove_half_written(tmp_path)
     found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
-    assert found == {"snapshot_00000005.pt", *mine}
-    assert names(tmp_path / "model") == ["unfinished-123", "unfinished-thoughts"]
+    assert found == {"snapshot_00000005.pt", MARKER, *mine}
+    assert names(tmp_path / "model") == ["unfinished-12-abcdefgh", "unfinished-123", "unfinished-thoughts"]
 
 
 def test_snapshots_by_another_name_are_neither_removed_nor_read(tmp_path: Path) -> None:

@@ -26,7 +26,9 @@ from anifacegan.models.generator import Generator
 from anifacegan.models.model_folder import weights_sha256
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.files import markdown_table, write_complete
-from anifacegan.runtime.typed_config import plain
+from anifacegan.runtime.output_folders import claim, require_room
+from anifacegan.runtime.structured_text import read_json
+from anifacegan.runtime.typed_config import from_plain, plain
 from anifacegan.training.run import run
 
 FIRST_COEFFICIENTS = 3
@@ -72,6 +74,7 @@ def ablate(config: AblationConfig, report: Callable[[str], None]) -> dict[str, A
         InputError: something in the configuration or the data does not fit.
     """
     variants = config.variants()
+    require_room(config.out, (RESULT, "ablation.md"))
     judge = load_judge(config.judge, config.face_model, torch.device(select_device(config.device)))
     head, dataset = load_head_geometry(config.face_model), FaceDataset(config.data)
     results = {}
@@ -80,6 +83,7 @@ def ablate(config: AblationConfig, report: Callable[[str], None]) -> dict[str, A
         share_surfaces(config.out / FULL / "surfaces", variant.out / "surfaces")
         results[name] = measured(run(variant), judge, head, dataset, config.evaluation())
     content = {name: asdict(result) for name, result in results.items()}
+    claim(config.out, (RESULT, "ablation.md"))
     write_complete(config.out / RESULT, json.dumps(content, indent=1))
     write_complete(config.out / "ablation.md", table(results))
     return results
@@ -126,9 +130,9 @@ def measured(
     inputs = {"model": weights_sha256(model), "judge": judge.name, "evaluation": plain(config)}
     path = model.parent / RESULT
     if path.exists():
-        content = json.loads(path.read_text())
-        if content.get("inputs") == inputs:
-            return AblationResult(**content["result"])
+        content = read_json(path, "measurements of an earlier run")
+        if isinstance(content, dict) and content.get("inputs") == inputs:
+            return from_plain(AblationResult, content.get("result", {}), str(path), "result.")
     generator = load_checkpoint(model).generator.to(judge.world_offset.device)
     result = ablation_result(generator, judge, head, dataset, config)
     write_complete(path, json.dumps({"inputs": inputs, "result": asdict(result)}, indent=1))

@@ -17,11 +17,12 @@ def main(arguments: Sequence[str]) -> None:
     config = read_config(BakeCommand, arguments, "anifacegan bake")
     if config.out.is_dir() or not config.out.parent.is_dir():
         raise InputError(f"out is {config.out}, expected a file in a folder that exists")
-    from anifacegan.avatars.avatar import save_avatar
+    from anifacegan.avatars.avatar import require_room_for_avatar, save_avatar
     from anifacegan.cli.bake.run import baked_avatar
     from anifacegan.rendering.model import load_model
     from anifacegan.runtime.cpu import keep_freed_memory
 
+    require_room_for_avatar(config.out, config.overwrite)
     keep_freed_memory()
     avatar = baked_avatar(config, load_model(config.model, select_device(config.device)))
     save_avatar(config.out, avatar)

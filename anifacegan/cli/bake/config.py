@@ -1,10 +1,10 @@
 """Options of ``anifacegan bake``."""
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from anifacegan.avatars.config import SUFFIX, BakeConfig
+from anifacegan.face_model.config import require_finite
 from anifacegan.runtime.devices import Device
 from anifacegan.runtime.errors import ConfigError
 
@@ -17,6 +17,8 @@ class BakeCommand:
 
     out: Path
     """File to write; its name ends in .safetensors."""
+    overwrite: bool = False
+    """Replace the file if it is no avatar. An avatar is always replaced, a model's file never."""
     model: Path = Path("checkpoints/demo")
     """Model folder, or the name of a shipped model."""
     seed: int = 1
@@ -39,5 +41,4 @@ class BakeCommand:
             raise ConfigError("out", self.out, f"NAME{SUFFIX}")
         if not 0 <= self.seed < 2**63:
             raise ConfigError("seed", self.seed, "a whole number from 0")
-        if not math.isfinite(self.psi):
-            raise ConfigError("psi", self.psi, "a finite number")
+        require_finite("psi", self.psi)

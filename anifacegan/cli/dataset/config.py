@@ -6,6 +6,8 @@ from pathlib import Path
 from anifacegan.runtime.errors import InputError
 
 SIZES = range(16, 2049)
+MOST_IMAGES = 10_000_000
+"""Largest number of images of a data set."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +29,18 @@ class DatasetConfig:
     """Number of processes that render. null: one for each CPU core."""
     zip: bool = False
     """Also write OUT.zip with the same files."""
+    overwrite: bool = False
+    """Replace files with the names of this data set's that belong to no data set of this program."""
     face_model: Path | None = None
     """File of the open face model. null: the file that 'anifacegan face-model' keeps in the cache."""
 
     def __post_init__(self) -> None:
-        for name, low in (("count", 1), ("processes", 1), ("seed", 0)):
+        for name, low, high in (("count", 1, MOST_IMAGES), ("processes", 1, 1024), ("seed", 0, 2**62)):
             value = getattr(self, name)
             if value is not None and value < low:
                 raise InputError(f"{name} is {value}, expected at least {low}")
+            if value is not None and value > high:
+                raise InputError(f"{name} is {value}, expected at most {high}")
         if self.size not in SIZES:
             raise InputError(f"size is {self.size}, expected {SIZES.start} to {SIZES.stop - 1}")
         if self.out.exists() and not self.out.is_dir():

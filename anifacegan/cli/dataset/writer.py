@@ -3,8 +3,10 @@ kept.
 """
 
 import json
+import re
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -24,6 +26,7 @@ from anifacegan.face_model.people import proportions
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import complete_or_absent, remove_leftovers, write_complete
 from anifacegan.runtime.image_files import encoded_image
+from anifacegan.runtime.paths import exists
 
 
 def write_dataset(config: DatasetConfig) -> int:
@@ -34,6 +37,8 @@ def write_dataset(config: DatasetConfig) -> int:
     """
     torch.set_num_threads(1)
     renderer = load_synthetic_renderer(config.face_model)
+    if config.zip:
+        require_room_for_archive(config)
     describe(config, renderer.head)
     missing = [index for index in range(config.count) if not is_complete(config.out, index)]
     if missing:
@@ -81,9 +86,14 @@ def describe(config: DatasetConfig, head: HeadGeometry) -> None:
                 raise InputError(
                     f"{config.out} holds a data set with {key} {found.get(key)}, expected {value}"
                 )
-        count = max(count, int(found.get("count", 0)))
-    elif config.out.is_dir() and any(config.out.glob("[0-9]*.png")):
-        raise InputError(f"{config.out} holds images but no {DESCRIPTION_FILE}; choose another --out")
+        before = found.get("count", 0)
+        if not isinstance(before, int):
+            raise InputError(f"{path}: count is {before!r}, expected a whole number")
+        count = max(count, before)
+    else:
+        items = {path.name.lower() for path in config.out.glob("[0-9]*")} if config.out.is_dir() else set()
+        if not config.overwrite and any(re.fullmatch(r"\d+\.(png|mat)", name) for name in items):
+            raise InputError(f"{config.out} holds images but no {DESCRIPTION_FILE}; choose another --out")
     config.out.mkdir(parents=True, exist_ok=True)
     remove_leftovers(config.out, r"\d{6,}\.(png|mat)|dataset\.json")  # of a process that was killed
     write_complete(path, json.dumps(description | {"count": count}, indent=2) + "\n")
@@ -107,9 +117,37 @@ def make_item(config: DatasetConfig, renderer: SyntheticRenderer, index: int) ->
     write_complete(image_path, encoded_image(image, compress_level=1))
 
 
+def require_room_for_archive(config: DatasetConfig) -> None:
+    """Require that OUT.zip is not there, or is an archive of this folder's data set.
+
+    Raises:
+        InputError: another file is in the way, and ``overwrite`` is not set.
+    """
+    path, description = archive_path(config.out), config.out / DESCRIPTION_FILE
+    if config.overwrite or not exists(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as found:
+            if found.getinfo(DESCRIPTION_FILE).file_size > 2**20:
+                raise KeyError
+            before = parsed_description(found.read(DESCRIPTION_FILE), path / DESCRIPTION_FILE)
+        same = description.is_file() and before | {"count": 0} == (
+            parsed_description(description.read_bytes(), description) | {"count": 0}
+        )
+    except (OSError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, InputError, NotImplementedError):
+        same = False
+    if not same:
+        raise InputError(f"{path}: is in the way and no archive of this data set, expected another --out")
+
+
+def archive_path(out: Path) -> Path:
+    """Return the path of a data set's archive: OUT.zip beside the folder OUT."""
+    return out.resolve().with_name(out.resolve().name + ".zip")
+
+
 def archive(out: Path, count: int) -> None:
     """Write the files of ``count`` images to OUT.zip, without dates, so that the same data set gives the same bytes."""
-    path = out.with_name(out.name + ".zip")
+    path = archive_path(out)
     files: Iterable[Path] = [out / DESCRIPTION_FILE, *(p for i in range(count) for p in item_paths(out, i))]
     with complete_or_absent(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as target:
         for file in files:

@@ -18,3 +18,5 @@ class EvaluateConfig(MeasureConfig):
     view_consistency, smoothness, deformation, detection; docs/evaluation.md defines them."""
     out: Path = Path("runs/evaluate")
     """Folder for metrics.json and table.md."""
+    overwrite: bool = False
+    """Replace files in the output folder that this program did not write. Its own are always replaced."""

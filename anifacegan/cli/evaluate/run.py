@@ -22,9 +22,13 @@ from anifacegan.rendering.model import load_model
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import markdown_table, write_complete
+from anifacegan.runtime.output_folders import claim, require_room
 from anifacegan.runtime.provenance import installed_versions, without_nan
 from anifacegan.runtime.resources import located_model
 from anifacegan.runtime.typed_config import plain
+
+RESULTS = ("metrics.json", "table.md")
+"""Names of the files in the output folder."""
 
 
 def run(config: EvaluateConfig) -> str:
@@ -33,12 +37,13 @@ def run(config: EvaluateConfig) -> str:
     Raises:
         InputError: a model or file cannot be used.
     """
+    require_room(config.out, RESULTS, config.overwrite)
     config = dataclasses.replace(config, model=located_model(config.model))
     device = torch.device(select_device(config.device))
     model = load_model(config.model, str(device))
     opened = evaluation_setup(config, model.card, device)
     evaluation = opened.evaluation(config, model)
-    config.out.mkdir(parents=True, exist_ok=True)
+    claim(config.out, RESULTS, config.overwrite)
     document = provenance(config, model.card, opened, evaluation, str(device))
     text = table(results(evaluation, document, config.out))
     write_complete(config.out / "table.md", text)

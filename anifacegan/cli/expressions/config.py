@@ -12,5 +12,7 @@ class ExpressionsConfig:
 
     out: Path = Path("mat")
     """Folder to write the files to."""
+    overwrite: bool = False
+    """Replace files in the output folder that this program did not write. Its own are always replaced."""
     face_model: Path | None = None
     """File of the open face model. null: the file that 'anifacegan face-model' keeps in the cache."""

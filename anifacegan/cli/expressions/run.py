@@ -17,6 +17,7 @@ from anifacegan.face_model.open_model import load_head_parts, load_open_face_mod
 from anifacegan.geometry.cameras import orbit_camera, to_lm68
 from anifacegan.geometry.conventions import ID_DIM, LIGHT_DIM, TEX_DIM, WORLD_PER_MODEL_UNIT
 from anifacegan.runtime.files import markdown_table, write_complete
+from anifacegan.runtime.output_folders import claim
 
 
 def write_expressions(config: ExpressionsConfig) -> list[str]:
@@ -26,7 +27,7 @@ def write_expressions(config: ExpressionsConfig) -> list[str]:
         InputError: there is no readable face model, or the folder is not writable.
     """
     faces = named_expressions(config.face_model)
-    config.out.mkdir(parents=True, exist_ok=True)
+    claim(config.out, ["README.md", *(f"{name}.mat" for name in faces)], config.overwrite)
     for name, face in faces.items():
         write_coefficients(config.out / f"{name}.mat", face)
     write_complete(config.out / "README.md", readme(next(iter(faces.values())).face_model))

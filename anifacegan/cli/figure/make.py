@@ -30,12 +30,12 @@ def make_all(config: AllFiguresConfig) -> None:
         elif kind is ablation.FIGURE and not config.ablation.is_file():
             _left_out(kind, f"there is no {config.ablation}; 'anifacegan ablate' writes it")
         elif kind is ablation.FIGURE:
-            print(write_figure(kind, AblationConfig(config.ablation, config.out)).summary)
+            print(write_figure(kind, AblationConfig(config.ablation, config.out, config.overwrite)).summary)
         elif kind is driving.FIGURE:
             print(write_figure(kind, DrivingConfig(**common, driving=config.driving)).summary)
         else:
             print(write_figure(kind, CONFIGS[kind.name](**common)).summary)
-    print(write_page(PageConfig(config.out)))
+    print(write_page(PageConfig(config.out, config.overwrite)))
 
 
 def _left_out(kind: FigureKind, reason: str) -> None:

@@ -58,6 +58,8 @@ class RenderConfig(DriveConfig):
     """Largest height and width of an image on the contact sheet, pixels."""
     out: Path = Path("multiview_imgs")
     """Folder to write to. It is changed only after the last image has been rendered."""
+    overwrite: bool = False
+    """Replace files in the output folder that this program did not write. Its own are always replaced."""
     device: Device = "auto"
     """Device that computes. auto: a GPU if PyTorch finds one, else the CPU."""
 

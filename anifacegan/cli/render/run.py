@@ -26,8 +26,8 @@ from anifacegan.rendering.frame import FrameRenderer, RenderedImage
 from anifacegan.rendering.images import depth_levels, over_white, straight_alpha, to_bytes, write_png
 from anifacegan.rendering.video import write_video
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import MANIFEST, filled_when_complete
 from anifacegan.runtime.image_files import read_image
+from anifacegan.runtime.output_folders import MANIFEST, MARKER, filled_when_complete, require_room
 
 SHEET = "sheet.png"
 DEPTH_BEYOND = 4 / 3
@@ -44,7 +44,8 @@ def run(config: RenderConfig) -> dict[str, Any]:
     started = time.perf_counter()
     plan = plan_video(config)
     ready = time.perf_counter()
-    with filled_when_complete(config.out) as folder:
+    require_room(config.out, [MANIFEST, SHEET, *_first_files(plan)], config.overwrite)
+    with filled_when_complete(config.out, config.overwrite) as folder:
         cells = len(plan.sheet_yaw) * len(plan.sheet_expressions)
         count = len(plan.people) * (len(plan.trajectory) + cells)
         with tqdm(total=count, unit="frame", disable=None) as progress:
@@ -69,6 +70,12 @@ def run(config: RenderConfig) -> dict[str, Any]:
         manifest = _manifest(folder, config, plan, entries, seconds | {"total": ended - started})
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, default=str) + "\n")
     return manifest
+
+
+def _first_files(plan: VideoPlan) -> list[str]:
+    """Return some of the files of each person, so that a file in the way is noticed before anything is rendered."""
+    endings = (".npz", ".mp4", "/frame_000.png", "/depth_000.png")
+    return [f"{person.name}{ending}" for person in plan.people for ending in endings]
 
 
 def _select_renderer(
@@ -200,7 +207,11 @@ def _manifest(
     if config.depth:
         manifest["depth"] = {"at_0": near, "at_65535": far, "unit": "world, distance from the camera"}
     return manifest | {
-        "files": sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()),
+        "files": sorted(
+            path.relative_to(folder).as_posix()
+            for path in folder.rglob("*")
+            if path.is_file() and path.name != MARKER
+        ),
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
         "device": str(model.device if isinstance(model, Avatar) else model.generator.device),
         "threads": torch.get_num_threads(),

@@ -32,6 +32,7 @@ from anifacegan.face_model.face_mesh import FaceMesh
 from anifacegan.geometry.cameras import Camera, orbit_camera
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import complete_or_absent, not_writable_error, sha256, write_complete
+from anifacegan.runtime.output_folders import claim
 
 DEPTH_STEPS = 40_000
 """Distances are stored as whole multiples of 1 / DEPTH_STEPS world units, with an error of at most 1.3e-5 world units;
@@ -77,7 +78,7 @@ def load_geometry_buffers(
     if _is_complete(folder / NOTE, description):
         return GeometryBuffers(np.load(folder / "distance.npy"), np.load(folder / "visible.npy"))
     renderer = replace(renderer)  # what it computes for rendering is not kept
-    folder.mkdir(parents=True, exist_ok=True)
+    claim(folder, FILES, overwrite=_is_ours(folder / NOTE))
     (folder / NOTE).unlink(missing_ok=True)
     columns, count = _columns(latents), len(latents.id)
     distance = _empty_distances(folder / "distance.npy", count, size)
@@ -138,11 +139,20 @@ def _columns(latents: CoefficientTable) -> tuple[np.ndarray, ...]:
     return latents.id.numpy(), latents.exp.numpy(), latents.noise.numpy(), latents.pose.numpy()
 
 
+def _is_ours(note: Path) -> bool:
+    """Return whether a folder's file NOTE is one of this program's, of whichever data."""
+    try:
+        description = json.loads(note.read_text())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(description, dict) and "latents_sha256" in description
+
+
 def _is_complete(note: Path, description: dict[str, Any]) -> bool:
     """Return whether a folder is complete and was made from the described data; ``note`` is its file NOTE."""
     try:
         return json.loads(note.read_text()) == description
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False  # no note, or an unfinished one
 
 

@@ -2,7 +2,10 @@
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -39,8 +42,23 @@ def map_in_processes(
         yield from (task(renderer, job) for job in jobs)
         return
     context = multiprocessing.get_context("spawn")
-    with context.Pool(count, initializer=_start, initargs=(task, renderer)) as pool:
+    with _interrupts_ignored():  # as the new processes will ignore them: Ctrl-C is this process's to handle
+        pool = context.Pool(count, initializer=_start, initargs=(task, renderer))
+    with pool:
         yield from pool.imap(_work, jobs, chunksize=CHUNK)
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Ignore Ctrl-C within the block, in the main thread; processes that it starts go on ignoring it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _start(task: Callable[[SyntheticRenderer, Job], Result], renderer: SyntheticRenderer) -> None:

@@ -15,8 +15,9 @@ from anifacegan.evaluation.figures.figure import Drawing, FigureKind
 from anifacegan.evaluation.figures.panels import Pixels
 from anifacegan.rendering.contact_sheet import FONT_PX, GAP_PX
 from anifacegan.rendering.images import INK, WHITE
-from anifacegan.runtime.errors import InputError, first_line
+from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import markdown_table
+from anifacegan.runtime.structured_text import read_json
 
 BAR, RULE = (176, 205, 230), (200, 200, 200)
 ROW_PX, BAR_PX = FONT_PX + 2 * GAP_PX, 90
@@ -45,12 +46,7 @@ def read_table(path: Path) -> Table:
     Raises:
         InputError: the file is missing, is not JSON, or does not map variants to metrics to numbers.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected the results of `anifacegan ablate`")
-    try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError(f"{path}: not readable as JSON ({first_line(error)})") from None
+    content = read_json(path, "the results of `anifacegan ablate`")
     if not isinstance(content, dict) or not content:
         raise InputError(f"{path}: holds no variants, expected variant -> measure -> number")
     table: Table = {}

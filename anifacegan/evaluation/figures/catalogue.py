@@ -1,7 +1,6 @@
 """Catalogue of all figures in the order in which they are shown, their table for the docs, and an HTML page."""
 
 import html
-import json
 from pathlib import Path
 
 from anifacegan.evaluation.figures import (
@@ -22,6 +21,8 @@ from anifacegan.evaluation.figures.config import PageConfig
 from anifacegan.evaluation.figures.figure import FigureKind
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import markdown_table, write_complete
+from anifacegan.runtime.output_folders import claim
+from anifacegan.runtime.structured_text import read_json
 
 FIGURES: tuple[FigureKind, ...] = (
     expression_views.FIGURE,
@@ -61,19 +62,17 @@ def write_page(config: PageConfig) -> Path:
     head = (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Figures</title><style>{STYLE}</style>'
     )
+    claim(config.out, [PAGE], config.overwrite)
     write_complete(config.out / PAGE, "\n".join([head, "<h1>Figures</h1>", *sections, "</html>", ""]))
     return config.out / PAGE
 
 
 def _section(out: Path, kind: FigureKind) -> str:
     path = out / f"{kind.name}.json"
-    try:
-        record = json.loads(path.read_text())
-        files = [str(name) for name in record["files"]]
-    except (ValueError, KeyError, TypeError):
-        raise InputError(
-            f"{path}: not the record of a figure, expected one that `anifacegan figure` writes"
-        ) from None
+    record = read_json(path, "the record of a figure")
+    files = record.get("files") if isinstance(record, dict) else None
+    if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
+        raise InputError(f"{path}: not the record of a figure, expected one that `anifacegan figure` writes")
     lines = [f"<h2>{html.escape(kind.title)}</h2>", f"<p>{html.escape(kind.caption)}</p>"]
     for name in map(html.escape, files):
         if name.endswith(".png"):
@@ -81,6 +80,7 @@ def _section(out: Path, kind: FigureKind) -> str:
         elif name.endswith(".mp4"):
             lines.append(f'<video src="{name}" controls loop muted></video>')
     links = ", ".join(f'<a href="{name}">{name}</a>' for name in map(html.escape, [*files, path.name]))
-    model = record.get("model", {}).get("name")
+    about = record.get("model")
+    model = about.get("name") if isinstance(about, dict) else None
     lines.append(f"<p>{f'Model: {html.escape(str(model))}. ' if model else ''}Files: {links}.</p>")
     return "\n".join(lines)

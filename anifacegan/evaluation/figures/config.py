@@ -18,6 +18,8 @@ class FigureConfig:
     out: Path = Path("runs/figures")
     """Folder for NAME.png, NAME.yaml (the options; --config NAME.yaml makes the same figure again) and NAME.json (what
     the figure shows)."""
+    overwrite: bool = False
+    """Replace files in the output folder that this program did not write. Its own are always replaced."""
     seeds: int | tuple[int, ...] = (1, 2, 3)
     """Random seeds of the people, one seed for each person; a figure of one person shows the first."""
     expressions: str | tuple[str, ...] | None = None
@@ -238,6 +240,8 @@ class AblationConfig:
     """JSON file with the results of `anifacegan ablate`."""
     out: Path = Path("runs/figures")
     """Folder to write into: ablation.png, ablation.md, ablation.yaml and ablation.json."""
+    overwrite: bool = False
+    """Replace files in the output folder that this program did not write. Its own are always replaced."""
 
 
 CONFIGS: dict[str, type] = {
@@ -263,3 +267,5 @@ class PageConfig:
 
     out: Path = Path("runs/figures")
     """Folder with the figures; index.html is written there."""
+    overwrite: bool = False
+    """Replace files in the output folder that this program did not write. Its own are always replaced."""

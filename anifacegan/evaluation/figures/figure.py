@@ -16,9 +16,9 @@ import yaml
 
 from anifacegan.evaluation.figures.panels import Pixels
 from anifacegan.rendering.model import Model
-from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import complete_or_absent, sha256, write_complete
 from anifacegan.runtime.image_files import encoded_image
+from anifacegan.runtime.output_folders import claim, require_room
 from anifacegan.runtime.typed_config import plain
 
 
@@ -72,10 +72,11 @@ def write_figure(kind: FigureKind, config: Any) -> WrittenFigure:
     Raises:
         InputError: an option, a file that it names, or the output folder is wrong.
     """
-    if config.out.exists() and not config.out.is_dir():
-        raise InputError(f"{config.out}: is a file, expected a folder to write into")
+    names = [f"{kind.name}{ending}" for ending in (".png", ".yaml", ".json")]
+    require_room(config.out, names, config.overwrite)
     drawing = kind.draw(config)
-    config.out.mkdir(parents=True, exist_ok=True)
+    names += [f"{kind.name}{ending}" for ending in drawing.further_files]
+    claim(config.out, names, config.overwrite)
     stem = config.out / kind.name
     paths = [stem.with_suffix(".png"), stem.with_suffix(".yaml")]
     write_complete(paths[0], encoded_image(drawing.image))

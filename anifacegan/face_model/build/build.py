@@ -5,6 +5,7 @@ and the parts, people and expressions of :class:`~anifacegan.face_model.open_mod
 give equal bytes on one machine.
 """
 
+import os
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,10 +55,14 @@ from anifacegan.face_model.build.rig import rig_arrays
 from anifacegan.face_model.build.texture_layout import load_xatlas, texture_arrays
 from anifacegan.face_model.build.topology import Topology, dense_head
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL, ExpressionBasis
+from anifacegan.face_model.open_model import face_model_path
 from anifacegan.face_model.parts import EYE_LABELS, SKIN
 from anifacegan.face_model.people import proportions
 from anifacegan.geometry.conventions import EXP_DIM, ID_DIM
-from anifacegan.runtime.files import complete_or_absent, file_sha256
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.files import complete_or_absent, file_sha256, not_writable_error
+from anifacegan.runtime.npz_files import read_npz
+from anifacegan.runtime.paths import exists
 
 AVERAGE_ADULT = {"gender": 0.5, "age": 0.6, "race": (0.25, 0.25, 0.5), "muscle": 0.5, "weight": 0.5}
 OPEN_MOUTH = {"jawOpen": 0.75, "mouthUpperUpLeft": 0.3, "mouthUpperUpRight": 0.3}
@@ -96,10 +101,34 @@ class BuildConfig:
 def is_current(path: Path) -> bool:
     """Return whether a file is a complete face model of the version that the default configuration builds."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return str(file["version"]) == BuildConfig().version()
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        return str(read_npz(path, "a face model", ["version"])["version"]) == BuildConfig().version()
+    except InputError:
         return False
+
+
+def require_room_for_face_model(path: Path, overwrite: bool) -> None:
+    """Require, before the long computation, that a face model may be written to a file.
+
+    There is none yet, or a face model of any version or an incomplete file at the place in the cache. The folder is
+    made if it does not exist, and has to be writable.
+
+    Raises:
+        InputError: another file is in the way and ``overwrite`` is not set, or the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise not_writable_error(path.parent, error) from None
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path}: cannot be written, expected a file in a folder where you may write")
+    if overwrite or path == face_model_path() or not exists(path):
+        return
+    try:
+        read_npz(path, "a face model", ["version", "mean"])
+    except InputError:
+        raise InputError(
+            f"{path}: is in the way and no face model, expected another --out, or --overwrite true"
+        ) from None
 
 
 def build_face_model(path: Path, config: BuildConfig, log: Callable[[str], None]) -> str:

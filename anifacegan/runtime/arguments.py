@@ -1,0 +1,63 @@
+"""Checks of what a program hands to the library: whole numbers, numbers and arrays in any of their usual types."""
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+
+from anifacegan.runtime.errors import InputError
+
+LARGEST_VALUE = 1e6
+"""Largest absolute value in an array; coefficients and latents are of the size of 1."""
+
+
+def whole_number(name: str, value: Any, least: int, most: int) -> int:
+    """Return a whole number of Python, NumPy or PyTorch as an int.
+
+    Raises:
+        InputError: it is none, or not between ``least`` and ``most``.
+    """
+    try:
+        number = None if isinstance(value, (bool, np.bool_)) else operator.index(value)
+    except (TypeError, ValueError, RuntimeError):
+        number = None
+    if number is None or not least <= number <= most:
+        raise InputError(f"{name} is {value!r}, expected a whole number from {least} to {most}")
+    return number
+
+
+def number(name: str, value: Any, most: float = LARGEST_VALUE) -> float:
+    """Return a real number of Python, NumPy or PyTorch as a float.
+
+    Raises:
+        InputError: it is none, not finite, or larger than ``most`` in size.
+    """
+    try:
+        found = math.nan if isinstance(value, (str, bytes, bool)) else float(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        found = math.nan
+    if not abs(found) <= most:
+        raise InputError(f"{name} is {value!r}, expected a finite number up to {most:g}")
+    return found
+
+
+def array(name: str, value: Any, length: int) -> np.ndarray:
+    """Return numbers of a list, an array or a tensor, of the shape (length,) or (1, length), as float32 (length,).
+
+    Raises:
+        InputError: it holds no real numbers, is of another shape, or has a value that is not finite, or larger than
+            LARGEST_VALUE in size.
+    """
+    detach = getattr(value, "detach", None)  # of a tensor, which may need gradients or lie on a GPU
+    try:
+        found = np.asarray(value if detach is None else detach().cpu())
+    except Exception as error:
+        raise InputError(f"{name} is a {type(value).__name__}, expected {length} numbers") from error
+    if found.dtype.kind not in "fiu" or found.shape not in ((length,), (1, length)):
+        raise InputError(
+            f"{name} is {found.dtype} of shape {found.shape}, expected {length} numbers, ({length},) or (1, {length})"
+        )
+    if not (np.abs(found.astype(np.float64)) <= LARGEST_VALUE).all():
+        raise InputError(f"{name} has values that are not finite, or beyond {LARGEST_VALUE:g}")
+    return found.astype(np.float32).reshape(length)

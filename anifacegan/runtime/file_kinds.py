@@ -1,0 +1,61 @@
+"""What a file is whose content is of another kind than its name says, by its first bytes.
+
+Download tools leave web pages, Git LFS pointers and empty files under the names of weights, images and coefficients.
+"""
+
+from pathlib import Path
+
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.paths import exists
+
+HEAD_BYTES = 64
+"""Number of bytes of a file's beginning that :func:`foreign_kind` looks at."""
+LFS = b"version https://git-lfs"
+_WEB_PAGES = (b"<!doctype", b"<html", b"<?xml")
+NUMPY_ARRAY = b"\x93NUMPY"
+ZIP = b"PK\x03\x04"
+PICKLE = b"\x80"
+_OF_OTHERS = {
+    b"\x89PNG": "is an image (PNG)",
+    b"\xff\xd8\xff": "is an image (JPEG)",
+    b"MATLAB": "is a MATLAB file (.mat)",
+    b"\x89HDF": "is an HDF5 file (.h5, or .mat of MATLAB 7.3)",
+    NUMPY_ARRAY: "is a NumPy array (.npy)",
+    ZIP: "is a zip archive, such as NumPy's .npz and PyTorch's .pth",
+    PICKLE: "is a Python pickle",
+}
+
+
+def foreign_kind(head: bytes, *own: bytes) -> str | None:
+    """Return what a file is, as the words after its name in a message; None if nothing speaks against it.
+
+    ``head`` are its first bytes; ``own`` are beginnings of files of the expected kind.
+    """
+    if not head:
+        return "is empty"
+    if head.startswith(LFS):
+        return "is a Git LFS pointer; 'git lfs pull' fetches the file itself"
+    if head.lstrip().lower().startswith(_WEB_PAGES):
+        return "is a web page, perhaps of a failed download"
+    found = (kind for start, kind in _OF_OTHERS.items() if start not in own and head.startswith(start))
+    return next(found, None)
+
+
+def require_kind(path: Path, expected: str, *own: bytes) -> None:
+    """Require that a file can be read and does not begin like a file of another kind.
+
+    Raises:
+        InputError: it does not exist, cannot be read, or is of another kind; the message ends with ``expected``.
+    """
+    if not exists(path):
+        raise InputError(f"{path}: no such file, expected {expected}")
+    if not path.is_file():
+        raise InputError(f"{path}: is no file, expected {expected}")
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}), expected {expected}") from None
+    kind = foreign_kind(head, *own)
+    if kind is not None:
+        raise InputError(f"{path}: {kind}, expected {expected}")

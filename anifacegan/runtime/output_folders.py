@@ -1,0 +1,172 @@
+"""The one writer of folders of results, which knows what is ours in them.
+
+A folder holds ``.anifacegan.json``, which lists the files that this program wrote there. A run replaces such files, and
+no others: where another file is in the way, it is refused unless the user asks for ``--overwrite``. Nothing else is
+ever removed. A folder of results is first written into a temporary folder inside it; at the end, the files there
+replace those of the same name.
+"""
+
+import json
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.files import not_writable_error, put_in_place, write_complete
+from anifacegan.runtime.paths import exists
+from anifacegan.runtime.structured_text import parse_json
+
+MANIFEST = "manifest.json"
+"""Name of the file that lists what a run wrote into a folder: its key ``files`` holds paths relative to the folder."""
+MARKER = ".anifacegan.json"
+"""Name of the file that lists which files of a folder this program wrote, and may replace."""
+_PROGRAM = "anifacegan"
+_UNFINISHED = "unfinished-"
+
+
+def own_files(out: Path) -> set[str]:
+    """Return the relative names of the files in a folder that this program wrote; empty if the folder does not tell.
+
+    A list with a name outside the folder is nobody's.
+    """
+    names = _marker(out).get("files")
+    if not isinstance(names, list) or not all(isinstance(name, str) and _is_inside(name) for name in names):
+        return set()
+    return set(names)
+
+
+def require_room(out: Path, names: Iterable[str], overwrite: bool = False) -> None:
+    """Require that files may be written into a folder: nothing is in their way, or what this program wrote.
+
+    ``names`` are relative to the folder, with slashes; with ``overwrite``, files of others may be replaced, too.
+
+    Raises:
+        InputError: the folder is a file, a file is where a folder should go, or the reverse, or a file of others is in
+            the way.
+    """
+    if exists(out) and not out.is_dir():
+        raise InputError(f"{out}: is a file, expected a folder to write into")
+    own = own_files(out)
+    for name in names:
+        path = out / name
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder, expected room for a file")
+        for parent in PurePosixPath(name).parents[:-1]:
+            if (out / parent).is_symlink() or (exists(out / parent) and not (out / parent).is_dir()):
+                raise InputError(f"{out / parent}: is a file or link, expected a folder")
+        if name not in own and not overwrite and (path.is_symlink() or exists(path)):
+            raise InputError(
+                f"{path}: is in the way and was not written by {_PROGRAM}, expected another --out, or --overwrite true"
+            )
+
+
+def claim(out: Path, names: Iterable[str], overwrite: bool = False) -> None:
+    """Make a folder if there is none, and note that the named files in it are this program's, who may replace them.
+
+    Raises:
+        InputError: see :func:`require_room`; or the folder cannot be written.
+    """
+    names = list(names)
+    require_room(out, names, overwrite)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise not_writable_error(out, error) from None
+    own = own_files(out)
+    if not own.issuperset(names):
+        content = {"program": _PROGRAM, "files": sorted(own.union(names))}
+        write_complete(out / MARKER, json.dumps(content, indent=1) + "\n")
+
+
+@contextmanager
+def filled_when_complete(out: Path, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder, whose files move into ``out`` when the block ends without an error, the manifest last.
+
+    The temporary folder is ``out/unfinished-PID-RANDOM``. When the block fails or is interrupted, it is removed, and
+    ``out`` is as it was before; a killed process leaves it behind. A file in ``out`` is replaced only by a file of the
+    same name, and only if this program wrote it or ``overwrite`` is set; all other files stay.
+
+    Raises:
+        InputError: ``out`` cannot be written, has a folder where a file should go, or the reverse, or has a file of
+            others in the way.
+    """
+    require_room(out, [], overwrite)
+    made = [folder for folder in (out, *out.parents) if not exists(folder)]
+    temporary = None
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f"{_UNFINISHED}{os.getpid()}-", dir=out))
+        process = {"program": _PROGRAM, "host": socket.gethostname(), "pid": os.getpid()}
+        (temporary / MARKER).write_text(json.dumps(process))
+        yield temporary
+        (temporary / MARKER).unlink()
+        _publish(temporary, out, overwrite)
+    except OSError as error:
+        raise not_writable_error(out, error) from None
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+        for folder in made:  # innermost first; one with files stays
+            try:
+                folder.rmdir()
+            except OSError:
+                break
+
+
+def remove_unfinished(out: Path, names: tuple[str, ...]) -> None:
+    """Remove temporary folders of :func:`filled_when_complete` that killed processes of this machine left in ``out``.
+
+    Only files with the given names are deleted; a folder that holds other files stays.
+    """
+    for folder in out.glob(f"{_UNFINISHED}*"):
+        if folder.is_symlink() or not folder.is_dir() or not _is_left_behind(_marker(folder)):
+            continue
+        for name in (*names, MARKER):
+            (folder / name).unlink(missing_ok=True)
+        with suppress(OSError):  # something else is in it
+            folder.rmdir()
+
+
+def runs_here(pid: int) -> bool:
+    """Return whether a process of this machine is running."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass
+    return True
+
+
+def _is_left_behind(marker: dict[str, Any]) -> bool:
+    pid = marker.get("pid")
+    is_ours = marker.get("program") == _PROGRAM and marker.get("host") == socket.gethostname()
+    return is_ours and isinstance(pid, int) and pid > 0 and not runs_here(pid)
+
+
+def _marker(folder: Path) -> dict[str, Any]:
+    """Return the content of a folder's marker; empty if it has none of ours."""
+    try:
+        content = parse_json((folder / MARKER).read_bytes(), folder / MARKER)
+    except (OSError, InputError):
+        return {}
+    return content if isinstance(content, dict) and content.get("program") == _PROGRAM else {}
+
+
+def _is_inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return bool(name) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
+
+
+def _publish(temporary: Path, out: Path, overwrite: bool) -> None:
+    paths = sorted(path.relative_to(temporary) for path in temporary.rglob("*") if path.is_file())
+    paths.sort(key=lambda path: path == Path(MANIFEST))  # stable: the manifest comes last
+    claim(out, [path.as_posix() for path in paths], overwrite)
+    for path in paths:
+        (out / path).parent.mkdir(parents=True, exist_ok=True)
+        put_in_place(temporary / path, out / path)

@@ -1,0 +1,60 @@
+"""One writer for a folder."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.locks import LOCK, FolderLock
+
+ROOT = Path(__file__).resolve().parents[2]
+HOLD = (
+    "import sys, time; from pathlib import Path; from anifacegan.runtime.locks import FolderLock\n"
+    "lock = FolderLock(Path(sys.argv[1])); lock.take(); print('held', flush=True); time.sleep(60)\n"
+)
+
+
+def test_a_lock_names_its_process_and_goes_with_it(tmp_path: Path) -> None:
+    lock = FolderLock(tmp_path)
+    lock.take()
+    assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
+    with pytest.raises(InputError, match=f"process {os.getpid()} on .* is writing here"):
+        FolderLock(tmp_path).take()
+    lock.release()
+    lock.release()
+    assert list(tmp_path.iterdir()) == []
+    FolderLock(tmp_path).take()
+
+
+def test_another_process_is_refused_until_it_is_killed(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+        with pytest.raises(InputError, match=f"process {holder.pid} on .* is writing here"):
+            FolderLock(tmp_path).take()
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    FolderLock(tmp_path).take()
+    assert f"taken over from process {holder.pid} on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b'{"pid": 1}'])
+def test_an_odd_lock_file_is_taken_over_and_reported(
+    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / LOCK).write_bytes(content)
+    FolderLock(tmp_path).take()
+    assert "taken over from an unknown process" in capsys.readouterr().err
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / LOCK).symlink_to(tmp_path / "mine.txt")
+    with pytest.raises(InputError, match="cannot be written"):
+        FolderLock(tmp_path).take()
+    assert not (tmp_path / "mine.txt").exists()

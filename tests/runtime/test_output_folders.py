@@ -1,0 +1,247 @@
+"""A folder of results is complete or as it was before, and nothing in it is replaced that is not ours."""
+
+import errno
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.output_folders import (
+    MANIFEST,
+    MARKER,
+    claim,
+    filled_when_complete,
+    own_files,
+    remove_unfinished,
+    require_room,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """The texts of all files but the marker."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and path.name != MARKER)
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in paths}
+
+
+def fill(out: Path, files: dict[str, str]) -> None:
+    with filled_when_complete(out) as folder:
+        for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+        (folder / MANIFEST).write_text(json.dumps({"files": list(files)}))
+
+
+def test_everything_arrives_and_nothing_else_is_left(tmp_path: Path) -> None:
+    fill(tmp_path / "a" / "out", {"sheet.png": "1", "seed1/frame_000.png": "2"})
+    assert contents(tmp_path / "a" / "out").keys() == {"sheet.png", "seed1/frame_000.png", MANIFEST}
+    assert sorted(path.name for path in (tmp_path / "a" / "out").iterdir()) == [
+        MARKER,
+        MANIFEST,
+        "seed1",
+        "sheet.png",
+    ]
+
+
+def test_no_result_is_visible_before_the_end(tmp_path: Path) -> None:
+    fill(tmp_path / "out", {"a.png": "old"})
+    with filled_when_complete(tmp_path / "out") as folder:
+        (folder / "a.png").write_text("new")
+        assert (tmp_path / "out" / "a.png").read_text() == "old"
+    assert (tmp_path / "out" / "a.png").read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [InputError("bad"), KeyboardInterrupt(), RuntimeError("bug")])
+def test_a_failure_leaves_the_folder_as_it_was(tmp_path: Path, error: BaseException) -> None:
+    fill(tmp_path / "out", {"a.png": "old", "seed1/b.png": "old"})
+    before = contents(tmp_path / "out")
+    with pytest.raises(type(error)), filled_when_complete(tmp_path / "out") as folder:
+        (folder / "a.png").write_text("new")
+        raise error
+    assert contents(tmp_path / "out") == before
+    assert not list((tmp_path / "out").glob("unfinished*"))
+
+
+def test_a_failure_makes_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError), filled_when_complete(tmp_path / "a" / "out"):
+        raise InputError("bad")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"out: cannot be written \(No space left on device\)$"):
+        with filled_when_complete(tmp_path / "out"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(InputError, match="out: is a file"), filled_when_complete(tmp_path / "out"):
+        pass
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_files_of_the_same_name_are_replaced_and_all_others_stay(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    fill(out, {"seed1/frame_000.png": "1", "seed1/frame_001.png": "1", "seed2/frame_000.png": "1"})
+    (out / "notes.txt").write_text("mine")
+    (out / "seed2" / "mine.png").write_text("mine")
+    fill(out, {"seed1/frame_000.png": "2", "seed3/frame_000.png": "2"})
+    found = contents(out)
+    assert json.loads(found.pop(MANIFEST)) == {"files": ["seed1/frame_000.png", "seed3/frame_000.png"]}
+    assert found == {
+        "seed1/frame_000.png": "2", "seed1/frame_001.png": "1", "seed2/frame_000.png": "1",
+        "seed3/frame_000.png": "2", "notes.txt": "mine", "seed2/mine.png": "mine",
+    }  # fmt: skip
+
+
+NO_LISTS = [
+    '["mine.txt", "../mine.txt"]',
+    '["/etc/passwd"]',
+    "3",
+    "[3]",
+    '{"mine.txt": 1}',
+    '["mine.txt", ""]',
+    '["mine.txt", "a\\u0000b"]',
+]
+"""What a marker may say of its files that no marker of ours says."""
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", "3", "", '{"files": ["mine.txt"]}', '{"program": "other", "files": ["mine.txt"]}']
+)
+def test_a_foreign_marker_owns_nothing(content: str, tmp_path: Path) -> None:
+    (tmp_path / MARKER).write_text(content)
+    assert own_files(tmp_path) == set()
+
+
+@pytest.mark.parametrize("files", NO_LISTS)
+def test_a_marker_with_a_name_outside_the_folder_owns_nothing(files: str, tmp_path: Path) -> None:
+    (tmp_path / MARKER).write_text(f'{{"program": "anifacegan", "files": {files}}}')
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(InputError, match="mine.txt: is in the way and was not written by anifacegan"):
+        require_room(tmp_path, ["mine.txt"])
+
+
+@pytest.mark.parametrize("name", ["a.png", "sub/b.png", MANIFEST])
+def test_a_file_of_others_is_replaced_only_if_that_is_asked_for(name: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / name).parent.mkdir(parents=True)
+    (out / name).write_text("mine")
+    with pytest.raises(InputError, match=f"{name}: is in the way .* or --overwrite true"):
+        fill(out, {"a.png": "new", "sub/b.png": "new"})
+    assert contents(out) == {name: "mine"} and not (out / MARKER).exists()
+    with filled_when_complete(out, overwrite=True) as folder:
+        (folder / "a.png").write_text("new")
+        (folder / MANIFEST).write_text("new")
+    assert contents(out) == {name: "mine"} | {"a.png": "new", MANIFEST: "new"}
+
+
+def test_a_link_is_not_followed_out_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "sub").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "out" / "a.png").symlink_to(tmp_path / "elsewhere" / "a.png")
+    for name in ("sub/b.png", "a.png"):
+        with pytest.raises(InputError):
+            fill(tmp_path / "out", {name: "new"})
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_what_is_claimed_may_be_replaced_later(tmp_path: Path) -> None:
+    claim(tmp_path / "out", ["a"])
+    claim(tmp_path / "out", ["b", "sub/c"])
+    (tmp_path / "out" / "a").write_text("ours")
+    require_room(tmp_path / "out", ["a"])
+    assert own_files(tmp_path / "out") == {"a", "b", "sub/c"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["unfinished-1", pytest.param(f"unfinished-{os.getpid()}", id="of this process"), "unfinished-thoughts"],
+)
+@pytest.mark.parametrize("fails", [False, True])
+def test_folders_with_a_similar_name_stay(tmp_path: Path, name: str, fails: bool) -> None:
+    mine = tmp_path / "out" / name / "a.png"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with suppress(InputError), filled_when_complete(tmp_path / "out") as folder:
+        (folder / "a.png").write_text("new")
+        if fails:
+            raise InputError("bad")
+    assert contents(tmp_path / "out") == {f"{name}/a.png": "mine"} | ({} if fails else {"a.png": "new"})
+
+
+@pytest.mark.parametrize(
+    ("there", "target"), [("sub/b.png/c.png", "sub/b.png"), ("sub/b.png", "sub/b.png/c.png")]
+)
+def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_is_replaced(
+    tmp_path: Path, there: str, target: str
+) -> None:
+    (tmp_path / "out" / there).parent.mkdir(parents=True)
+    (tmp_path / "out" / there).write_text("mine")
+    claim(tmp_path / "out", ["a.png"])
+    (tmp_path / "out" / "a.png").write_text("old")
+    with pytest.raises(InputError, match=r"sub/b\.png: is a f"):
+        fill(tmp_path / "out", {"a.png": "new", target: "new"})
+    assert contents(tmp_path / "out") == {there: "mine", "a.png": "old"}
+
+
+def left_behind(pid: int, host: str = socket.gethostname(), program: str = "anifacegan") -> str:
+    return json.dumps({"program": program, "host": host, "pid": pid})
+
+
+def test_what_a_killed_process_left_is_removed_by_name(tmp_path: Path) -> None:
+    """And what lies beside it, has a similar name, or belongs to another program, machine or living process, stays."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    markers = {
+        "unfinished-12-abcdefgh": left_behind(ended.pid),
+        "unfinished-7-abc_e123": left_behind(ended.pid),
+        "unfinished-8-abcdefgh": left_behind(os.getpid()),
+        "unfinished-9-abcdefgh": left_behind(ended.pid, host="elsewhere"),
+        "unfinished-10-abcdefgh": left_behind(ended.pid, program="other"),
+        "unfinished-11-abcdefgh": "{",
+        "unfinished-thoughts": None,
+    }
+    for name, marker in markers.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.png").write_text("")
+        if marker is not None:
+            (tmp_path / name / MARKER).write_text(marker)
+    (tmp_path / "unfinished-12-abcdefgh" / "mine.txt").write_text("")
+    remove_unfinished(tmp_path, ("a.png", "b.png"))
+    left = {"unfinished-12-abcdefgh/mine.txt"} | {f"{name}/a.png" for name in list(markers)[2:]}
+    assert contents(tmp_path).keys() == left
+    assert not (tmp_path / "unfinished-7-abc_e123").exists()
+
+
+def test_a_terminated_process_leaves_no_trace(tmp_path: Path) -> None:
+    code = (
+        "import signal, sys, time; from pathlib import Path\n"
+        "from anifacegan.runtime.output_folders import filled_when_complete\n"
+        "signal.signal(signal.SIGTERM, signal.default_int_handler)\n"
+        "with filled_when_complete(Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'a.png').write_text('half'); print('ready', flush=True); time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "out")]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        started = time.monotonic()
+        process.wait(timeout=30)
+        assert time.monotonic() - started < 30
+    assert process.returncode != 0
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,131 @@
+"""A run folder has one writer, who touches nothing that the run did not write."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.locks import LOCK, FolderLock
+from anifacegan.runtime.output_folders import MARKER
+from anifacegan.training.durable_run import DurableRun
+
+
+@dataclass
+class Schedule:
+    steps: int = 3
+
+
+@dataclass
+class Intervals:
+    log_every: int = 1
+    snapshot_every: int = 1
+    keep_snapshots: int = 2
+
+
+@dataclass
+class Config:
+    out: Path
+    schedule: Schedule = field(default_factory=Schedule)
+    reporting: Intervals = field(default_factory=Intervals)
+
+    def image_count(self, step: int) -> int:
+        return 1
+
+
+class Counter:
+    """A state that counts its steps."""
+
+    def __init__(self) -> None:
+        self.step = 0
+        self.learning: dict[str, float] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"step": self.step}
+
+    def load_state_dict(self, content: dict[str, Any]) -> None:
+        self.step = content["step"]
+
+
+def train(out: Path, until: int = 3) -> Counter:
+    """Train to a step, as the loops of training do."""
+    durable, state = DurableRun(Config(out), {"seed": 0}), Counter()
+    durable.resume(state)
+    with durable.reporting(state, lambda log: None, 10) as report:
+        while state.step < until:
+            state.step += 1
+            report(state, {"loss": 1.0})
+    return state
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def test_a_run_goes_on_in_its_own_folder_and_leaves_no_lock(tmp_path: Path) -> None:
+    train(tmp_path / "run", until=2)
+    assert train(tmp_path / "run").step == 3
+    assert not (tmp_path / "run" / LOCK).exists()
+    snapshots = sorted(path.name for path in (tmp_path / "run").glob("*.pt"))
+    assert snapshots == ["snapshot_00000002.pt", "snapshot_00000003.pt"]
+
+
+@pytest.mark.parametrize(
+    "name", ["config.yaml", "stats.jsonl", "preview.png", "model/model.safetensors", "model/card.yaml"]
+)
+def test_a_new_run_replaces_no_file_of_others(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match=f"{name}: is in the way and was not written by anifacegan"):
+        train(tmp_path)
+    assert contents(tmp_path) == {name: b"mine"}
+
+
+def test_files_of_others_with_similar_names_stay(tmp_path: Path) -> None:
+    mine = [
+        ".config.yaml.7.tmp",
+        "notes.tmp",
+        "snapshot_best.pt",
+        "model/unfinished-1-abcdefgh/model.safetensors",
+    ]
+    for name in mine:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("mine")
+    train(tmp_path)
+    found = contents(tmp_path)
+    assert all(found[name] == b"mine" for name in mine)
+
+
+def test_a_second_run_in_one_folder_is_refused(tmp_path: Path) -> None:
+    train(tmp_path / "run", until=1)
+    lock = FolderLock(tmp_path / "run")
+    lock.take()
+    before = contents(tmp_path / "run")
+    with pytest.raises(InputError, match="is writing here, expected its end, or another --out"):
+        train(tmp_path / "run")
+    assert contents(tmp_path / "run") == before
+    lock.release()
+    train(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [],
+        3,
+        {},
+        {"step": "x"},
+        {"step": 1},
+        {"step": 1, "fixed": 3, "log": {}},
+        {"step": 1, "fixed": {}, "log": []},
+    ],
+)
+def test_an_odd_snapshot_is_one_line(content: Any, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "snapshot_00000001.pt")
+    before = contents(tmp_path)
+    with pytest.raises(InputError):
+        train(tmp_path)
+    assert contents(tmp_path) == before and not (tmp_path / MARKER).exists()
