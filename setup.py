@@ -89,7 +89,7 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["anifacegan", "anifacegan.*"]),
-    package_data={"anifacegan": ["py.typed", "capture/correspondence.npz"]},
+    package_data={"anifacegan": ["py.typed", "capture/correspondence.npz", "avatars/export/page/*"]},
     cmdclass={"build_py": BuildWithShippedFiles},
     entry_points={"console_scripts": ["anifacegan = anifacegan.cli.main:main"]},
     python_requires=">=3.11",
@@ -132,6 +132,9 @@ setup(
         "figures": ["scikit-image>=0.22", "trimesh>=4"],
         # Landmarks of photographs. It brings an OpenCV; a server without libGL takes opencv-python-headless instead.
         "photo": ["mediapipe>=1.2"],
+        # Web pages need AVIF pictures; playwright drives a Chromium in their tests.
+        "web": ["pillow>=11.3"],
+        "browser": ["playwright>=1.49"],
         # An independent face detector, to judge the demo's frames. Its landmark model is for research only.
         "demo-check": ["dlib-bin>=19.24", "face_recognition_models>=0.3"],
     },

@@ -16,6 +16,9 @@ export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"  # test this checkout, whichever one is installed
 "$python" -m anifacegan.cli face-model
 
+if ! command -v chromium chromium-browser google-chrome > /dev/null; then
+    say "the slow tests of web pages will be skipped; for them: apt-get install chromium, and pip install playwright"
+fi
 if [ $# -eq 0 ]; then
     set -- -m "not slow and not gpu" --durations=10
 fi

@@ -68,8 +68,8 @@ COMMANDS = {
         "anifacegan.cli.import_released",
     ),
     "export": Subcommand(
-        "Export a model: 'export snapshot' writes a snapshot of a training run as a model folder.",
-        "anifacegan.cli.export",
+        "Export a model or an avatar: a snapshot of a training run, a web page.",
+        "anifacegan.cli.export.command",
     ),
 }
 DEBUG_OPTION = "--debug"

@@ -27,12 +27,14 @@ LEAF_COMMANDS = [
     *(name for name in COMMANDS if name not in ("figure", "export")),
     "figure truncation",
     "export snapshot",
+    "export web",
 ]
 HELP_TEXTS = [
     *COMMANDS,
     *(f"train --task {task}" for task in TASKS),
     *(f"figure {name}" for name in KINDS | TOGETHER),
     "export snapshot",
+    "export web",
 ]
 
 

@@ -90,6 +90,8 @@ def test_the_wheel_holds_the_shipped_files_as_they_are_and_no_others(wheel: Path
         for path in expected:
             assert file.read(f"anifacegan/shipped/{path.relative_to(ROOT).as_posix()}") == path.read_bytes()
     assert "anifacegan/py.typed" in names
+    page = {path.relative_to(ROOT).as_posix() for path in (ROOT / "anifacegan/avatars/export/page").iterdir()}
+    assert page <= names and len(page) >= 8
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "anifacegan").rglob("*.py")}
     assert modules == {name for name in names if name.endswith(".py")}
 

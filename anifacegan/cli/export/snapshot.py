@@ -1,13 +1,12 @@
-"""``anifacegan export NAME``: make files of a model for use elsewhere."""
+"""``anifacegan export snapshot``: write a snapshot of a training run as a model folder."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from anifacegan.cli.subcommands import overview, require_known, wants_help
 from anifacegan.runtime.typed_config import read_config
 
-COMMAND = "anifacegan export"
+COMMAND = "anifacegan export snapshot"
 
 
 @dataclass(frozen=True)
@@ -28,39 +27,20 @@ class SnapshotConfig:
     as many as its option reporting.keep_snapshots says."""
 
 
-def export_snapshot(arguments: Sequence[str]) -> None:
+def main(arguments: Sequence[str]) -> None:
     """Run ``anifacegan export snapshot`` with the command-line words ``arguments``: write a snapshot's generator as a
     model folder.
 
     Raises:
         InputError: a wrong option, no such run or snapshot, or a data set that does not fit.
     """
-    config = read_config(SnapshotConfig, arguments, f"{COMMAND} snapshot", leading=("run",))
+    config = read_config(SnapshotConfig, arguments, COMMAND, leading=("run",))
     from anifacegan.models.model_folder import require_room_for_model
     from anifacegan.training.config import TrainConfig
     from anifacegan.training.run import export
 
     require_room_for_model(config.out, config.overwrite)
     options = ["--config", str(config.run / "config.yaml"), "--out", str(config.run)]
-    training = read_config(TrainConfig, options, f"{COMMAND} snapshot")
+    training = read_config(TrainConfig, options, COMMAND)
     step = export(training, config.step, config.out)
     print(f"{config.out}: the averaged weights of {config.run} at step {step}")
-
-
-KINDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
-    "snapshot": ("Write the generator of a snapshot of a training run as a model folder.", export_snapshot),
-}
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Run ``anifacegan export`` with the command-line words ``arguments``, of which the first names the kind of export.
-
-    Raises:
-        InputError: an unknown kind of export, or anything that the export refuses.
-    """
-    if not arguments or wants_help(arguments):
-        summaries = {name: summary for name, (summary, _) in KINDS.items()}
-        print(overview(COMMAND, "Write files of a model for use elsewhere.", summaries), end="")
-        return
-    require_known(arguments[0], tuple(KINDS), COMMAND)
-    KINDS[arguments[0]][1](arguments[1:])

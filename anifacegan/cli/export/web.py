@@ -1,0 +1,60 @@
+"""``anifacegan export web``: write an avatar as one web page."""
+
+import gzip
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from anifacegan.avatars.export.config import WebConfig
+from anifacegan.runtime.errors import ConfigError, InputError, require_above
+from anifacegan.runtime.typed_config import read_config
+
+
+@dataclass(frozen=True)
+class WebCommand:
+    """Write an avatar as one HTML file, which plays in a browser with WebGL2 and loads nothing else: drag to turn it,
+    sliders for its expressions, and a JavaScript interface for pages that embed it.
+    """
+
+    avatar: Path
+    """Avatar file, as 'anifacegan bake' writes it."""
+    out: Path
+    """File to write; its name ends in .html."""
+    sequence: Path | None = None
+    """File of expressions, one a frame, that the page's button Play shows: .mat, or blendshapes of ARKit or MediaPipe
+    as .csv or .json. null: no button."""
+    fps: float = 30.0
+    """Frames a second of the sequence."""
+    web: WebConfig = field(default_factory=WebConfig)
+    """Range of views, precision and quality of the pictures."""
+
+    def __post_init__(self) -> None:
+        if self.out.suffix != ".html":
+            raise ConfigError("out", self.out, "NAME.html")
+        require_above(self, 0, "fps")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run ``anifacegan export web`` with the command-line words ``arguments``; prints what was written.
+
+    Raises:
+        InputError: a wrong option, or a file that cannot be used.
+    """
+    config = read_config(WebCommand, arguments, "anifacegan export web", leading=("avatar",))
+    if config.out.is_dir() or not config.out.parent.is_dir():
+        raise InputError(f"out is {config.out}, expected a file in a folder that exists")
+    from anifacegan.avatars.avatar import load_avatar
+    from anifacegan.avatars.export.web_page import Sequence as ExpressionSequence
+    from anifacegan.avatars.export.web_page import web_page
+    from anifacegan.runtime.errors import warnings_in_one_line
+    from anifacegan.runtime.files import write_complete
+
+    avatar = load_avatar(config.avatar)
+    sequence = None
+    if config.sequence is not None:
+        with warnings_in_one_line():
+            sequence = ExpressionSequence(avatar.expressions.sequence(config.sequence), config.fps)
+    page = web_page(avatar, config.web, sequence)
+    write_complete(config.out, page)
+    sent = len(gzip.compress(page.encode(), mtime=0)) / 1e6
+    print(f"{config.out}: {len(page) / 1e6:.2f} MB, {sent:.2f} MB as servers send it with gzip")

@@ -1,0 +1,77 @@
+"""A page is complete, the same every time, asks for nothing outside, and says what it cannot hold."""
+
+import dataclasses
+import json
+import re
+
+import numpy as np
+import pytest
+
+from anifacegan.avatars.export import web_textures
+from anifacegan.avatars.export.config import WebConfig
+from anifacegan.avatars.export.web_page import SCRIPTS, Sequence, web_page
+from anifacegan.runtime.errors import ConfigError, InputError
+from tests.fixtures.ball_avatars import ball_avatar
+from tests.fixtures.flat_avatars import bumpy_layer, layered_mesh_of
+
+
+def header_of(page: str) -> dict:
+    (text,) = re.findall('<script type="application/json" id="header">(.*?)</script>', page)
+    return json.loads(text)
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return web_page(ball_avatar(), WebConfig())
+
+
+def test_the_page_is_filled_in_and_names_the_avatar(page: str) -> None:
+    assert "@@" not in page and "<title>a &lt;ball&gt;</title>" in page
+    header = header_of(page)
+    assert header["name"] == "a <ball>" and header["expressions"] == ["shift", "stretch"]
+    assert header["widest"] == 0.6 and header["sequence"] is None
+    assert len(header["lengths"]) == 1 + 2 * len(ball_avatar().layered_mesh.textures) + 1
+
+
+def test_the_page_has_no_address_to_load(page: str) -> None:
+    own = page.partition('id="data"')[0] + page.partition("</script>\n<script>\n")[2]
+    assert not re.search(r"https?:|src=|href=|import\s*\(|fetch\(|XMLHttpRequest", own)
+    assert "default-src 'none'" in page
+
+
+def test_the_page_is_the_same_every_time(page: str) -> None:
+    assert web_page(ball_avatar(), WebConfig()) == page
+
+
+def test_every_script_is_part_of_the_page(page: str) -> None:
+    from importlib import resources
+
+    folder = resources.files("anifacegan.avatars.export") / "page"
+    assert {entry.name for entry in folder.iterdir()} == {*SCRIPTS, "page.html", "style.css"}
+
+
+def test_a_sequence_is_kept() -> None:
+    rows = np.zeros((3, 64), np.float32)
+    header = header_of(web_page(ball_avatar(), WebConfig(), Sequence(rows, 25.0)))
+    assert header["sequence"] == {"fps": 25.0, "loop": False} and header["streams"]["sequence"][1] == 3 * 64
+
+
+def test_an_avatar_that_was_not_baked_is_refused_by_name() -> None:
+    rng = np.random.default_rng(0)
+    odd = dataclasses.replace(ball_avatar(), layered_mesh=layered_mesh_of(bumpy_layer(0.05, rng)))
+    with pytest.raises(InputError, match="avatar 'a <ball>': its vertices"):
+        web_page(odd, WebConfig())
+
+
+def test_a_pillow_without_avif_is_refused_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_textures.features, "check", lambda name: False)
+    with pytest.raises(InputError, match="pip install 'pillow>=11.3'"):
+        web_page(ball_avatar(), WebConfig())
+
+
+@pytest.mark.parametrize(
+    "changes", [{"quality": 0}, {"quality": 101}, {"precision_mm": 0.0}, {"widest_rad": 0.0}]
+)
+def test_options_out_of_range_are_refused(changes: dict) -> None:
+    with pytest.raises(ConfigError, match=next(iter(changes))):
+        WebConfig(**changes)

@@ -1,0 +1,228 @@
+"""The page in a real browser: it draws what the avatar draws, and obeys sliders, keys, calls and a lost card."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from anifacegan.avatars.export.config import WebConfig
+from anifacegan.avatars.export.web_page import Sequence, web_page
+from anifacegan.rendering.frame import decibels
+from tests.fixtures.ball_avatars import ball_avatar
+from tests.fixtures.browsers import chromium
+
+SIZE = 128
+pytestmark = pytest.mark.slow  # WebGL by software
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def address(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("page") / "ball.html"
+    rows = np.zeros((4, 64), np.float32)
+    rows[:, 0] = (0, 1, 1, 0.25)
+    path.write_text(web_page(ball_avatar(), WebConfig(), Sequence(rows, 60.0)))
+    return path.as_uri()
+
+
+@pytest.fixture
+def page(browser: Any, address: str) -> Iterator[Any]:
+    opened = browser.new_page(viewport={"width": 700, "height": 300})
+    opened.goto(f"{address}?idle=0&quality=1")
+    opened.evaluate("avatar.ready")
+    yield opened
+    opened.close()
+
+
+def wait_until(page: Any, condition: str) -> None:
+    """Wait for a condition in the page. (playwright's own way needs eval, which the page forbids.)"""
+    for _ in range(600):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"not in a minute: {condition}")
+
+
+def pixels(page: Any, antialias: bool = False) -> np.ndarray:
+    found = page.evaluate(
+        f"Array.from(avatar.image({{size: {SIZE}, antialias: {str(antialias).lower()}}}).data)"
+    )
+    return np.array(found, np.float64).reshape(SIZE, SIZE, 4)
+
+
+def psnr_to_player(image: np.ndarray, z_exp: np.ndarray, **view: object) -> float:
+    expected = ball_avatar().render(expression=z_exp, size=SIZE, **view).numpy().transpose(1, 2, 0)
+    return decibels(float(((image[..., :3] / 255 - expected) ** 2).mean()))
+
+
+@pytest.mark.parametrize("antialias", [False, True])
+@pytest.mark.parametrize(
+    ("yaw", "pitch", "strengths"),
+    [
+        (0.0, 0.0, {}),
+        (0.4, 0.1, {"shift": 1.0}),
+        (-0.3, -0.2, {"stretch": 1.0}),
+        (0.2, 0.0, {"shift": 0.6, "stretch": 0.3}),
+        (-0.55, 0.0, {"shift": -0.4}),
+        (0.0, 0.3, {"both": 0.25}),
+    ],
+)
+def test_the_page_draws_what_the_avatar_draws(
+    page: Any, yaw: float, pitch: float, strengths: dict[str, float], antialias: bool
+) -> None:
+    page.evaluate("([view, names]) => { avatar.setView(view); avatar.setExpression(names); }",
+                  [{"yaw": yaw, "pitch": pitch}, strengths])  # fmt: skip
+    z_exp = np.zeros(64, np.float32)
+    z_exp[:2] = [strengths.get(name, 0) + strengths.get("both", 0) for name in ("shift", "stretch")]
+    view = {"yaw": yaw, "pitch": pitch, "antialias": antialias}
+    image = pixels(page, antialias)
+    assert (image[..., 3] == 255).all()
+    assert (
+        psnr_to_player(image, z_exp, **view) > 37
+    )  # its edges and AVIF; a person's PSNR is measured by a script
+    if strengths:
+        assert psnr_to_player(image, 0 * z_exp, yaw=0.0, pitch=0.0) < 30
+
+
+def test_nothing_is_requested_but_the_page(browser: Any, address: str) -> None:
+    opened = browser.new_page()
+    requests: list[str] = []
+    opened.on("request", lambda request: requests.append(request.url))
+    opened.goto(address)
+    opened.evaluate("avatar.ready")
+    opened.close()
+    assert requests == [address]
+
+
+def test_a_slider_moves_the_face(page: Any) -> None:
+    before = pixels(page)
+    page.locator("input[name=shift]").fill("1")
+    assert psnr_to_player(pixels(page), np.eye(1, 64, dtype=np.float32)[0], antialias=False) > 37
+    assert np.abs(pixels(page) - before).max() > 50
+    page.locator("button[type=reset]").click()
+    np.testing.assert_array_equal(pixels(page), before)
+
+
+def test_units_that_the_avatar_can_make_have_sliders(page: Any) -> None:
+    assert page.locator("#units input").evaluate_all("all => all.map((one) => one.name)") == [
+        "halfLeft",
+        "halfRight",
+    ]
+
+
+def test_keys_wheel_and_pointer_turn_and_zoom_within_the_range(page: Any) -> None:
+    page.locator("canvas").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("avatar.view.yaw") == pytest.approx(0.05)
+    page.keyboard.press("+")
+    assert page.evaluate("avatar.view.zoom") == pytest.approx(1.1)
+    page.keyboard.press("0")
+    assert page.evaluate("avatar.view") == {"yaw": 0, "pitch": 0, "zoom": 1}
+    box = page.locator("canvas").bounding_box()
+    page.mouse.move(box["x"] + 50, box["y"] + 50)
+    page.mouse.wheel(0, -100)
+    wait_until(page, "avatar.view.zoom > 1.05")
+    page.mouse.down()
+    page.mouse.move(box["x"] + 90, box["y"] + 50)
+    page.mouse.up()
+    assert page.evaluate("avatar.view.yaw") > 0.05
+    view = page.evaluate("avatar.setView({yaw: 3, pitch: -3, zoom: 100})")
+    assert np.arccos(np.cos(view["yaw"]) * np.cos(view["pitch"])) <= 0.6 + 1e-9 and view["zoom"] == 4
+
+
+def test_a_sequence_is_played_to_its_end(page: Any) -> None:
+    rows = [[0.0] * 64, [1.0] + [0.0] * 63]
+    missed = page.evaluate("(rows) => avatar.play(rows, {fps: 30})", rows)["missed"]
+    assert missed == pytest.approx(0, abs=1e-6)
+    assert psnr_to_player(pixels(page), np.eye(1, 64, dtype=np.float32)[0], antialias=False) > 37
+    assert page.evaluate("avatar.play([{shift: 0}, {other: 1}], {fps: 30})")["missed"] == pytest.approx(1)
+    page.locator("#play").click()  # the sequence in the page
+    wait_until(page, "document.getElementById('play').textContent === 'Play'")
+    quarter = 0.25 * np.eye(1, 64, dtype=np.float32)[0]
+    assert psnr_to_player(pixels(page), quarter, antialias=False) > 37
+
+
+def test_what_cannot_be_made_is_said(page: Any) -> None:
+    result = page.evaluate("avatar.setExpression({other: 1, shift: 1})")
+    assert result["missed"] == pytest.approx(np.sqrt(0.5)) and result["weights"][0] == pytest.approx(1)
+    for call in (
+        "setExpression({smirk: 1})",
+        "setExpression({shift: NaN})",
+        "setView({roll: 1})",
+        "play([])",
+    ):
+        error = page.evaluate(
+            f"(() => {{ try {{ avatar.{call}; }} catch (error) {{ return String(error); }} }})()"
+        )
+        assert error.startswith("RangeError: "), call
+
+
+def test_a_lost_card_comes_back_with_everything_as_it_was(page: Any) -> None:
+    page.evaluate("avatar.setView({yaw: 0.3}); avatar.setExpression({shift: 0.8})")
+    before = pixels(page)
+    page.evaluate("""() => {
+        window.lost = document.querySelector("canvas").getContext("webgl2").getExtension("WEBGL_lose_context");
+        lost.loseContext();
+    }""")
+    wait_until(page, "document.getElementById('message').textContent.startsWith('Waiting')")
+    page.evaluate("lost.restoreContext()")
+    wait_until(page, "document.getElementById('message').textContent === ''")
+    np.testing.assert_array_equal(pixels(page), before)
+
+
+def test_a_slow_device_steps_down(browser: Any, address: str) -> None:
+    opened = browser.new_page(viewport={"width": 900, "height": 800})
+    opened.add_init_script("""
+        const ask = window.requestAnimationFrame;
+        window.requestAnimationFrame = (draw) => setTimeout(() => ask(draw), 60);
+    """)
+    opened.goto(address)
+    opened.evaluate("avatar.ready")
+    assert opened.evaluate("avatar.quality") == 0
+    wait_until(opened, "avatar.quality >= 1")
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    ("script", "text"),
+    [
+        ("HTMLCanvasElement.prototype.getContext = () => null", "needs WebGL2"),
+        ("delete window.DecompressionStream", "too old"),
+    ],
+)
+def test_a_browser_that_cannot_show_it_says_so(browser: Any, address: str, script: str, text: str) -> None:
+    opened = browser.new_page()
+    opened.add_init_script(script)
+    opened.goto(address)
+    wait_until(opened, "document.getElementById('message').textContent !== 'Loading…'")
+    assert text in opened.locator("#message").text_content()
+    opened.close()
+
+
+def test_the_bench_lists_every_quality(browser: Any, address: str) -> None:
+    opened = browser.new_page(viewport={"width": 300, "height": 200})
+    opened.goto(f"{address}?bench")
+    wait_until(opened, "document.getElementById('bench').textContent.includes('without depth pass')")
+    lines = opened.locator("#bench").text_content().splitlines()
+    assert len(lines) == 4 and all(" ms" in line for line in lines[1:])
+    opened.close()
+
+
+def test_the_page_fits_a_frame_of_another_page(browser: Any, address: str, tmp_path: Path) -> None:
+    (tmp_path / "outer.html").write_text(
+        f'<iframe src="{address}?controls=0&idle=0" width="300" height="300"></iframe>'
+    )
+    opened = browser.new_page()
+    opened.goto((tmp_path / "outer.html").as_uri())
+    frame = opened.wait_for_selector("iframe").content_frame()
+    wait_until(frame, "Boolean(window.avatar)")
+    frame.evaluate("avatar.ready")
+    assert frame.locator("#controls").is_hidden()
+    opened.close()

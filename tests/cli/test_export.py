@@ -1,0 +1,62 @@
+"""``anifacegan export``: what it writes, and what it refuses in one line."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anifacegan.avatars.avatar import save_avatar
+from tests.fixtures.ball_avatars import ball_avatar
+from tests.fixtures.commands import command, one_error_line
+
+
+@pytest.fixture(scope="module")
+def avatar(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("avatar") / "ball.safetensors"
+    save_avatar(path, ball_avatar())
+    return path
+
+
+def test_an_avatar_becomes_one_page(avatar: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "blendshapes.csv").write_text("halfLeft,halfRight\n0,0\n1,0.5\n")
+    out = tmp_path / "me.html"
+    options = ("--sequence", tmp_path / "blendshapes.csv", "--fps", 10, "--web.widest_rad", 0.3)
+    assert command("export", "web", avatar, "--out", out, *options) == 0
+    page = out.read_text()
+    assert page.startswith("<!doctype html>") and '"widest":0.3' in page and '"fps":10.0' in page
+    assert "as servers send it with gzip" in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["blendshapes.csv", "me.html"]
+
+
+@pytest.mark.parametrize(
+    ("out", "options", "expected"),
+    [
+        ("me.htm", (), "NAME.html"),
+        ("missing/me.html", (), "expected a file in a folder that exists"),
+        ("me.html", ("--web.quality", "0"), "from 1 to 100"),
+        ("me.html", ("--fps", "0"), "fps is 0"),
+        ("me.html", ("--sequence", "absent.csv"), "absent.csv"),
+    ],
+)
+def test_wrong_options_are_refused_and_nothing_is_written(
+    out: str,
+    options: tuple[str, ...],
+    expected: str,
+    avatar: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert command("export", "web", avatar, "--out", tmp_path / out, *options) == 2
+    assert expected in one_error_line(capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_avatar_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "no.safetensors").write_bytes(np.zeros(9).tobytes())
+    assert command("export", "web", tmp_path / "no.safetensors", "--out", tmp_path / "me.html") == 2
+    assert "no.safetensors: not a readable safetensors file" in one_error_line(capsys)
+
+
+def test_an_unknown_kind_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("export", "wb", "x") == 2
+    assert "did you mean 'web'?" in one_error_line(capsys)
