@@ -19,6 +19,7 @@ from anifacegan.cli.render.config import RenderConfig
 from anifacegan.cli.render.plan import plan_video
 from anifacegan.cli.render.run import run
 from anifacegan.face_model.coefficients import BFM, read_expression
+from anifacegan.geometry.cameras import orbit_camera
 from anifacegan.models.latent_files import write_people
 from anifacegan.rendering.images import to_bytes
 from anifacegan.rendering.model import load_model
@@ -111,6 +112,40 @@ def test_frames_are_what_the_library_renders(config: RenderConfig) -> None:
         image = face.image(yaw=-0.35 + 0.7 * share, pitch=0.2 * share, size=12)
         expected = (image.rgb * 255).permute(1, 2, 0).numpy()
         assert np.abs(frames_of(config.out, "seed2")[k] - expected).max() <= 0.51
+
+
+def test_cameras_of_the_frames_are_written(config: RenderConfig) -> None:
+    """Landmarks on the face, projected with the files, are where the renderer's rays meet them."""
+    run(replace(config, cameras=True, pitch=0.1))
+    manifest = json.loads((config.out / MANIFEST).read_text())
+    labels = dict(json.loads((config.out / "dataset.json").read_text())["labels"])
+    landmarks = np.random.default_rng(0).uniform(-0.08, 0.08, (68, 3))
+    for person in manifest["people"]:
+        transforms = json.loads((config.out / person["name"] / "transforms.json").read_text())
+        colmap = {path.name for path in (config.out / person["name"] / "colmap").iterdir()}
+        assert (
+            colmap
+            == {"cameras.txt", "images.txt", "points3D.txt"}
+            <= {Path(f).name for f in manifest["files"]}
+        )
+        for frame, entry in zip(person["frames"], transforms["frames"], strict=True):
+            assert (
+                f"{person['name']}/{entry['file_path']}" == frame["file"] and len(labels[frame["file"]]) == 25
+            )
+            assert frame["camera"]["camera_to_world_opengl"] == entry["transform_matrix"]
+            from_world = np.linalg.inv(np.array(entry["transform_matrix"]))
+            x, y, z = from_world[:3, :3] @ landmarks.T + from_world[:3, 3:]
+            found = np.stack(
+                [transforms["cx"] - transforms["fl_x"] * x / z, transforms["cy"] + transforms["fl_y"] * y / z]
+            )
+            angles = {name: torch.tensor([frame[name]], dtype=torch.float64) for name in ("yaw", "pitch")}
+            seen = (
+                orbit_camera(**angles, size=config.size)
+                .project(torch.from_numpy(landmarks)[None])[0]
+                .T.numpy()
+            )
+            assert np.abs(found - (seen + 0.5)).max() < 0.1  # pixels; centres are at halves in these files
+    assert len(labels) == 8
 
 
 def test_antialias_smooths_frames_and_not_depth(config: RenderConfig) -> None:

@@ -45,6 +45,10 @@ class RenderConfig(DriveConfig):
     m)."""
     transparent: bool = False
     """Write frames as RGBA without the background. Videos and the contact sheet then have a white background."""
+    cameras: bool = False
+    """Also write each frame's camera: field of view, intrinsics and matrices to the world in manifest.json, a
+    transforms.json for nerfstudio and instant-ngp and COLMAP's text files in each person's folder, and EG3D's
+    dataset.json."""
     video: bool = True
     """Write a video (.mp4) of each person."""
     fps: int = 25

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from anifacegan import __version__
 from anifacegan.avatars.avatar import Avatar
+from anifacegan.cli.render.cameras import frame_camera, frame_name, ray_sampling_of, write_cameras
 from anifacegan.cli.render.config import RenderConfig
 from anifacegan.cli.render.plan import RenderIdentity, Subject, VideoPlan, plan_video
 from anifacegan.cli.render.renderer_choice import AvatarRenderer, RendererChoice, VideoRequest, image_renderer
@@ -62,6 +63,8 @@ def run(config: RenderConfig) -> dict[str, Any]:
                 if config.grid:
                     rows += _sheet_rows(config, plan, person, renderer, choice, progress)
                 sheet_seconds += time.perf_counter() - rendered
+            if config.cameras:
+                write_cameras(folder, config, plan)
             if config.grid:
                 labels = [expression.label for expression in plan.sheet_expressions]
                 write_png(folder / SHEET, contact_sheet(labels, rows))
@@ -98,7 +101,6 @@ def _render_person(
 ) -> dict[str, Any]:
     """Write frames, depth maps, video and latents of one person; return the person's entry in the manifest."""
     trajectory = plan.trajectory
-    digits = max(3, len(str(len(trajectory) - 1)))
     (folder / person.name).mkdir()
     entry: dict[str, Any] = {"name": person.name, "seed": person.seed}
     if person.latents is not None:
@@ -109,7 +111,7 @@ def _render_person(
         yaw, pitch = float(trajectory.yaw[k]), float(trajectory.pitch[k])
         image = _image(config, renderer, person, trajectory.z_exp[k], yaw=yaw, pitch=pitch, size=config.size)
         frame = {
-            "file": f"{person.name}/frame_{k:0{digits}}.png",
+            "file": f"{person.name}/{frame_name('frame', k, len(trajectory))}",
             "yaw": round(yaw, 6),
             "pitch": round(pitch, 6),
             "expression": trajectory.labels[k],
@@ -117,8 +119,10 @@ def _render_person(
         }
         write_png(folder / frame["file"], _pixels(image, config.transparent))
         if config.depth:
-            frame["depth"] = f"{person.name}/depth_{k:0{digits}}.png"
+            frame["depth"] = f"{person.name}/{frame_name('depth', k, len(trajectory))}"
             write_png(folder / frame["depth"], depth_levels(image.depth, *_depth_range(plan.model)))
+        if config.cameras:
+            frame["camera"] = frame_camera(config, plan.model, yaw=yaw, pitch=pitch).description()
         frames.append(frame)
         progress.update()
     if config.video:
@@ -185,9 +189,7 @@ def _over_white(pixels: np.ndarray) -> np.ndarray:
 
 def _depth_range(model: Subject) -> tuple[float, float]:
     """Return the distances from the camera, in world units, at the two ends of the depth maps' range."""
-    ray_sampling = (
-        model.layered_mesh.ray_sampling if isinstance(model, Avatar) else model.generator.config.ray_sampling
-    )
+    ray_sampling = ray_sampling_of(model)
     return ray_sampling.near, ray_sampling.near + DEPTH_BEYOND * (ray_sampling.far - ray_sampling.near)
 
 
