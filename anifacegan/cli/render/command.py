@@ -17,9 +17,13 @@ def main(arguments: Sequence[str]) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     config = read_config(RenderConfig, arguments, "anifacegan render")
     from anifacegan.cli.render.run import run
+    from anifacegan.cli.render.stills import write_stills
     from anifacegan.runtime.cpu import keep_freed_memory
 
     keep_freed_memory()
+    if config.stills:
+        print(f"{config.out}: {len(write_stills(config))} stills of {config.size} px")
+        return
     manifest = run(config)
     people, seconds = manifest["people"], manifest["seconds"]["total"]
     frames = sum(len(person["frames"]) for person in people)

@@ -1,15 +1,19 @@
 """Options of ``anifacegan render``."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from anifacegan.face_model.config import DriveConfig, require_finite
+from anifacegan.models.config import ViewSamplingConfig
 from anifacegan.runtime.devices import Device
 from anifacegan.runtime.errors import ConfigError
 from anifacegan.runtime.typed_config import as_tuple
 
 Renderer = Literal["adaptive", "baked", "auto"]
+MOST_SEEDS = 1_000_000
+"""Largest number of seeds in one range."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +30,9 @@ class RenderConfig(DriveConfig):
     """adaptive: evaluate the networks for every image, only at points that may be visible. baked: first bake each
     person into a textured layered mesh, which is then drawn faster. auto: baked if a person has at least 24 frames of
     256 px (or as many pixels of another size) and both renderers agree on some frames (PSNR 36 dB), else adaptive."""
-    seeds: int | tuple[int, ...] = (60, 8, 36, 3, 27)
-    """Random seeds of people, one seed for each person; a seed gives the same person in every run. The default is the
-    first seeds of the demo whose sex, descent and age take turns."""
+    seeds: int | str | tuple[int | str, ...] = (60, 8, 36, 3, 27)
+    """Random seeds of people, one seed for each person; 0-999 means a thousand of them. A seed gives the same person in
+    every run. The default is the first seeds of the demo whose sex, descent and age take turns."""
     latents: Path | None = None
     """An .npz file with z_id and z_noise of people, each (people, 80), used instead of seeds. Every run writes the
     latents of its people to such files. null: the seeds."""
@@ -45,6 +49,11 @@ class RenderConfig(DriveConfig):
     m)."""
     transparent: bool = False
     """Write frames as RGBA without the background. Videos and the contact sheet then have a white background."""
+    stills: bool = False
+    """Write one image of each person, with a random pose and expression, into one folder, and nothing else, as metrics
+    such as FID need it; poses and expressions follow the option views, and belong to the seed."""
+    views: ViewSamplingConfig = field(default_factory=lambda: ViewSamplingConfig(poses="gaussian"))
+    """Distribution of the poses and expressions of stills; poses are gaussian."""
     cameras: bool = False
     """Also write each frame's camera: field of view, intrinsics and matrices to the world in manifest.json, a
     transforms.json for nerfstudio and instant-ngp and COLMAP's text files in each person's folder, and EG3D's
@@ -74,6 +83,24 @@ class RenderConfig(DriveConfig):
                 raise ConfigError(name, getattr(self, name), f"{least} to {most}")
         for name in ("psi", "grid_yaw"):
             require_finite(name, getattr(self, name))
-        seeds = as_tuple(self.seeds)
+        seeds = expanded_seeds(self.seeds)
         if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**63 for seed in seeds):
             raise ValueError(f"seeds are {list(seeds)}, expected whole numbers from 0, each once")
+        if self.stills and (self.views.poses != "gaussian" or self.latents is not None or self.depth):
+            raise ValueError("stills are of seeds, with gaussian poses and without depth maps")
+
+
+def expanded_seeds(seeds: int | str | tuple[int | str, ...]) -> tuple[int, ...]:
+    """Return the seeds with ranges such as "3-7", and lists such as "1,3-7", written out.
+
+    Raises:
+        ValueError: a text is no range of up to a million seeds.
+    """
+    found: list[int] = []
+    for text in (part.strip() for item in as_tuple(seeds) for part in str(item).split(",")):
+        match = re.fullmatch(r"(-?\d{1,19})(?:-(\d{1,19}))?", text)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
+        if not 0 <= last - first < MOST_SEEDS:
+            raise ValueError(f"seeds has '{text}', expected a whole number or a range such as 0-999")
+        found += range(first, last + 1)
+    return tuple(found)

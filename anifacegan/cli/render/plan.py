@@ -12,7 +12,7 @@ from torch import Tensor
 
 from anifacegan.avatars.avatar import Avatar, load_avatar
 from anifacegan.avatars.config import SUFFIX
-from anifacegan.cli.render.config import RenderConfig
+from anifacegan.cli.render.config import RenderConfig, expanded_seeds
 from anifacegan.face_model.coefficients import read_expressions
 from anifacegan.face_model.expressions import NEUTRAL
 from anifacegan.face_model.trajectories import (
@@ -29,7 +29,6 @@ from anifacegan.rendering.model import Model, load_model
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError, warnings_in_one_line
 from anifacegan.runtime.resources import located, located_model
-from anifacegan.runtime.typed_config import as_tuple
 
 MOST_SHEET_EXPRESSIONS = 6
 """Largest number of requested expressions on the contact sheet; of a longer sequence, evenly spaced ones are shown."""
@@ -137,7 +136,9 @@ def check_avatar(
 def selected_people(config: RenderConfig, model: Model) -> list[RenderIdentity]:
     """Return the people of the latents file if the configuration names one, otherwise one person for each seed."""
     if config.latents is None:
-        return [RenderIdentity(f"seed{seed}", seed, model.person(seed)) for seed in as_tuple(config.seeds)]
+        return [
+            RenderIdentity(f"seed{seed}", seed, model.person(seed)) for seed in expanded_seeds(config.seeds)
+        ]
     z_id, z_noise = read_people(config.latents)
     stem, count = config.latents.stem, len(z_id)
     names = [stem] if count == 1 else [f"{stem}_{k}" for k in range(count)]
