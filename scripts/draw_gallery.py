@@ -26,6 +26,7 @@ from anifacegan.rendering.model import load_model
 from anifacegan.runtime.errors import ConfigError, exit_on_input_error
 from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.image_files import encoded_image
+from anifacegan.runtime.output_folders import claim
 from anifacegan.runtime.typed_config import read_config
 
 PORTRAIT_PX = 96
@@ -37,6 +38,8 @@ class GalleryConfig:
 
     out: Path
     """Folder to write: index.html, and a page and a portrait for each person."""
+    overwrite: bool = False
+    """Replace files in the output folder that this program did not write. Its own are always replaced."""
     seeds: tuple[int, ...] = (5, 7, 12)
     """Random seeds of the people's latents."""
     model: Path = Path("checkpoints/demo")
@@ -77,11 +80,14 @@ def main(arguments: list[str] | None = None) -> None:
             GalleryConfig, sys.argv[1:] if arguments is None else arguments, "draw_gallery.py"
         )
         model = load_model(config.model)
-        config.out.mkdir(parents=True, exist_ok=True)
         names = [f"seed{seed}" for seed in config.seeds]
+        files = ["index.html", *(f"{name}{ending}" for name in names for ending in (".html", ".jpg"))]
+        claim(config.out, files, config.overwrite)
         for name, seed in zip(names, tqdm(config.seeds, disable=None), strict=True):
             file = config.out / f"{name}.safetensors"
-            command = BakeCommand(file, config.model, seed, expressions=config.expressions, bake=config.bake)
+            command = BakeCommand(
+                out=file, model=config.model, seed=seed, expressions=config.expressions, bake=config.bake
+            )
             avatar = baked_avatar(command, model)
             page = web_page(avatar, config.web)
             write_complete(config.out / f"{name}.html", page)

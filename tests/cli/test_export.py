@@ -51,6 +51,17 @@ def test_wrong_options_are_refused_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_only_pages_are_replaced_unless_told(
+    avatar: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "me.html"
+    out.write_text("somebody's")
+    assert command("export", "web", avatar, "--out", out) == 2
+    assert "in the way" in one_error_line(capsys) and out.read_text() == "somebody's"
+    assert command("export", "web", avatar, "--out", out, "--overwrite") == 0
+    assert command("export", "web", avatar, "--out", out) == 0  # its own
+
+
 def test_a_file_that_is_no_avatar_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "no.safetensors").write_bytes(np.zeros(9).tobytes())
     assert command("export", "web", tmp_path / "no.safetensors", "--out", tmp_path / "me.html") == 2

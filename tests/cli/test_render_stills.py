@@ -10,8 +10,8 @@ from anifacegan.cli.render.config import expanded_seeds
 from anifacegan.models.latent_files import read_people
 from anifacegan.rendering.images import to_bytes
 from anifacegan.rendering.model import load_model
-from anifacegan.runtime.files import MANIFEST
 from anifacegan.runtime.image_files import read_image
+from anifacegan.runtime.output_folders import MANIFEST, MARKER
 from tests.fixtures.commands import command, one_error_line
 from tests.fixtures.small_models import write_small_model
 
@@ -33,7 +33,7 @@ def test_a_range_of_seeds_becomes_a_folder_of_images(model: Path, tmp_path: Path
     labels = json.loads((tmp_path / "set" / "dataset.json").read_text())["labels"]
     assert [label[0] for label in labels] == [entry["file"] for entry in entries]
     assert {path.name for path in (tmp_path / "set").iterdir()} == {
-        MANIFEST, "dataset.json", "latents.npz", *(entry["file"] for entry in entries),
+        MARKER, MANIFEST, "dataset.json", "latents.npz", *(entry["file"] for entry in entries),
     }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import json
 import re
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,13 @@ from anifacegan.avatars.export.web_geometry import packed_geometry
 from anifacegan.avatars.export.web_textures import pictures, require_avif
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.paths import exists
 
 SCRIPTS = ("geometry.js", "expression.js", "shaders.js", "renderer.js", "controls.js", "main.js")
 """The parts of the page's program, in the order in which they are put together."""
 METRES_PER_MM = 1e-3
+GENERATOR = b'<meta name="generator" content="anifacegan export web">'
+"""By this a page is known as one of this program's."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,22 @@ def web_page(avatar: Avatar, config: WebConfig, sequence: Sequence | None = None
         "DATA": base64.b64encode(b"".join(blobs)).decode(),
     }
     return re.sub("@@([A-Z]+)@@", lambda found: texts[found[1]], (folder / "page.html").read_text())
+
+
+def require_room_for_page(path: Path, overwrite: bool = False) -> None:
+    """Require that a page may be written to a file: there is none yet, or a page of this program.
+
+    Raises:
+        InputError: another file is in the way, and ``overwrite`` is not set.
+    """
+    if overwrite or not exists(path):
+        return
+    with path.open("rb") as file:
+        is_page = GENERATOR in file.read(4096)
+    if not is_page:
+        raise InputError(
+            f"{path}: is in the way and no page of ours, expected another --out, or --overwrite true"
+        )
 
 
 def _description(avatar: Avatar) -> dict[str, Any]:

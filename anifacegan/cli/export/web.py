@@ -20,6 +20,8 @@ class WebCommand:
     """Avatar file, as 'anifacegan bake' writes it."""
     out: Path
     """File to write; its name ends in .html."""
+    overwrite: bool = False
+    """Replace the file if it is no page of this program. Such a page is always replaced."""
     sequence: Path | None = None
     """File of expressions, one a frame, that the page's button Play shows: .mat, or blendshapes of ARKit or MediaPipe
     as .csv or .json. null: no button."""
@@ -45,10 +47,11 @@ def main(arguments: Sequence[str]) -> None:
         raise InputError(f"out is {config.out}, expected a file in a folder that exists")
     from anifacegan.avatars.avatar import load_avatar
     from anifacegan.avatars.export.web_page import Sequence as ExpressionSequence
-    from anifacegan.avatars.export.web_page import web_page
+    from anifacegan.avatars.export.web_page import require_room_for_page, web_page
     from anifacegan.runtime.errors import warnings_in_one_line
     from anifacegan.runtime.files import write_complete
 
+    require_room_for_page(config.out, config.overwrite)
     avatar = load_avatar(config.avatar)
     sequence = None
     if config.sequence is not None:

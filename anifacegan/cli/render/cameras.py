@@ -9,6 +9,9 @@ from anifacegan.cli.render.plan import Subject, VideoPlan
 from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.rendering.camera_files import ViewCamera, colmap_texts, eg3d_label, transforms_json
 
+LABELS = "dataset.json"
+"""Name of EG3D's file of labels."""
+
 
 def ray_sampling_of(model: Subject) -> RaySamplingConfig:
     """Return the ray sampling of a model or an avatar, which has the field of view."""
@@ -49,4 +52,4 @@ def write_cameras(folder: Path, config: RenderConfig, plan: VideoPlan) -> None:
         labels += [
             [f"{person.name}/{file}", eg3d_label(camera)] for file, camera in zip(files, cameras, strict=True)
         ]
-    (folder / "dataset.json").write_text(json.dumps({"labels": labels}) + "\n")
+    (folder / LABELS).write_text(json.dumps({"labels": labels}) + "\n")

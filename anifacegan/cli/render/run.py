@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from anifacegan import __version__
 from anifacegan.avatars.avatar import Avatar
-from anifacegan.cli.render.cameras import frame_camera, frame_name, ray_sampling_of, write_cameras
+from anifacegan.cli.render.cameras import LABELS, frame_camera, frame_name, ray_sampling_of, write_cameras
 from anifacegan.cli.render.config import RenderConfig
 from anifacegan.cli.render.plan import RenderIdentity, Subject, VideoPlan, plan_video
 from anifacegan.cli.render.renderer_choice import AvatarRenderer, RendererChoice, VideoRequest, image_renderer
@@ -45,7 +45,8 @@ def run(config: RenderConfig) -> dict[str, Any]:
     started = time.perf_counter()
     plan = plan_video(config)
     ready = time.perf_counter()
-    require_room(config.out, [MANIFEST, SHEET, *_first_files(plan)], config.overwrite)
+    labels = [LABELS] if config.cameras else []
+    require_room(config.out, [MANIFEST, SHEET, *labels, *_first_files(plan)], config.overwrite)
     with filled_when_complete(config.out, config.overwrite) as folder:
         cells = len(plan.sheet_yaw) * len(plan.sheet_expressions)
         count = len(plan.people) * (len(plan.trajectory) + cells)

@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 from anifacegan.avatars.config import SUFFIX
-from anifacegan.cli.render.cameras import frame_camera
+from anifacegan.cli.render.cameras import LABELS, frame_camera
 from anifacegan.cli.render.config import RenderConfig, expanded_seeds
 from anifacegan.models.latent_files import write_people
 from anifacegan.models.latent_sampling import PosedLatents, sample_posed_latents
@@ -18,10 +18,10 @@ from anifacegan.rendering.images import straight_alpha, to_bytes, write_png
 from anifacegan.rendering.model import Model, load_model
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import MANIFEST, filled_when_complete
+from anifacegan.runtime.output_folders import MANIFEST, filled_when_complete, require_room
 from anifacegan.runtime.resources import located_model
 
-LATENTS, LABELS = "latents.npz", "dataset.json"
+LATENTS = "latents.npz"
 
 
 def write_stills(config: RenderConfig) -> list[dict[str, Any]]:
@@ -39,8 +39,10 @@ def write_stills(config: RenderConfig) -> list[dict[str, Any]]:
     model = load_model(path, select_device(config.device))
     seeds = expanded_seeds(config.seeds)
     digits = len(str(max(seeds)))
+    labels = [LABELS] if config.cameras else []
+    require_room(config.out, [MANIFEST, LATENTS, *labels, f"seed{seeds[0]:0{digits}}.png"], config.overwrite)
     entries, latents = [], []
-    with filled_when_complete(config.out) as folder:
+    with filled_when_complete(config.out, config.overwrite) as folder:
         for seed in tqdm(seeds, unit="image", disable=None):
             drawn = _drawn(model, config, seed)
             latents.append((drawn.latents.z_id, drawn.latents.z_noise))
