@@ -98,7 +98,7 @@ def _with_surroundings(
     for _ in range(RINGS):
         corner = np.zeros(len(layered_mesh.vertices), bool)
         corner[layered_mesh.triangles[selected]] = True
-        selected = corner[layered_mesh.triangles].any(1)
+        selected = np.logical_or.reduce(corner[layered_mesh.triangles], axis=1)
     return selected
 
 
