@@ -34,6 +34,14 @@ LARGEST_ERROR_PX = 9.0
 """Largest error of a fit that is accepted, pixels of a crop of 256."""
 
 
+class FaceRefusedError(InputError):
+    """A photograph whose face is not fitted; ``reason`` says why in two or three words."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 @dataclass(frozen=True)
 class FittedFace:
     """A photograph's face, fitted."""
@@ -108,13 +116,14 @@ class FaceFitter:
         """
         faces = self.detector.faces(photograph)
         if not faces:
-            raise InputError(f"{label}: no face found, expected a photograph of a face")
+            raise FaceRefusedError("no face", f"{label}: no face found, expected a photograph of a face")
         if number is not None and number > len(faces):
             raise InputError(f"{label}: has {len(faces)} faces, expected at least {number} (--face)")
         face = faces[(number or 1) - 1]
         if face.side < LEAST_FACE_PX:
-            raise InputError(
-                f"{label}: the face is {face.side:.0f} px wide, too small, expected at least {LEAST_FACE_PX} px"
+            raise FaceRefusedError(
+                "too small",
+                f"{label}: the face is {face.side:.0f} px wide, too small, expected at least {LEAST_FACE_PX} px",
             )
         return face, len(faces)
 
@@ -137,9 +146,17 @@ class FaceFitter:
             estimate = weighed_estimate(regressed, fit, self.fitter, detected.landmarks)
             fit = self.fitter.fit(detected.landmarks, start=fit, estimate=estimate, identity=identity)
         require_plausible(fit, label)
-        colours = fit_colours(self.model, self.parts, fit, fit.crop.cut(photograph, FIT_SIZE), regressed)
-        lm68 = project(self._lm68.unposed(fit.z_id, fit.z_exp), fit.pitch, fit.yaw)
-        return FittedFace(detected, fit, colours, lm68)
+        return FittedFace(detected, fit, self.colours(fit, photograph, regressed), self.lm68(fit))
+
+    def colours(
+        self, fit: LandmarkFit, photograph: Photograph, regressed: RegressedFace | None = None
+    ) -> Colours:
+        """Fit light and texture to the photograph of a fitted face; ``regressed`` is R's estimate to start with."""
+        return fit_colours(self.model, self.parts, fit, fit.crop.cut(photograph, FIT_SIZE), regressed)
+
+    def lm68(self, fit: LandmarkFit) -> Float[np.ndarray, "68 2"]:
+        """Return the 68 landmarks of a fitted face, unit coordinates of its crop."""
+        return project(self._lm68.unposed(fit.z_id, fit.z_exp), fit.pitch, fit.yaw)
 
 
 def shared_identity(fits: list[LandmarkFit]) -> Float[np.ndarray, "80"]:
@@ -156,12 +173,14 @@ def require_plausible(fit: LandmarkFit, label: Path) -> None:
         InputError: the head is turned too far, or the landmarks are far from those of any face of the model.
     """
     if abs(fit.yaw) > WIDEST_YAW:
-        raise InputError(
+        raise FaceRefusedError(
+            "turned too far",
             f"{label}: the head is turned by {np.degrees(abs(fit.yaw)):.0f} degrees, "
-            f"expected at most {np.degrees(WIDEST_YAW):.0f} (a profile shows too little of the face)"
+            f"expected at most {np.degrees(WIDEST_YAW):.0f} (a profile shows too little of the face)",
         )
     if fit.error_px > LARGEST_ERROR_PX:
-        raise InputError(
+        raise FaceRefusedError(
+            "no such face",
             f"{label}: the landmarks are {fit.error_px:.1f} px of 256 from the nearest face of the model, "
-            f"expected at most {LARGEST_ERROR_PX:.0f} (covered, blurred, or not a human face)"
+            f"expected at most {LARGEST_ERROR_PX:.0f} (covered, blurred, or not a human face)",
         )
