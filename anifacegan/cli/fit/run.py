@@ -7,7 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from anifacegan.capture.crop import Photograph
-from anifacegan.capture.face_fitter import FaceFitter, FittedFace, shared_identity
+from anifacegan.capture.face_fitter import BLURRED_PX, FaceFitter, FittedFace, shared_identity
 from anifacegan.capture.film_files import is_film
 from anifacegan.capture.fit import LandmarkFit
 from anifacegan.capture.landmarks import DetectedFace
@@ -105,6 +105,9 @@ def _write(
     config: FitConfig, fitter: FaceFitter, file: Path, photograph: Photograph, face: FittedFace
 ) -> None:
     """Write the three files of a photograph, the crop last."""
+    if face.edge_px > BLURRED_PX:
+        warning = f"blurred (edges {face.edge_px:.1f} px of 256 wide), the fit is less exact"
+        tqdm.write(f"{file}: {warning}", file=sys.stderr)
     crop = face.fit.crop
     overlay = overlay_image(
         fitter.model,
