@@ -8,11 +8,12 @@ results in a folder, so a film that was interrupted goes on where it was.
 """
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
 from tqdm import tqdm
 
@@ -33,6 +34,7 @@ from anifacegan.capture.landmarks import DetectedFace, Landmarks
 from anifacegan.capture.light import Colours
 from anifacegan.capture.person_fit import PLACE, POSE, UNITS, PersonFitter, Reference
 from anifacegan.geometry.conventions import LIGHT_DIM, TEX_DIM
+from anifacegan.runtime.cpu import one_blas_thread
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import complete_or_absent
 
@@ -97,6 +99,19 @@ class FittedFilm:
         return FittedFace(DetectedFace(self.landmarks[k]), fit, self.colours, fitter.lm68(fit))
 
 
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Keep PyTorch and BLAS on one thread: all matrices are so small that threads would wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with one_blas_thread():
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@_single_threaded()
 def fit_film(
     fitter: FaceFitter, film: Film, work: Path, *, number: int | None = None, quiet: bool = False
 ) -> FittedFilm:

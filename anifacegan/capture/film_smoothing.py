@@ -13,7 +13,7 @@ from scipy.linalg import solveh_banded
 from anifacegan.capture.fit import STRENGTHS
 from anifacegan.capture.person_fit import PLACE, POSE, UNITS
 
-BELIEVED = 0.3
+BELIEVED = 0.1
 """Share of a fit's precision that is believed, as the landmarks of neighbouring frames err alike."""
 POSE_ACCELERATION, PLACE_ACCELERATION = 1.0, 2.0
 """Standard deviations of the accelerations of pitch and yaw, radians / s^2, and of the similarity, 1 / s^2."""

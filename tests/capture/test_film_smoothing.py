@@ -22,7 +22,7 @@ def roughness(rows: np.ndarray) -> float:
 def test_noise_goes_and_blinks_stay() -> None:
     rng = np.random.default_rng(0)
     truth = np.zeros((len(TIMES), COUNT))
-    truth[:, 1] = 0.3 * np.sin(2 * TIMES)
+    truth[:, 1] = 0.1 * np.sin(2 * TIMES)
     truth[:, 6] = np.exp(-np.square((TIMES - 1.2) / 0.06))
     truth[:, 7] = 0.5 + 0.3 * np.sin(3 * TIMES)
     noisy = truth + 0.02 * rng.standard_normal(truth.shape)
