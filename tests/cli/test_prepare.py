@@ -103,7 +103,7 @@ def test_a_second_run_takes_up_what_is_missing(raw: Path, tmp_path: Path, asked:
     config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0)
     prepare.prepare_images(config)
     (tmp_path / "data" / "b10.png").unlink()
-    leftover = tmp_path / "data" / "sub" / ".a.png.123.tmp"
+    leftover = tmp_path / "data" / "sub" / ".a.png.123.0123456789abcdef.tmp"
     leftover.write_text("of a killed process")
     with (tmp_path / "data-report" / "left_out.jsonl").open("a") as log:
         log.write('["torn')

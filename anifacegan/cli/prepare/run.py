@@ -15,11 +15,12 @@ from anifacegan.capture.face_fitter import FaceFitter
 from anifacegan.capture.prepare import REPEATED, PreparedItem, Preparer, is_complete
 from anifacegan.cli.prepare.config import PrepareConfig
 from anifacegan.cli.prepare.report import REJECTED_FILE, SETTINGS_FILE, report_folder, write_report
-from anifacegan.data.description import parsed_json
 from anifacegan.runtime.cpu import one_blas_thread
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import not_writable_error, numeric_order, remove_leftovers, write_complete
 from anifacegan.runtime.image_files import IMAGE_SUFFIXES, is_image_file
+from anifacegan.runtime.locks import FolderLock
+from anifacegan.runtime.structured_text import parse_json
 
 MOST_NAMED = 20
 """Largest number of photographs left out that are named on stderr; all are in the report."""
@@ -39,11 +40,25 @@ def prepare_images(config: PrepareConfig) -> str:
     """Prepare the photographs that are not finished; write the report, and return it as one line.
 
     Raises:
-        InputError: a package or file is missing, ``out`` holds something else, or no photograph could be used.
+        InputError: a package or file is missing, ``out`` holds something else or another process writes to it, or no
+            photograph could be used.
     """
     torch.set_num_threads(1)
     jobs, repeated = photographs_of(config)
     folder = report_folder(config.out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise not_writable_error(folder, error) from None
+    lock = FolderLock(folder)
+    lock.take()
+    try:
+        return _prepare_locked(config, folder, jobs, repeated)
+    finally:
+        lock.release()
+
+
+def _prepare_locked(config: PrepareConfig, folder: Path, jobs: list[Job], repeated: list[Path]) -> str:
     _start_folder(config, folder)
     rejected = _read_rejected(folder / REJECTED_FILE)
     todo = [
@@ -121,7 +136,7 @@ def _start_folder(config: PrepareConfig, folder: Path) -> None:
     settings = {"size": config.size, "camera": config.camera, "mirror": config.mirror, "blur": config.blur}
     path = folder / SETTINGS_FILE
     if path.is_file():
-        found = parsed_json(path.read_bytes(), path)
+        found = parse_json(path.read_bytes(), path)
         for key, value in settings.items():
             old = found.get(key) if isinstance(found, dict) else None
             if old != value:
@@ -131,7 +146,6 @@ def _start_folder(config: PrepareConfig, folder: Path) -> None:
     elif config.out.is_dir() and any(is_image_file(name.name) for name in config.out.iterdir()):
         raise InputError(f"{config.out} holds images of another program; choose another --out")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         config.out.mkdir(parents=True, exist_ok=True)
         for inside in (config.out, *(path for path in config.out.rglob("*") if path.is_dir())):
             remove_leftovers(inside, r".*\.(png|mat)")  # of a process that was killed
