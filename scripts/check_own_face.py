@@ -1,7 +1,9 @@
-"""Check 'anifacegan fit' on synthetic images of known faces and on two photographs; exit with 1 if a limit is missed.
+"""Check 'anifacegan fit' on synthetic images and films of known faces and on two photographs; exit with 1 if a limit is
+missed.
 
     anifacegan dataset --out data/heldout --count 300 --size 256 --seed 4711
-    python scripts/check_own_face.py --data data/heldout
+    python scripts/synthetic_film.py --out data/film3 --person 3 (and 4 and 8)
+    python scripts/check_own_face.py --data data/heldout --films data/film3 data/film4 data/film8
 
 The photographs are Grace Hopper (US Navy; in matplotlib's wheel) and Eileen Collins (NASA; in scikit-image's). Both are
 works of the US government, in the public domain.
@@ -13,13 +15,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
+import scipy.io
 from tqdm import tqdm
 
 from anifacegan.capture.face_fitter import FaceFitter, FittedFace
 from anifacegan.capture.face_points import FacePoints, project
+from anifacegan.capture.film_files import open_film
+from anifacegan.capture.film_fit import fit_film
 from anifacegan.capture.photographs import read_photograph
 from anifacegan.evaluation.detection import pearson_correlation
 from anifacegan.face_model.coefficients import FaceCoefficients, read_coefficients, write_coefficients
@@ -41,14 +46,32 @@ LIMITS = {
     "brows down, correlation": (0.75, "at least"),
 }
 PHOTOGRAPH_LIMIT = (2.5, "at most")
+FILM_EXPRESSIONS = {
+    "brows up": (2, 0.9),
+    "brows down": (3, 0.9),
+    "pucker": (5, 0.8),
+    "jaw open": (0, 0.0),
+    "smile": (1, 0.0),
+    "blink": (4, 0.0),
+}
+"""Index of the expression coefficient, and the least correlation within a person."""
+LIMITS |= {
+    f"films, {name}, correlation": (low, "at least") for name, (_, low) in FILM_EXPRESSIONS.items() if low
+}
+LIMITS |= {"films, jitter, of the truth's": (1.3, "at most"), "films, frames/s": (10.0, "at least")}
+JITTERING = 10
+"""Number of expression coefficients whose second differences are compared."""
 
 
 @dataclass(frozen=True)
 class CheckConfig:
     """Check the fit of photographs on images of known faces and on two photographs."""
 
-    data: Path
-    """Folder of 'anifacegan dataset', of people that neither the regressor nor the correspondence has seen."""
+    data: Path | None = None
+    """Folder of 'anifacegan dataset', of people that neither the regressor nor the correspondence has seen. null: no
+    images."""
+    films: tuple[Path, ...] = ()
+    """Folders of scripts/synthetic_film.py, each a person."""
     network: Path | None = Path("checkpoints/reconstruction")
     """Folder of the face reconstruction network. null: landmarks alone."""
     landmark_model: Path | None = None
@@ -61,8 +84,41 @@ class CheckConfig:
     """Folder for table.md and metrics.json."""
 
 
+def measured_films(config: CheckConfig, fitter: FaceFitter) -> dict[str, float]:
+    """Fit films and compare with their truth; means over the films, each within its person."""
+    reports = []
+    for folder in config.films:
+        started, cpu = perf_counter(), process_time()
+        with TemporaryDirectory() as work:
+            fitted = fit_film(fitter, open_film(folder / "film.mp4"), Path(work))
+        count, truth = len(fitted.film), scipy.io.loadmat(folder / "truth.mat")
+        report = {
+            f"films, {name}, correlation": pearson_correlation(fitted.z_exp[:, k], truth["exp"][:, k])
+            for name, (k, _) in FILM_EXPRESSIONS.items()
+        }
+        jitter = [jitter_of(rows[:, :JITTERING]) for rows in (fitted.z_exp, truth["exp"])]
+        report["films, jitter, of the truth's"] = jitter[0] / jitter[1]
+        report["films, jitter of the pose, of the truth's"] = jitter_of(fitted.pose) / jitter_of(
+            truth["pose"]
+        )
+        apart = np.degrees(np.abs(fitted.pose - truth["pose"])).mean(axis=0)
+        report |= {"films, yaw, degrees": float(apart[1]), "films, pitch, degrees": float(apart[0])}
+        report["films, frames/s"] = count / (perf_counter() - started)
+        report["films, seconds of CPU a frame"] = (process_time() - cpu) / count
+        report["films, bridged frames"] = sum(run.last - run.first + 1 for run in fitted.lost)
+        reports.append(report)
+    return {name: float(np.mean([report[name] for report in reports])) for name in (reports or [{}])[0]}
+
+
+def jitter_of(rows: np.ndarray) -> float:
+    """Return the mean absolute second difference from frame to frame."""
+    return float(np.abs(np.diff(rows, 2, axis=0)).mean())
+
+
 def measured_faces(config: CheckConfig, fitter: FaceFitter) -> dict[str, float]:
     """Fit all images of a data set and compare with the truth."""
+    if config.data is None:
+        return {}
     paths = sorted(config.data.glob("[0-9]*.png"))[: config.count]
     if not paths:
         raise InputError(f"{config.data}: no images, expected a folder of 'anifacegan dataset'")
@@ -176,7 +232,7 @@ def main() -> None:
     """
     config = read_config(CheckConfig, sys.argv[1:], "check_own_face.py")
     with FaceFitter(None, config.landmark_model, config.network) as fitter:
-        report = measured_faces(config, fitter)
+        report = measured_faces(config, fitter) | measured_films(config, fitter)
         if config.photographs:
             for name, path in known_photographs().items():
                 report[f"photograph of {name}, px of 256"] = photograph_error(fitter, path)

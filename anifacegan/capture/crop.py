@@ -77,7 +77,7 @@ class Crop:
 
         Beyond the photograph's border its outermost pixels go on.
         """
-        image = torch.from_numpy(np.ascontiguousarray(photograph)).permute(2, 0, 1)[None].float()
+        image = torch.from_numpy(np.array(photograph)).permute(2, 0, 1)[None].float()
         limit = max(1, min(photograph.shape[:2]))
         factor = max(1, min(limit, int(self.side / (size - 1))))
         if factor > 1:

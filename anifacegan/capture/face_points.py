@@ -92,17 +92,65 @@ class FacePoints:
         return points, basis
 
 
+class PersonPoints:
+    """The points of one person's face in many expressions at once.
+
+    Args:
+        points: the points of everyone's face.
+        z_id: the person's identity coefficients.
+    """
+
+    def __init__(self, points: FacePoints, z_id: Float[np.ndarray, "80"]) -> None:
+        self.count, self.units = points.count, points.units
+        self._blinks, self._eyes = points._blinks, points._eyes
+        identity = torch.from_numpy(z_id).double() @ points._id_basis.reshape(-1, ID_DIM).T
+        self._neutral = (points._mean + identity.reshape(-1, 3)).numpy()
+        basis = points._exp_basis.numpy() @ points.units.to_exp
+        self._flat_basis = basis.reshape(-1, basis.shape[-1])  # of the points that the lids need, too
+        self.basis = basis[: self.count]
+        """(point, 3, unit) displacement of the points by each unit at strength 1, without the lids' own part."""
+
+    def unposed(self, strengths: Float[np.ndarray, "frame unit"]) -> Float[np.ndarray, "frame point 3"]:
+        """Compute the points before posing, model units."""
+        shape = self._neutral + (strengths @ self._flat_basis.T).reshape(len(strengths), -1, 3)
+        z_exp = torch.from_numpy(strengths @ self.units.to_exp.T)
+        return place_lids(torch.from_numpy(shape), z_exp, self._eyes)[:, : self.count].numpy()
+
+    def with_blinks(
+        self, strengths: Float[np.ndarray, "frame unit"]
+    ) -> tuple[Float[np.ndarray, "frame point 3"], dict[int, Float[np.ndarray, "frame point 3"]]]:
+        """Compute the points, and their derivatives by the units of the blinks, which are not those of the basis."""
+        steps = {k: np.where(strengths[:, k] < 0.5, BLINK_STEP, -BLINK_STEP) for k in self._blinks}
+        variants = [strengths]
+        for blink, step in steps.items():
+            moved = strengths.copy()
+            moved[:, blink] += step
+            variants.append(moved)
+        points, *changed = np.split(self.unposed(np.concatenate(variants)), len(variants))
+        pairs = zip(steps.items(), changed, strict=True)
+        return points, {blink: (other - points) / step[:, None, None] for (blink, step), other in pairs}
+
+
 def camera_axes(pitch: float, yaw: float) -> Float[np.ndarray, "3 3"]:
     """Return the axes of the generator's camera as columns: right, up and backward."""
-    angles = {"yaw": torch.tensor([yaw]).double(), "pitch": torch.tensor([pitch]).double()}
-    return orbit_rotation(**angles)[1][0].numpy()
+    return cameras_axes(np.array([[pitch, yaw]], np.float64))[0]
+
+
+def cameras_axes(pose: Float[np.ndarray, "frame 2"]) -> Float[np.ndarray, "frame 3 3"]:
+    """Return the axes of :func:`camera_axes` for each (pitch, yaw)."""
+    pitch, yaw = torch.from_numpy(pose.T.copy())
+    return orbit_rotation(yaw=yaw, pitch=pitch)[1].numpy()
 
 
 def project(points: Float[np.ndarray, "point 3"], pitch: float, yaw: float) -> Float[np.ndarray, "point 2"]:
     """Project points of an unposed face, model units, to unit coordinates of the generator's image."""
-    turned = points @ camera_axes(pitch, yaw)
-    depth = RECONSTRUCTION_DISTANCE - turned[:, 2:]
-    return UNIT_FOCAL * turned[:, :2] * np.array([1.0, -1.0]) / depth
+    return project_turned(points @ camera_axes(pitch, yaw))
+
+
+def project_turned(turned: Float[np.ndarray, "*frame point 3"]) -> Float[np.ndarray, "*frame point 2"]:
+    """Project points given along the camera's axes, with the head's origin as their origin, to unit coordinates."""
+    depth = RECONSTRUCTION_DISTANCE - turned[..., 2:]
+    return UNIT_FOCAL * turned[..., :2] * np.array([1.0, -1.0]) / depth
 
 
 def projected_derivatives(

@@ -107,10 +107,19 @@ class LandmarkFitter:
             x = x + bounded_minimum(normal, gradient, *self._step_bounds(x))
         return self._result(x, normal, centre, scale, seen)
 
+    def projected(self, fit: LandmarkFit) -> Float[np.ndarray, "478 2"]:
+        """Return the landmarks' vertices of a fitted face, unit coordinates of its crop."""
+        return project(self.points.unposed(fit.z_id, fit.z_exp), fit.pitch, fit.yaw)
+
     def unknowns(self, fit: LandmarkFit, landmarks: Float[np.ndarray, "478 2"]) -> Float[np.ndarray, " n"]:
         """Return the vector of unknowns of a fit, for the photograph with these landmarks."""
         place = fit.crop.similarity(*_frame(landmarks))
         return np.concatenate([[fit.pitch, fit.yaw], place, fit.z_id, fit.strengths])
+
+    def rough_frame(self, seen: Float[np.ndarray, "478 2"]) -> Float[np.ndarray, " n"]:
+        """Return pose, similarity from ``seen`` to the crop, and strengths (0) of the mean face: unknowns without an
+        identity."""
+        return np.delete(self._rough(seen), IDENTITY)
 
     def _rough(self, seen: np.ndarray) -> np.ndarray:
         """Pose the mean face by a linear fit (scaled orthographic projection)."""

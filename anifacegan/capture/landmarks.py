@@ -65,11 +65,11 @@ class LandmarkDetector:
     """
 
     def __init__(self, model: Path | None, mirrored: Int[np.ndarray, "478"]) -> None:
-        self.path, content = landmark_model_bytes(model)
+        self.path, self._content = landmark_model_bytes(model)
         self.mirrored = mirrored
         with quiet_stderr():
             self._mediapipe = _import_mediapipe()
-            self._landmarker = _open_landmarker(self.path, content)
+            self._landmarker = _open_landmarker(self.path, self._content)
 
     def __enter__(self) -> "LandmarkDetector":
         return self
@@ -81,6 +81,13 @@ class LandmarkDetector:
         """Free the networks."""
         with quiet_stderr():
             self._landmarker.close()
+
+    def video_landmarker(self) -> "VideoLandmarker":
+        """Make a landmarker that follows one face from image to image."""
+        with quiet_stderr():
+            return VideoLandmarker(
+                self._mediapipe, _open_landmarker(self.path, self._content, video=True), self.path
+            )
 
     def faces(self, photograph: Photograph) -> list[DetectedFace]:
         """Return the faces of a photograph, the largest first; smaller faces are looked for only if no large one is
@@ -129,18 +136,54 @@ class LandmarkDetector:
 
     def landmarks_once(self, image: Photograph) -> list[Landmarks]:
         """Run the landmarker once on an image; return the landmarks of each face it finds, pixels of the image."""
-        mediapipe = self._mediapipe
         with quiet_stderr():
-            result = self._landmarker.detect(
-                mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image))
-            )
-        size = np.array([image.shape[1], image.shape[0]], np.float64)
-        found = []
-        for face in result.face_landmarks:
-            points = np.array([(point.x, point.y, point.z) for point in face], np.float64)
-            require_landmarks(points, self.path)
-            found.append(points[:, :2] * size - 0.5)
-        return found
+            result = self._landmarker.detect(_mediapipe_image(self._mediapipe, image))
+        return _landmarks_of(result, image, self.path)
+
+
+class VideoLandmarker:
+    """MediaPipe's landmarker in its VIDEO mode: follows one face, and smooths its landmarks by time.
+
+    Args:
+        mediapipe: the package.
+        landmarker: its landmarker.
+        path: the landmarker's file, for messages.
+    """
+
+    def __init__(self, mediapipe: Any, landmarker: Any, path: Path) -> None:
+        self._mediapipe, self._landmarker, self._path = mediapipe, landmarker, path
+
+    def landmarks(self, image: Photograph, millisecond: int) -> Landmarks | None:
+        """Return the landmarks in the next image, pixels of the image; None if no face is found.
+
+        ``millisecond`` is the image's time and has to rise from image to image.
+
+        Raises:
+            InputError: the landmarker's file has another number of landmarks or no depth.
+        """
+        with quiet_stderr():
+            result = self._landmarker.detect_for_video(_mediapipe_image(self._mediapipe, image), millisecond)
+        return next(iter(_landmarks_of(result, image, self._path)), None)
+
+    def close(self) -> None:
+        """Free the networks."""
+        with quiet_stderr():
+            self._landmarker.close()
+
+
+def _mediapipe_image(mediapipe: Any, image: Photograph) -> Any:
+    return mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image))
+
+
+def _landmarks_of(result: Any, image: Photograph, path: Path) -> list[Landmarks]:
+    """Convert a landmarker's result to pixels of its image."""
+    size = np.array([image.shape[1], image.shape[0]], np.float64)
+    found = []
+    for face in result.face_landmarks:
+        points = np.array([(point.x, point.y, point.z) for point in face], np.float64)
+        require_landmarks(points, path)
+        found.append(points[:, :2] * size - 0.5)
+    return found
 
 
 def require_landmarks(points: Float[np.ndarray, "point 3"], path: Path) -> None:
@@ -189,13 +232,15 @@ def _library_message(error: OSError) -> str:
     return f"mediapipe: a library of the system is missing ({last_line(error)}): apt-get install libegl1 libgles2"
 
 
-def _open_landmarker(path: Path, content: bytes) -> Any:
+def _open_landmarker(path: Path, content: bytes, video: bool = False) -> Any:
     try:
         from mediapipe.tasks.python import vision
         from mediapipe.tasks.python.core.base_options import BaseOptions
 
         options = vision.FaceLandmarkerOptions(
-            base_options=BaseOptions(model_asset_buffer=content), num_faces=MOST_FACES
+            base_options=BaseOptions(model_asset_buffer=content),
+            num_faces=1 if video else MOST_FACES,
+            running_mode=vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE,
         )
         return vision.FaceLandmarker.create_from_options(options)
     except OSError as error:

@@ -4,11 +4,13 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
+from torch import Tensor
 
 from anifacegan.capture.crop import to_pixels
 from anifacegan.capture.fit import LandmarkFit
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.geometry.cameras import orbit_camera
+from anifacegan.geometry.conventions import FOV_DEG
 from anifacegan.geometry.rasterization.rasterizer import interpolate, rasterize
 from anifacegan.geometry.resampling import read_pixels
 
@@ -33,21 +35,37 @@ def overlay_image(
     unit coordinates of the crop.
     """
     mesh = mesh_over(model, fit, crop)
-    panels = [crop, _dotted(crop, detected, fitted), mesh, _dotted(mesh, detected, fitted)]
+    panels = [crop, dotted(crop, detected, fitted), mesh, dotted(mesh, detected, fitted)]
     return np.concatenate(panels, axis=1)
 
 
 def mesh_over(
-    model: MorphableModel, fit: LandmarkFit, crop: UInt8[np.ndarray, "size size 3"]
+    model: MorphableModel,
+    fit: LandmarkFit,
+    crop: UInt8[np.ndarray, "size size 3"],
+    supersampling: int = SUPERSAMPLING,
 ) -> UInt8[np.ndarray, "size size 3"]:
     """Draw the fitted face in grey over its crop."""
     z_id, z_exp = (torch.from_numpy(z).float()[None] for z in (fit.z_id, fit.z_exp))
+    return mesh_of_coefficients(model, z_id, z_exp, [fit.pitch, fit.yaw], crop, supersampling=supersampling)
+
+
+def mesh_of_coefficients(
+    model: MorphableModel,
+    z_id: Float[Tensor, "1 80"],
+    z_exp: Float[Tensor, "1 64"],
+    pose: list[float],
+    crop: UInt8[np.ndarray, "size size 3"],
+    fov_deg: float = FOV_DEG,
+    supersampling: int = SUPERSAMPLING,
+) -> UInt8[np.ndarray, "size size 3"]:
+    """Draw the face of identity and expression coefficients in grey over an image.
+
+    ``pose`` is (pitch, yaw) of the generator's camera, radians, ``fov_deg`` the image's field of view.
+    """
     vertices = model.shape(z_id, z_exp)
-    camera = orbit_camera(
-        yaw=torch.tensor([fit.yaw]).float(),
-        pitch=torch.tensor([fit.pitch]).float(),
-        size=SUPERSAMPLING * len(crop),
-    )
+    pitch, yaw = (torch.tensor([angle]).float() for angle in pose)
+    camera = orbit_camera(yaw=yaw, pitch=pitch, size=supersampling * len(crop), fov_deg=fov_deg)
     fragments = rasterize(model.to_world(vertices), model.triangles, camera)
     light = torch.nn.functional.normalize(torch.tensor(FRONT_LIGHT), dim=0)
     brightness = 0.25 + 0.65 * (model.normals(vertices) @ light).clamp(min=0)
@@ -67,17 +85,18 @@ def _shrunk(layers: torch.Tensor, size: int) -> torch.Tensor:
     return read_pixels(pooled, torch.stack([columns, rows], dim=-1)[None], beyond="border")
 
 
-def _dotted(
+def dotted(
     image: UInt8[np.ndarray, "size size 3"],
     detected: Float[np.ndarray, "point 2"],
     fitted: Float[np.ndarray, "68 2"],
 ) -> UInt8[np.ndarray, "size size 3"]:
+    """Draw the detector's landmarks that are not nan, and the fit's 68, over a crop; see :func:`overlay_image`."""
     drawn, size = Image.fromarray(image), len(image)
     pen = ImageDraw.Draw(drawn)
     for points, colour, radius in (
         (detected, DETECTED, max(1.0, size / 400)),
         (fitted, FITTED, max(1.0, size / 200)),
     ):
-        for x, y in to_pixels(points, size).tolist():
+        for x, y in to_pixels(points[np.isfinite(points[:, 0])], size).tolist():
             pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=colour)
     return np.asarray(drawn)

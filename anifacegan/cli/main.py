@@ -59,6 +59,10 @@ COMMANDS = {
         "Fit the open face model to photographs: coefficients, aligned crops and overlays.",
         "anifacegan.cli.fit.command",
     ),
+    "prepare": Subcommand(
+        "Make a data set for training of raw photographs: align, fit, write images and coefficients.",
+        "anifacegan.cli.prepare.command",
+    ),
     "measure": Subcommand(
         "Measure a face reconstruction network on images with known coefficients.",
         "anifacegan.cli.measure.command",

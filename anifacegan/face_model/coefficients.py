@@ -1,12 +1,14 @@
 """Reader and writer of face coefficients in .mat files with the keys of Deep3DFaceRecon's."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.io
+from jaxtyping import Float
 
 from anifacegan.face_model.coefficient_rows import COLUMNS, OWN_KEYS, SHAPES, read_rows
 from anifacegan.runtime.errors import InputError
@@ -47,13 +49,26 @@ class FaceCoefficients:
 
 def write_coefficients(path: Path, face: FaceCoefficients) -> None:
     """Write a .mat file with the keys and units of Deep3DFaceRecon's, atomically."""
+    write_sequence(path, [face])
+
+
+def write_sequence(
+    path: Path, faces: Sequence[FaceCoefficients], **columns: Float[np.ndarray, " row"]
+) -> None:
+    """Write a .mat file with a row for each face, as the frames of a film, atomically.
+
+    ``columns`` are further numbers of each face, by key. All faces have the same keys and the same face model.
+    """
     arrays: dict[str, object] = {}
     for key, shape in SHAPES.items():
-        value = getattr(face, key)
-        if value is not None:
-            arrays[key] = np.asarray(value, np.float32).reshape((1, *shape))
-    if face.face_model is not None:
-        arrays["face_model"] = face.face_model
+        if getattr(faces[0], key) is not None:
+            arrays[key] = np.stack(
+                [np.asarray(getattr(face, key), np.float32).reshape(shape) for face in faces]
+            )
+    for key, values in columns.items():
+        arrays[key] = np.asarray(values)[:, None]
+    if faces[0].face_model is not None:
+        arrays["face_model"] = faces[0].face_model
     buffer = io.BytesIO()
     scipy.io.savemat(buffer, arrays)
     content = bytearray(buffer.getvalue())

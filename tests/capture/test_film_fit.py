@@ -1,0 +1,159 @@
+"""A film of known landmarks is fitted, bridged, resumed, written, and drives a renderer."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anifacegan.capture import film_fit
+from anifacegan.capture.face_fitter import FaceFitter
+from anifacegan.capture.face_points import FacePoints
+from anifacegan.capture.film_files import Film, open_film
+from anifacegan.capture.film_fit import FittedFilm, LostFrames, fit_film
+from anifacegan.capture.fit import LandmarkFitter
+from anifacegan.cli.fit import film as film_command
+from anifacegan.cli.fit.config import FitConfig
+from anifacegan.data.config import DataConfig
+from anifacegan.data.dataset import FaceDataset
+from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
+from anifacegan.face_model.config import DriveConfig
+from anifacegan.face_model.expressions import ExpressionReader
+from anifacegan.face_model.morphable import MorphableModel
+from anifacegan.face_model.open_model import load_head_parts
+from anifacegan.face_model.trajectories import planned_trajectory, requested_expressions
+from anifacegan.rendering.video import write_video
+from anifacegan.runtime.errors import InputError
+from tests.capture.conftest import Motion
+
+LOST = range(12, 17)
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Film:
+    """A grey film of forty frames; its landmarks come from elsewhere."""
+    path = tmp_path_factory.mktemp("film") / "me.mp4"
+    write_video(path, (np.full((64, 64, 3), 90, np.uint8) for _ in range(40)), fps=25)
+    return open_film(path)
+
+
+@pytest.fixture
+def fitter(
+    landmark_fitter: LandmarkFitter, face_model: MorphableModel, monkeypatch: pytest.MonkeyPatch
+) -> FaceFitter:
+    """A fitter without MediaPipe."""
+    fitter = object.__new__(FaceFitter)
+    fitter.model, fitter.parts, fitter.fitter = face_model, load_head_parts(), landmark_fitter
+    fitter._lm68 = FacePoints(face_model, landmark_fitter.points.units, face_model.landmark_vertices.numpy())
+    monkeypatch.setattr(fitter, "detector", None, raising=False)
+    monkeypatch.setattr(film_fit, "CHUNK_FRAMES", 15)
+    monkeypatch.setattr(film_fit, "OVERLAP_FRAMES", 10)
+    return fitter
+
+
+def follow(monkeypatch: pytest.MonkeyPatch, motion: Motion, stop: int = 1000) -> list[int]:
+    """Let the tracker return the landmarks of a motion, none in LOST, and be interrupted at a frame; return a list to
+    which it adds the times that it is asked for."""
+    asked: list[int] = []
+
+    class Tracker:
+        last = None
+
+        def __init__(self, *arguments: object) -> None:
+            pass
+
+        def landmarks(self, frame: np.ndarray, millisecond: int) -> np.ndarray | None:
+            k = round(millisecond / 40)
+            if k == stop:
+                raise KeyboardInterrupt
+            asked.append(k)
+            return None if k in LOST else motion.landmarks[k]
+
+        def start_anew(self) -> None:
+            pass
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(film_fit, "FaceTracker", Tracker)
+    return asked
+
+
+@pytest.fixture
+def fitted(
+    fitter: FaceFitter, film: Film, motion: Motion, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> FittedFilm:
+    """The film, fitted without an interruption."""
+    follow(monkeypatch, motion)
+    return fit_film(fitter, film, tmp_path / "unbroken", quiet=True)
+
+
+def test_the_motion_is_found_and_lost_frames_are_bridged(
+    fitted: FittedFilm, motion: Motion, landmark_fitter: LandmarkFitter
+) -> None:
+    assert fitted.lost == (LostFrames(LOST.start, LOST.stop - 1, "no face found"),)
+    assert np.isnan(fitted.landmarks[LOST.start]).all() and np.isfinite(fitted.z_exp).all()
+    names = landmark_fitter.points.units.names
+    jaw, blink = names.index("jawOpen"), names.index("eyeBlinkLeft")
+    assert np.corrcoef(fitted.strengths[:, jaw], motion.strengths[:, jaw])[0, 1] > 0.97
+    assert fitted.strengths[:, blink].argmax() == motion.closed.argmax()
+    assert np.corrcoef(fitted.pose[:, 1], motion.pose[:, 1])[0, 1] > 0.99
+    assert np.abs(fitted.pose[:, 1] - motion.pose[:, 1])[list(LOST)].max() < 0.1
+
+
+def test_an_interrupted_fit_goes_on_and_gives_the_same(
+    fitter: FaceFitter,
+    film: Film,
+    motion: Motion,
+    fitted: FittedFilm,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    follow(monkeypatch, motion, stop=33)
+    with pytest.raises(KeyboardInterrupt):
+        fit_film(fitter, film, tmp_path / "work", quiet=True)
+    asked = follow(monkeypatch, motion)
+    again = fit_film(fitter, film, tmp_path / "work", quiet=True)
+    assert asked == list(range(30, 40))  # whole chunks are kept
+    np.testing.assert_array_equal(again.z_exp, fitted.z_exp)
+    np.testing.assert_array_equal(again.pose, fitted.pose)
+    other = Film(film.path, film.times[:-1])
+    with pytest.raises(InputError, match="unfinished fit of another film"):
+        fit_film(fitter, other, tmp_path / "work", quiet=True)
+
+
+def test_a_film_without_a_face_is_refused(
+    fitter: FaceFitter, film: Film, motion: Motion, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tests.capture.test_film_fit.LOST", range(40))
+    follow(monkeypatch, motion)
+    with pytest.raises(InputError, match=r"me\.mp4: no face found in any of 40 frames"):
+        fit_film(fitter, film, tmp_path / "work", quiet=True)
+
+
+def test_the_written_sequence_drives_expression_and_pose(
+    fitter: FaceFitter,
+    film: Film,
+    motion: Motion,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    follow(monkeypatch, motion)
+    for folder in ("faces", "overlays"):
+        (tmp_path / folder).mkdir()
+    config = FitConfig(photographs=film.path, out=tmp_path, crops=True, size=64)
+    film_command.fit_one_film(config, fitter, film.path)
+    assert "frames 12 to 16 (0.48 to 0.64 s): no face found, bridged" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["faces", "me.mat", "overlays"]
+    assert len(open_film(tmp_path / "overlays" / "me.mp4")) == 40
+    reader = ExpressionReader("demo", OPEN_FACE_MODEL, {}, fitter.parts.expression_basis())
+    drive = DriveConfig(expression=str(tmp_path / "me.mat"), pose_from_mat=True)
+    trajectory = planned_trajectory(drive, reader, *requested_expressions(drive, reader))
+    assert len(trajectory) == 40
+    assert np.corrcoef(trajectory.yaw, motion.pose[:, 1])[0, 1] > 0.99
+    assert np.corrcoef(trajectory.z_exp[:, 0], motion.strengths.max(axis=1))[0, 1] > 0.3
+    faces = FaceDataset(DataConfig(path=tmp_path / "faces", size=64))
+    assert len(faces) == 40
+    pairs = itertools.islice(zip(faces.poses[:, 1], trajectory.yaw, strict=True), 3)
+    assert all(abs(one - other) < 1e-6 for one, other in pairs)

@@ -1,0 +1,171 @@
+"""'anifacegan prepare' lists, resumes and reports; with MediaPipe, raw photographs become a data set whose crop check
+says 0."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from anifacegan.capture.crop import Crop
+from anifacegan.capture.prepare import PreparedItem
+from anifacegan.cli.main import run as run_command
+from anifacegan.cli.prepare import run as prepare
+from anifacegan.cli.prepare.config import PrepareConfig
+from anifacegan.cli.prepare.run import Job
+from anifacegan.data.config import DataConfig
+from anifacegan.data.dataset import FaceDataset
+from anifacegan.face_model.coefficients import (
+    OPEN_FACE_MODEL,
+    FaceCoefficients,
+    read_coefficients,
+    write_coefficients,
+)
+from anifacegan.face_model.face_mesh import face_mesh
+from anifacegan.face_model.morphable import MorphableModel
+from anifacegan.geometry.conventions import FOV_DEG
+from anifacegan.runtime.errors import InputError
+from anifacegan.training.crop_check import crop_check
+
+SIZE = 32
+
+
+def face(yaw: float) -> FaceCoefficients:
+    """Neutral coefficients with a pose."""
+    zero = {name: np.zeros(count, np.float32) for name, count in (("id", 80), ("exp", 64), ("tex", 80))}
+    zero |= {name: np.zeros(count, np.float32) for name, count in (("angle", 3), ("gamma", 27), ("trans", 3))}
+    return FaceCoefficients(
+        **zero,
+        lm68=np.full((68, 2), 111.5, np.float32),
+        pose=np.array([0.1, yaw], np.float32),
+        face_model=OPEN_FACE_MODEL,
+    )
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """A folder of photographs with folders in it, and files that are none."""
+    for name in ("b10.jpg", "b2.PNG", "sub/a.webp", "sub/a.bmp", "broken.png", ".hidden.png", "notes.txt"):
+        path = tmp_path / "raw" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".txt" or name == "broken.png":
+            path.write_text("text")
+        else:
+            Image.new("RGB", (20, 20), "grey").save(path)
+    return tmp_path / "raw"
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Replaces detection and fit: a photograph becomes a grey image; returns the names that were prepared."""
+    names: list[str] = []
+
+    def prepared(config: PrepareConfig, jobs: list[Job]) -> Iterator[PreparedItem]:
+        for job in jobs:
+            names.append(job.photograph.name)
+            if job.photograph.name == "broken.png":
+                yield PreparedItem(job.photograph, "no face", f"{job.photograph}: no face found")
+                continue
+            job.target.parent.mkdir(parents=True, exist_ok=True)
+            write_coefficients(Path(f"{job.target}.mat"), face(0.1 * len(names)))
+            Image.new("RGB", (SIZE, SIZE), "grey").save(f"{job.target}.png")
+            yield PreparedItem(job.photograph, several=True, offset=(0.1, -0.2, 1.01, 0.5))
+
+    monkeypatch.setattr(prepare, "_prepared", prepared)
+    return names
+
+
+def test_photographs_become_a_data_set_with_a_report(
+    raw: Path,
+    tmp_path: Path,
+    asked: list[str],
+    capsys: pytest.CaptureFixture[str],
+    face_model: MorphableModel,
+) -> None:
+    config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=2)
+    line = prepare.prepare_images(config)
+    assert asked == ["b2.PNG", "b10.jpg", "broken.png", "a.bmp"]
+    assert line.endswith("2 left out (1 no face, 1 repeated name)") and "3 images of 3" in line
+    assert f"left out: {raw / 'broken.png'}: no face found" in capsys.readouterr().err
+    assert len(FaceDataset(DataConfig(path=tmp_path / "data", size=SIZE))) == 3
+    report = json.loads((tmp_path / "data-report" / "report.json").read_text())
+    assert report["left out by reason"] == {"no face": 1, "repeated name": 1}
+    assert sum(report["histograms"]["yaw, degrees"]["counts"]) == 3
+    assert report["landmarks compared with the fits, medians of this run"]["scale"] == 1.01
+    assert "yaw, degrees: mean" in (tmp_path / "data-report" / "report.txt").read_text()
+    assert Image.open(tmp_path / "data-report" / "sheet.png").width > 4 * SIZE
+
+
+def test_a_second_run_takes_up_what_is_missing(raw: Path, tmp_path: Path, asked: list[str]) -> None:
+    config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0)
+    prepare.prepare_images(config)
+    (tmp_path / "data" / "b10.png").unlink()
+    leftover = tmp_path / "data" / "sub" / ".a.png.123.0123456789abcdef.tmp"
+    leftover.write_text("of a killed process")
+    with (tmp_path / "data-report" / "left_out.jsonl").open("a") as log:
+        log.write('["torn')
+    asked.clear()
+    prepare.prepare_images(config)
+    assert asked == ["b10.jpg"] and not leftover.exists()
+    with pytest.raises(InputError, match="holds images with size 32, expected 64"):
+        prepare.prepare_images(PrepareConfig(images=raw, out=tmp_path / "data", size=64))
+
+
+def test_wrong_folders_are_refused(raw: Path, tmp_path: Path, asked: list[str]) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        prepare.prepare_images(PrepareConfig(images=tmp_path / "nothing", out=tmp_path / "data"))
+    with pytest.raises(InputError, match="expected another one"):
+        prepare.prepare_images(PrepareConfig(images=raw, out=raw))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no photographs in the folder"):
+        prepare.prepare_images(PrepareConfig(images=tmp_path / "empty", out=tmp_path / "data"))
+    with pytest.raises(InputError, match="images of another program"):
+        (tmp_path / "other").mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / "other" / "a.png")
+        prepare.prepare_images(PrepareConfig(images=raw, out=tmp_path / "other"))
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "broken.png").write_text("text")
+    with pytest.raises(InputError, match=r"no usable photograph of 1; the first: .*no face found"):
+        prepare.prepare_images(PrepareConfig(images=tmp_path / "bad", out=tmp_path / "data"))
+    assert not asked[1:]
+
+
+@pytest.mark.slow  # compiles the renderer
+def test_raw_photographs_become_a_data_set_whose_crop_check_says_0(
+    real_renderer: object, face_model: MorphableModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("mediapipe", reason="pip install 'anifacegan[photo]'")
+    from anifacegan.data.synthetic.renderer import render_item
+
+    truth = []
+    for k, (place, roll) in enumerate((((310.0, 200.0), 0.3), ((190.0, 240.0), -0.2))):
+        image, known = render_item(real_renderer, 8123, 2 * k + 1, 192, 1)
+        canvas = np.random.default_rng(k).integers(0, 256, (12, 15, 3), np.uint8)
+        canvas = np.asarray(Image.fromarray(canvas).resize((500, 400), Image.Resampling.BICUBIC)).copy()
+        rows, columns = np.mgrid[:400, :500]
+        unit = Crop(*place, 230.0, roll).to_unit(np.stack([columns, rows], axis=-1).astype(np.float64))
+        inside = np.abs(unit).max(axis=-1) <= 0.5
+        pixel = np.rint((unit + 0.5).clip(0, 1) * 191).astype(int)
+        canvas[inside] = image[pixel[..., 1], pixel[..., 0]][inside]
+        (tmp_path / "raw").mkdir(exist_ok=True)
+        Image.fromarray(canvas).save(tmp_path / "raw" / f"{k}.jpg", quality=95)
+        truth.append(known)
+    words = ["--images", str(tmp_path / "raw"), "--out", str(tmp_path / "data"), "--size", str(SIZE)]
+    try:
+        run_command(["prepare", *words, "--network", "null", "--processes", "1", "--mirror", "true"])
+    except InputError as error:
+        pytest.skip(str(error)) if "face_landmarker" in str(error) else pytest.fail(str(error))
+    assert "4 images of 2 photographs" in capsys.readouterr().out
+    for k, known in enumerate(truth):
+        found = read_coefficients(tmp_path / "data" / f"{k}.mat")
+        assert found.pose is not None and known.pose is not None and found.lm68 is not None
+        assert np.abs(found.pose - known.pose).max() < 0.15
+        assert known.lm68 is not None and np.abs(found.lm68 - known.lm68).mean() < 5.0
+    dataset = FaceDataset(DataConfig(path=tmp_path / "data", size=SIZE))
+    check = crop_check(face_mesh(face_model), dataset.load_coefficients(), FOV_DEG)
+    assert check is not None
+    assert max(abs(check.right_px), abs(check.up_px), abs(check.scale - 1), check.rest_px) < 0.05
+    assert torch.isfinite(dataset.load_coefficients().exp).all()
