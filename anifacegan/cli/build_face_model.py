@@ -48,8 +48,6 @@ def main(arguments: Sequence[str]) -> None:
         print(f"{path}: up to date")
         return
     require_room_for_face_model(path, config.overwrite)
-    lock = FolderLock(path.parent)
-    lock.take()
-    digest = build_face_model(path, BuildConfig(), log=lambda line: print(line, file=sys.stderr))
-    lock.release()
+    with FolderLock(path.parent):
+        digest = build_face_model(path, BuildConfig(), log=lambda line: print(line, file=sys.stderr))
     print(f"{path}: {path.stat().st_size / 1e6:.0f} MB, SHA-256 {digest}")

@@ -38,7 +38,11 @@ def overview(command: str, description: str, subcommands: Mapping[str, str]) -> 
     width = max(map(len, subcommands))
     lines = [f"usage: {command} NAME [OPTIONS]", "", description, ""]
     lines += [f"  {name:{width}}  {sentence}" for name, sentence in subcommands.items()]
-    return "\n".join([*lines, "", f"'{command} NAME --help' lists the options of one of them.", ""])
+    hints = [
+        f"'{command} NAME --help' lists the options of one of them.",
+        "--debug shows where an unexpected error is.",
+    ]
+    return "\n".join([*lines, "", *hints, ""])
 
 
 def require_known(name: str, names: Sequence[str], command: str) -> None:

@@ -24,11 +24,18 @@ LOCK = ".anifacegan.lock"
 
 
 class FolderLock:
-    """The lock of a folder, held from :meth:`take` until :meth:`release`."""
+    """The lock of a folder, held from :meth:`take` until :meth:`release`, or within a ``with`` block."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / LOCK
         self._file: Any = None
+
+    def __enter__(self) -> "FolderLock":
+        self.take()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
     def take(self) -> None:
         """Take the lock; the folder has to exist.

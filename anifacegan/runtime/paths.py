@@ -1,15 +1,20 @@
 """Paths as users write them: the one conversion of texts to paths."""
 
+import os
 from pathlib import Path
 
 from anifacegan.runtime.errors import InputError
+
+LONGEST_NAME, LONGEST_PATH = 255, 4000
+"""Largest number of bytes of a name and of a path, as file systems have it."""
 
 
 def user_path(text: str | Path) -> Path:
     """Return a path, in which ``~`` and ``~name`` are home folders.
 
     Raises:
-        InputError: it is neither text nor path, is empty, has a null character, or names a user without a home folder.
+        InputError: it is neither text nor path, is empty, has a null character, is too long, or names a user without a
+            home folder.
     """
     if not isinstance(text, (str, Path)):
         raise InputError(f"a {type(text).__name__} is no path")
@@ -18,9 +23,15 @@ def user_path(text: str | Path) -> Path:
     if "\0" in str(text):
         raise InputError(f"{text}: has a null character, expected a path")
     try:
-        return Path(text).expanduser()
+        path = Path(text).expanduser()
+        longest = max((len(os.fsencode(part)) for part in path.parts), default=0)
     except RuntimeError:
         raise InputError(f"{text}: no such user, expected a path") from None
+    except ValueError:
+        raise InputError(f"{text}: has a character that no path has") from None
+    if longest > LONGEST_NAME or len(os.fsencode(path)) > LONGEST_PATH:
+        raise InputError(f"{text}: cannot be looked up (File name too long)")
+    return path
 
 
 def exists(path: Path) -> bool:

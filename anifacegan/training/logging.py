@@ -25,7 +25,7 @@ class RunLog:
         self.folder = folder
         self.stats = folder / "stats.jsonl"
         if self.stats.is_file():
-            lines = [line for line in self.stats.read_text().splitlines() if _step_of(line) <= step]
+            lines = [line for line in _lines(self.stats) if _step_of(line) <= step]
             write_complete(self.stats, "".join(line + "\n" for line in lines))
         self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
         pending = pending or {"totals": {}, "count": 0}
@@ -84,8 +84,12 @@ class RunLog:
         self.writer.close()
 
 
+def _lines(path: Path) -> list[str]:
+    return path.read_text("utf-8", errors="replace").splitlines()
+
+
 def _step_of(line: str) -> int:
     try:
         return int(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return 2**62  # half a line: cut it off

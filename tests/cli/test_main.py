@@ -17,6 +17,7 @@ from anifacegan.cli.figure.command import KINDS, TOGETHER
 from anifacegan.cli.main import COMMANDS
 from anifacegan.cli.subcommands import Subcommand
 from anifacegan.cli.train import TASKS
+from anifacegan.runtime.errors import DEBUG_VARIABLE
 from tests.fixtures.commands import command, one_error_line
 
 HEAVY = ("torch", "numba", "scipy", "torchvision", "imageio")
@@ -134,6 +135,29 @@ def test_errors_end_in_one_line_and_an_exit_code(
     monkeypatch.setattr(Subcommand, "load", lambda self: failing(error))
     assert command("evaluate") == code
     assert capsys.readouterr().err == line
+
+
+def test_with_debug_a_mistake_of_ours_is_raised(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Subcommand, "load", lambda self: failing(TypeError("a mistake")))
+    monkeypatch.delenv(DEBUG_VARIABLE, raising=False)
+    assert command("evaluate", "--size", 3) == 2
+    assert one_error_line(capsys) == "error: unexpected TypeError (a mistake); --debug shows where"
+    monkeypatch.setenv(DEBUG_VARIABLE, "")  # so that it is set back
+    with pytest.raises(TypeError, match="a mistake"):
+        command("evaluate", "--size", 3, "--debug")
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_change_no_exit_code(closed: str, tmp_path: Path) -> None:
+    for words, code in (
+        ("--version", 0),
+        ("rendr", 2),
+        ("train --out x --data.path /nowhere --unknown 1", 2),
+    ):
+        line = f"cd {ROOT}; {sys.executable} -m anifacegan.cli {words} {closed}"
+        assert subprocess.run(["sh", "-c", line], cwd=tmp_path).returncode == code
 
 
 def test_a_reader_that_has_gone_is_no_error() -> None:

@@ -103,7 +103,7 @@ def test_slices_give_the_same_image(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_image_of_one_pixel_is_refused(model: Model) -> None:
-    assert_one_line(lambda: model.face(seed=7).render(size=1), "size is 1", "2 or more")
+    assert_one_line(lambda: model.face(seed=7).render(size=1), "size is 1", "from 2 to")
 
 
 def test_an_image_has_the_requested_size_and_colours_within_0_and_1(model: Model) -> None:

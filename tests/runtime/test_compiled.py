@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import no_type_check
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from anifacegan.runtime.compiled import kernel, narrowed, widened
+from anifacegan.runtime.compiled import _own_temporary_folder, kernel, narrowed, widened
 
 PACKAGE = Path(__file__).resolve().parents[2] / "anifacegan"
 RUN = """
@@ -98,3 +99,25 @@ def test_bfloat16_numbers_are_read_and_rounded_as_pytorch_does() -> None:
     same = np.empty(len(between), np.float32)
     copy(between.numpy(), same)
     assert np.array_equal(same, between.numpy())
+
+
+def test_a_cache_that_others_can_write_is_never_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in a cache is run."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = tmp_path / f"anifacegan-numba-{os.getuid()}"
+
+    def found() -> Path | None:
+        _own_temporary_folder.cache_clear()
+        return _own_temporary_folder()
+
+    assert found() == folder and folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o777)
+    assert found() is None
+    folder.rmdir()
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    folder.symlink_to(tmp_path / "elsewhere")
+    assert found() is None
+    folder.unlink()
+    folder.write_text("")
+    assert found() is None
+    _own_temporary_folder.cache_clear()

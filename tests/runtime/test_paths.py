@@ -9,7 +9,7 @@ from anifacegan.runtime.paths import exists, user_path
 from anifacegan.runtime.resources import found, located, located_model
 
 
-@pytest.mark.parametrize("text", ["", "a\0b", "~no-such-user-here/a"])
+@pytest.mark.parametrize("text", ["", "a\0b", "~no-such-user-here/a", "x" * 300, "x/" * 3000, "a\ud800"])
 def test_what_is_no_path_is_one_line(text: str) -> None:
     for read in (user_path, found, located, located_model):
         with pytest.raises(InputError):

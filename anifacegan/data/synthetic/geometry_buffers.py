@@ -30,7 +30,7 @@ from anifacegan.data.synthetic.workers import map_in_processes
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
 from anifacegan.face_model.face_mesh import FaceMesh
 from anifacegan.geometry.cameras import Camera, orbit_camera
-from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.errors import InputError, first_line, one_line
 from anifacegan.runtime.files import complete_or_absent, not_writable_error, sha256, write_complete
 from anifacegan.runtime.output_folders import claim
 
@@ -75,8 +75,9 @@ def load_geometry_buffers(
             is full.
     """
     description = geometry_description(latents, size, renderer.head)
-    if _is_complete(folder / NOTE, description):
-        return GeometryBuffers(np.load(folder / "distance.npy"), np.load(folder / "visible.npy"))
+    stored = _stored(folder, len(latents.id), size) if _is_complete(folder / NOTE, description) else None
+    if stored is not None:
+        return stored
     renderer = replace(renderer)  # what it computes for rendering is not kept
     claim(folder, FILES, overwrite=_is_ours(folder / NOTE))
     (folder / NOTE).unlink(missing_ok=True)
@@ -97,6 +98,21 @@ def load_geometry_buffers(
         np.save(file, np.stack(visible))
     write_complete(folder / NOTE, json.dumps(description))
     return GeometryBuffers(distance, np.stack(visible))
+
+
+def _stored(folder: Path, count: int, size: int) -> GeometryBuffers | None:
+    """Read the stored buffers; None, and a line on stderr, if their files are damaged."""
+    try:
+        distance = np.load(folder / "distance.npy", allow_pickle=False)
+        visible = np.load(folder / "visible.npy", allow_pickle=False)
+    except Exception as error:  # NumPy raises many kinds for a broken file
+        print(one_line(f"{folder}: damaged ({first_line(error)}), rendered again"), file=sys.stderr)
+        return None
+    fits = distance.shape == (count, size, size) and visible.ndim == 2 and len(visible) == count
+    if not fits or distance.dtype != np.uint16 or visible.dtype != np.uint8:
+        print(f"{folder}: does not fit its description, rendered again", file=sys.stderr)
+        return None
+    return GeometryBuffers(distance, visible)
 
 
 def _empty_distances(path: Path, count: int, size: int) -> np.ndarray:

@@ -113,8 +113,11 @@ def require_room_for_face_model(path: Path, overwrite: bool) -> None:
     made if it does not exist, and has to be writable.
 
     Raises:
-        InputError: another file is in the way and ``overwrite`` is not set, or the folder cannot be written.
+        InputError: the package ``anny`` or ``xatlas`` is not installed, another file is in the way and ``overwrite`` is
+            not set, or the folder cannot be written.
     """
+    load_xatlas()
+    data_folder()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -27,6 +27,7 @@ from anifacegan.data.synthetic.surface.head import head_geometry
 from anifacegan.geometry.cameras import Camera, orbit_camera
 from anifacegan.geometry.rays import Rays, image_rays
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.output_folders import MARKER
 from tests.fixtures.small_disk import files_of_at_most
 from tests.fixtures.synthetic_faces import constant_prior, without_hair_and_glasses
 from tests.fixtures.tiny_head import tiny_model, tiny_parts
@@ -258,6 +259,32 @@ def test_an_unfinished_folder_starts_over(
     assert len(drawn) == 2 * COUNT
 
 
+@pytest.mark.parametrize("name", ["distance.npy", "visible.npy"])
+@pytest.mark.parametrize("content", [b"", b"damaged", b"\x93NUMPY\x01\x00v\x00{'descr': '<u2', "])
+def test_a_damaged_file_is_reported_and_rendered_again(
+    content: bytes,
+    name: str,
+    renderer: SyntheticRenderer,
+    latents: CoefficientTable,
+    drawn: list[int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    load_geometry_buffers(tmp_path, latents, SIZE, renderer)
+    (tmp_path / name).write_bytes(content)
+    load_geometry_buffers(tmp_path, latents, SIZE, renderer)
+    assert len(drawn) == 2 * COUNT and "rendered again" in capsys.readouterr().err
+
+
+def test_files_of_others_are_not_replaced(
+    renderer: SyntheticRenderer, latents: CoefficientTable, drawn: list[int], tmp_path: Path
+) -> None:
+    (tmp_path / "distance.npy").write_text("mine")
+    with pytest.raises(InputError, match="distance.npy: is in the way"):
+        load_geometry_buffers(tmp_path, latents, SIZE, renderer)
+    assert (tmp_path / "distance.npy").read_text() == "mine" and not drawn
+
+
 def test_an_interrupted_rendering_leaves_no_description(
     renderer: SyntheticRenderer, latents: CoefficientTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,7 +313,7 @@ def test_a_disk_without_room_is_one_line_and_leaves_no_distances(
 ) -> None:
     with files_of_at_most(2000), pytest.raises(InputError, match="distance.npy: cannot be written"):
         load_geometry_buffers(tmp_path, latents, SIZE, renderer)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [MARKER]
 
 
 def test_photographs_are_refused(
