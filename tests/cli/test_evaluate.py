@@ -160,10 +160,10 @@ def test_the_shipped_judge_judges_where_none_is_named(
 @pytest.mark.parametrize(
     ("option", "name", "metric", "said"),
     [
-        ("--embedder", "wrong.pt", "recognition", "wrong.pt: not a TorchScript network"),
+        ("--embedder", "wrong.pt", "recognition", "wrong.pt: is TorchScript"),
         ("--embedder", "none.onnx", "disentanglement", "none.onnx: no such file"),
         ("--inception-weights", "none.pth", "inception", "none.pth: no such file"),
-        ("--inception-weights", "wrong.pt", "inception", "wrong.pt: not a readable file of weights"),
+        ("--inception-weights", "wrong.pt", "inception", "wrong.pt: not readable as weights"),
     ],
 )
 def test_a_wrong_file_of_the_users_ends_the_command_before_anything_is_rendered(
