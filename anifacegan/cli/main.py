@@ -59,6 +59,11 @@ COMMANDS = {
         "Fit the open face model to photographs: coefficients, aligned crops and overlays.",
         "anifacegan.cli.fit.command",
     ),
+    "animate": Subcommand(
+        "Make an avatar of a photograph, and a film of it: it turns, smiles, blinks and talks.",
+        "anifacegan.cli.animate.command",
+        single_threaded_blas=True,
+    ),
     "measure": Subcommand(
         "Measure a face reconstruction network on images with known coefficients.",
         "anifacegan.cli.measure.command",
