@@ -9,10 +9,11 @@ from jaxtyping import Float
 from scipy import ndimage
 
 from anifacegan.capture.filling import filled
-from anifacegan.capture.head_surface import HeadSurface
+from anifacegan.capture.head_surface import EYE_REACH, RECTANGLE_MARGIN, RECTANGLES, HeadSurface
 from anifacegan.capture.painting import SeenTexels, TexelOwners
 from anifacegan.face_model.parts import EYE_LABELS, LOWER_TEETH, SKIN, TONGUE, UPPER_TEETH
 from anifacegan.geometry.conventions import EXP_DIM
+from anifacegan.geometry.resampling import smoothstep
 
 MOUTH_RGB = {
     UPPER_TEETH: (0.86, 0.83, 0.78),
@@ -21,12 +22,18 @@ MOUTH_RGB = {
     SKIN: (0.50, 0.24, 0.22),
 }
 """sRGB colours of the mouth's parts in full light; the skin is that inside the cheeks."""
-DEPTH_OF_HALF_LIGHT, LEAST_LIGHT = 0.02, 0.12
+DEPTH_OF_HALF_LIGHT, LEAST_LIGHT = 0.02, 0.22
 """Distance behind the front teeth at which half of the light is left, world units; and what is left deep inside."""
 AVERAGE_SKIN = 0.55
 """Brightness of a photograph's skin that stands for full light, sRGB."""
-SCLERA = (0.80, 0.77, 0.75)
+SCLERA, IRIS, PUPIL = (0.80, 0.77, 0.75), (0.30, 0.20, 0.14), (0.06, 0.05, 0.05)
+IRIS_RAD, PUPIL_RAD = 0.45, 0.17
+"""Angles from the middle of the pupil to the edges of iris and pupil, seen from the eye's centre."""
+LEAST_IRIS = 0.35
+"""Share of an iris that the photograph must show, so that an eye is painted with it."""
 GRAZING = 0.25
+MOUTH_RIM = 150
+"""Size of the texture in widths of the rim of what the photograph shows of the mouth, which is not used."""
 
 
 def behind_skin_texture(
@@ -52,17 +59,64 @@ def behind_skin_texture(
     part[owners.flat] = surface.part[owners.corners[:, 0]]
     part = part.reshape(size, size)
     colour = texels.read(person)
-    seen = ndimage.binary_erosion((texels.seen > 0) & (texels.facing > GRAZING), iterations=2)
+    shown = (texels.seen > 0) & (texels.facing > GRAZING)
     rgb = own.copy()
+    for label in EYE_LABELS:
+        place = _rectangle(label, size)
+        rgb[place] = _plain_eye(len(rgb[place]), gain)
     for label in (*EYE_LABELS, UPPER_TEETH, LOWER_TEETH, TONGUE, SKIN):
         here = part == label
-        known = here & seen
+        known = _inner(here & shown, label, size)
         if not known.any():
             continue
         painted = filled(colour, known.astype(np.float32))
+        if label in EYE_LABELS and _iris_share(known, label) < LEAST_IRIS:
+            continue
         near = np.exp(-ndimage.distance_transform_edt(~known) / _reach(label, size))
         rgb = np.where(here[..., None], own + (painted - own) * near[..., None], rgb)
+    _complete_eyes(rgb, shown)
     return np.concatenate([filled(rgb, texels.owned).clip(0, 1), np.ones((size, size, 1))], axis=-1)
+
+
+def _rectangle(label: int, size: int) -> tuple[slice, slice]:
+    """Return the rows and columns of an eye's rectangle in the texture."""
+    left, top, right, bottom = (round(edge * size) for edge in RECTANGLES[label])
+    return slice(top, bottom), slice(left, right)
+
+
+def _polar(side: int) -> Float[np.ndarray, "side side"]:
+    """Return the angle from the pupil of each texel of an eye's square rectangle, radians."""
+    line = np.linspace(-0.5, 0.5, side) / (1 - 2 * RECTANGLE_MARGIN / RECTANGLES[EYE_LABELS[0]][3])
+    return 2 * EYE_REACH * np.hypot(*np.meshgrid(line, line))
+
+
+def _iris_share(known: np.ndarray, label: int) -> float:
+    """Return the share of the iris that is known."""
+    part = known[_rectangle(label, len(known))]
+    return float(part[_polar(len(part)) < IRIS_RAD].mean())
+
+
+def _plain_eye(side: int, gain: float) -> Float[np.ndarray, "side side 3"]:
+    """Draw an eye that the photograph does not show: a brown iris."""
+    polar = _polar(side)[..., None]
+    iris, pupil = (smoothstep(edge + 0.04, edge - 0.04, polar) for edge in (IRIS_RAD, PUPIL_RAD))
+    white = np.float32(SCLERA) * gain
+    colour = white + (np.float32(IRIS) - white) * iris
+    return (colour + (np.float32(PUPIL) - colour) * pupil).astype(np.float32)
+
+
+def _complete_eyes(rgb: Float[np.ndarray, "height width 3"], seen: np.ndarray) -> None:
+    """Give an eye whose iris the photograph does not show the mirror image of the other eye, in place."""
+    shares = [_iris_share(seen, label) for label in EYE_LABELS]
+    for eye, other in ((0, 1), (1, 0)):
+        if shares[eye] < LEAST_IRIS <= shares[other]:
+            source = rgb[_rectangle(EYE_LABELS[other], len(rgb))]
+            rgb[_rectangle(EYE_LABELS[eye], len(rgb))] = source[:, ::-1]
+
+
+def _inner(shown: np.ndarray, label: int, size: int) -> np.ndarray:
+    """Return the shown texels without their rim; it is wider in the mouth, where the fit's errors put lips on teeth."""
+    return ndimage.distance_transform_edt(shown) > (2 if label in EYE_LABELS else size / MOUTH_RIM)
 
 
 def _reach(label: int, size: int) -> float:

@@ -8,16 +8,35 @@ from scipy.spatial import cKDTree
 from anifacegan.capture.filling import blurred, filled
 from anifacegan.capture.head_surface import HeadSurface
 from anifacegan.capture.painting import SeenTexels, TexelOwners
+from anifacegan.geometry.resampling import smoothstep
 
 RING = 26
 """Width of the skin around the lids that colours them, texels."""
 DARKER = 0.06
 """How much darker than the median of the ring's bright half a texel may be to count as skin: brows, lashes and frames
 of glasses are darker."""
-LASH_WIDTH, LASH_DARKNESS = 3.0, 0.62
+LASH_WIDTH, LASH_DARKNESS = 4.0, 0.7
 """Width of the line of lashes, texels, and how much darker than the lid it is."""
+SHOWN_LASHES = 0.6
+"""Share of the darkness where the photograph shows the margin, whose lashes are dark already."""
 LID_LIGHT = 0.95
 """Brightness of a closed lid relative to the skin around it."""
+UNFOLDING = (0.5e-3, 5e-3)
+"""Distances that skin moves when the eye closes, world units, at which it begins to count as an opening fold, and does
+fully; what a photograph of open eyes shows of it would be stretched."""
+SHOWN_LASHES = 0.6
+"""Share of the darkness where the photograph shows the margin, whose lashes are dark already."""
+LID_LIGHT = 0.95
+"""Brightness of a closed lid relative to the skin around it."""
+UNFOLDING = (1.5e-3, 3.5e-3)
+"""Distances that skin moves when the eye closes, world units, at which it begins to count as a fold that opens, and does
+fully; what a photograph of open eyes shows of it would be stretched."""
+SHOWN_LASHES = 0.6
+"""Share of the darkness where the photograph shows the margin, whose lashes are dark already."""
+LID_LIGHT = 0.95
+"""Brightness of a closed lid relative to the skin around it."""
+BESIDE_EYE_PX = 1
+"""Width of the rim around an open eye whose pixels do not colour lids: lashes, and the eye where the fit errs."""
 LID_BLUR = 6.0
 MARGIN_STEPS = 8
 
@@ -27,10 +46,17 @@ def with_closed_lids(
     surface: HeadSurface,
     owners: TexelOwners,
     texels: SeenTexels,
+    moved: Float[np.ndarray, "vertex"],
 ) -> Float[np.ndarray, "height width 4"]:
-    """Give the skin's texture lids: texels of the lids that the photograph does not show, and the lashes at the margin
-    of the upper lid."""
+    """Give the skin's texture lids: texels of the lids that the photograph does not show, or folded and foreshortened,
+    and the lashes at the margin of the upper lid.
+
+    ``moved`` is how far each vertex moves from the photograph's expression to closed eyes, world units.
+    """
     size = len(texture)
+    travel = np.zeros(size * size, np.float32)
+    travel[owners.flat] = (owners.shares * moved[owners.corners]).sum(axis=1)
+    unfolds = smoothstep(*UNFOLDING, travel.reshape(size, size))
     number = np.full(len(surface.model.mean), -1)
     skin_count = surface.skin_count
     number[surface.selected[:skin_count]] = np.arange(skin_count)
@@ -39,16 +65,17 @@ def with_closed_lids(
         moving = number[np.union1d(eye.lids, eye.closing.followers)]
         is_lid[moving[moving >= 0]] = True
         lid = _texel_mask(owners, is_lid[owners.corners].all(axis=1), size)
-        margins = [surface.texels[number[m][number[m] >= 0]] for m in (eye.closing.upper, eye.closing.lower)]
-        texture = _one_lid(texture, texels, lid, margins)
+        margin = number[eye.closing.upper]
+        texture = _one_lid(texture, texels, unfolds, lid, surface.texels[margin[margin >= 0]])
     return texture
 
 
 def _one_lid(
     texture: Float[np.ndarray, "height width 4"],
     texels: SeenTexels,
+    unfolds: np.ndarray,
     lid: np.ndarray,
-    margins: list[np.ndarray],
+    margin: np.ndarray,
 ) -> Float[np.ndarray, "height width 4"]:
     rgb = texture[..., :3]
     ring = ndimage.binary_dilation(lid, iterations=RING) & ~lid & (texels.seen > 0) & (texels.facing > 0.2)
@@ -60,12 +87,12 @@ def _one_lid(
     skin = filled(rgb, source.astype(np.float32))
     skin = blurred(skin, LID_BLUR) * LID_LIGHT
     shown = (texels.seen > 0) & (texels.facing > 0.15)
-    distance = _distance(margins[0], lid)
-    hidden = lid & (~shown | (np.minimum(distance, _distance(margins[1], lid)) < 2 * LASH_WIDTH))
-    share = ndimage.gaussian_filter(hidden.astype(np.float32), 1.5) * ndimage.binary_dilation(
-        lid, iterations=2
-    )
-    lashes = LASH_DARKNESS * np.exp(-np.square(distance / LASH_WIDTH))
+    distance = _distance(margin, lid)
+    unfolds = unfolds * smoothstep(LASH_WIDTH, 2 * LASH_WIDTH, distance)
+    hidden = lid * np.maximum(~shown, unfolds)
+    share = ndimage.gaussian_filter(hidden.astype(np.float32), 1.5)
+    share = share * ndimage.binary_dilation(lid, iterations=2)
+    lashes = LASH_DARKNESS * np.exp(-np.square(distance / LASH_WIDTH)) * np.where(shown, SHOWN_LASHES, 1.0)
     painted = rgb * (1 - share[..., None]) + skin * share[..., None]
     result = texture.copy()
     result[..., :3] = painted * (1 - lashes[..., None])

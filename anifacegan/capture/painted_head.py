@@ -16,6 +16,7 @@ from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.capture.behind_skin import behind_skin_texture
 from anifacegan.capture.crop import Crop, Photograph
 from anifacegan.capture.eyelids import with_closed_lids
+from anifacegan.capture.filling import filled
 from anifacegan.capture.fit import LandmarkFit
 from anifacegan.capture.head_surface import (
     TEXTURE,
@@ -29,7 +30,7 @@ from anifacegan.capture.photo_parts import SIZE, PhotoParts, photo_parts
 from anifacegan.capture.relief import half_angle_tangent, relief_mesh, relief_texture
 from anifacegan.capture.skin import skin_texture
 from anifacegan.face_model.morphable import MorphableModel
-from anifacegan.face_model.open_model import HeadParts
+from anifacegan.face_model.open_model import BLINK_UNITS, HeadParts
 from anifacegan.geometry.cameras import Camera, orbit_camera
 from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.geometry.conventions import EXP_DIM, FOV_DEG
@@ -74,7 +75,8 @@ def painted_mesh(model: MorphableModel, parts: HeadParts, fit: LandmarkFit, view
     posed = surface.vertices(fit.z_exp)
     face, behind, back = np.split(surface.triangles, surface.layer_starts[1:-1])
     depth = _depth(posed, face, view.camera)
-    skin, inside = _head_textures(surface, posed, depth, view)
+    closed = surface.vertices(directions[: len(BLINK_UNITS)].sum(axis=0))
+    skin, inside = _head_textures(surface, posed, closed, depth, view)
     origin, axes = view.camera.rotation[0, :, 2].numpy(), view.camera.rotation[0].numpy()
     relief, relief_texels, relief_triangles = relief_mesh(depth, origin, axes, view.tangent)
     beyond = relief_texture(view.parts.person, view.parts.share, depth, TEXTURE)
@@ -101,17 +103,20 @@ def painted_mesh(model: MorphableModel, parts: HeadParts, fit: LandmarkFit, view
 def _head_textures(
     surface: HeadSurface,
     posed: Float[np.ndarray, "vertex 3"],
+    closed: Float[np.ndarray, "vertex 3"],
     depth: Float[np.ndarray, "size size"],
     view: PhotoView,
 ) -> tuple[Float[np.ndarray, "height width 4"], Float[np.ndarray, "height width 4"]]:
-    """Paint the skin, and what is behind it; ``depth`` is that of the face's skin in the photograph's view."""
+    """Paint the skin, and what is behind it; ``closed`` are the vertices with closed eyes, ``depth`` is that of
+    the face's skin in the photograph's view."""
     face, behind, back = np.split(surface.triangles, surface.layer_starts[1:-1])
     owners, texels = [], []
     for triangles in (np.concatenate([face, back]), behind):
         owners.append(texel_owners(surface.texels, triangles, surface.priority, TEXTURE))
         texels.append(seen_texels(owners[-1], posed, triangles, view.camera, TEXTURE))
-    skin = skin_texture(texels[0], view.parts.person, view.parts.share)
-    skin = with_closed_lids(skin, surface, owners[0], texels[0])
+    moved = np.linalg.norm(closed - posed, axis=1)
+    skin = skin_texture(texels[0], view.parts.person, view.parts.share, depth)
+    skin = with_closed_lids(skin, surface, owners[0], texels[0], moved)
     brightness = float(np.median(skin[texels[0].seen > 0][:, :3].mean(axis=-1)))
     unhidden = _unhidden(texels[1], depth)
     inside = behind_skin_texture(surface, owners[1], unhidden, view.parts.rgb, brightness)
@@ -146,4 +151,6 @@ def _background(view: PhotoView) -> np.ndarray:
     places = view.camera.project(plane.reshape(1, -1, 3)).reshape(1, *plane.shape[:2], 2).float()
     image = torch.from_numpy(view.parts.background).permute(2, 0, 1)[None].contiguous()
     read = read_pixels(image, places, beyond="border")[0].permute(1, 2, 0).numpy()
-    return np.rint(255 * read.clip(0, 1)).astype(np.uint8)
+    size = view.camera.size
+    inside = ((places[0] >= 0) & (places[0] <= size - 1)).all(dim=-1).numpy()
+    return np.rint(255 * filled(read, inside.astype(np.float32)).clip(0, 1)).astype(np.uint8)

@@ -86,15 +86,25 @@ class PersonSegmenter:
         with quiet_stderr():
             self._segmenter.close()
 
-    def person(self, photograph: Photograph) -> Float[np.ndarray, "height width"]:
-        """Return the person's share of each pixel, 0 to 1."""
-        image = self._mediapipe.Image(
-            image_format=self._mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(photograph)
+    def person(
+        self, photograph: Photograph, centre: tuple[float, float], half: float
+    ) -> Float[np.ndarray, "height width"]:
+        """Return the person's share of each pixel, 0 to 1.
+
+        The network works on 256 x 256 pixels, so only the square of side ``2 * half`` about the pixel ``centre`` (x, y)
+        is looked at; beyond it the share is 0.
+        """
+        rows, columns = (
+            slice(max(0, round(at - half)), max(0, round(at + half)) + 1) for at in reversed(centre)
         )
+        part = np.ascontiguousarray(photograph[rows, columns])
+        image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=part)
         with quiet_stderr():
             result = self._segmenter.segment(image)
             mask = np.array(result.confidence_masks[0].numpy_view(), np.float32)
-        return mask.reshape(photograph.shape[:2])
+        whole = np.zeros(photograph.shape[:2], np.float32)
+        whole[rows, columns] = mask.reshape(part.shape[:2])
+        return whole
 
 
 def _open_segmenter(path: Path, content: bytes) -> Any:

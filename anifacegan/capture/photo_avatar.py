@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from anifacegan.avatars.avatar import Avatar, AvatarCard
 from anifacegan.capture.crop import Photograph
@@ -24,6 +24,8 @@ from anifacegan.runtime.errors import InputError
 
 REGRESSOR = Path("checkpoints/reconstruction")
 """Folder of the face regressor whose estimate joins the fit."""
+PERSON_REACH = 1.25
+"""Half the side of the square in which the person is separated from the background, in sides of the fitted crop."""
 LICENCE = "the photograph's; the person's consent is needed"
 
 
@@ -86,11 +88,16 @@ class PhotoAvatarMaker:
         """
         detected, _ = self.fitter.select(photograph, label, number)
         face = self.fitter.fit(photograph, detected, label)
-        view = photo_view(photograph, self.segmenter.person(photograph), face.fit)
+        view = photo_view(photograph, self.person(photograph, face), face.fit)
         mesh = painted_mesh(self.fitter.model, self.fitter.parts, face.fit, view)
         return PhotoAvatar(
             Avatar(mesh, self._card(label, face), self.model.checkpoint.basis), face, photograph
         )
+
+    def person(self, photograph: Photograph, face: FittedFace) -> Float[np.ndarray, "height width"]:
+        """Return the share of each pixel that the person has, 0 to 1, around a face."""
+        crop = face.fit.crop
+        return self.segmenter.person(photograph, (crop.x, crop.y), PERSON_REACH * crop.side)
 
     def _card(self, label: Path, face: FittedFace) -> AvatarCard:
         card, fit = self.model.card, face.fit

@@ -46,11 +46,12 @@ def photo_parts(
     levels = np.rint(255 * person.clip(0, 1)).astype(np.uint8)
     rgb = crop.cut(photograph, size).astype(np.float32) / 255
     share = crop.cut(np.repeat(levels[..., None], 3, axis=2), size)[..., 0].astype(np.float32) / 255
-    known = _inside_photograph(photograph, crop, size)
+    known, above_or_below = _inside_photograph(photograph, crop, size)
+    share = share * np.maximum(known, above_or_below)
     rgb = filled(rgb, known)
     cut_off = ndimage.distance_transform_edt(known > 0.5) if (known < 0.5).any() else None
     solid = ndimage.grey_erosion(share, footprint=_disk(EROSION_PX))
-    if cut_off is not None:  # the person goes on beyond the photograph's border
+    if cut_off is not None:  # the person is not thinner where the photograph ends
         solid = np.where(cut_off <= EROSION_PX, filled(share[..., None], known)[..., 0], solid)
     solid = np.minimum(share_of(solid), share)
     inner = ndimage.binary_erosion(solid > 0.9, iterations=MIXED_PX, border_value=1)
@@ -69,11 +70,16 @@ def share_of(eroded: Float[np.ndarray, "size size"]) -> Float[np.ndarray, "size 
     return smoothstep(0.1, 0.75, ndimage.gaussian_filter(eroded, SOFT_PX)).astype(np.float32)
 
 
-def _inside_photograph(photograph: Photograph, crop: Crop, size: int) -> Float[np.ndarray, "size size"]:
+def _inside_photograph(
+    photograph: Photograph, crop: Crop, size: int
+) -> tuple[Float[np.ndarray, "size size"], Float[np.ndarray, "size size"]]:
+    """Mark the pixels inside the photograph, and those above and below it, where hair and shoulders go on."""
     unit = np.linspace(-0.5, 0.5, size)
     places = crop.to_photograph(np.stack(np.meshgrid(unit, unit), axis=-1))
     limits = np.array([photograph.shape[1] - 1, photograph.shape[0] - 1])
-    return ((places >= 0) & (places <= limits)).all(axis=-1).astype(np.float32)
+    inside = ((places >= 0) & (places <= limits)).all(axis=-1)
+    within_width = (places[..., 0] >= 0) & (places[..., 0] <= limits[0])
+    return inside.astype(np.float32), within_width.astype(np.float32)
 
 
 def _disk(radius: int) -> np.ndarray:

@@ -59,5 +59,7 @@ def test_an_empty_wall_has_no_person() -> None:
         pytest.skip(str(error))
     with segmenter:
         wall = np.full((120, 90, 3), 128, np.uint8)
-        mask = segmenter.person(wall)
+        mask = segmenter.person(wall, (45.0, 40.0), 60.0)
+        part = segmenter.person(wall, (45.0, 40.0), 20.0)
     assert mask.shape == (120, 90) and mask.min() >= 0 and mask.max() <= 1 and mask.mean() < 0.5
+    assert not part[61:].any() and not part[:, 66:].any(), "beyond the square"
