@@ -326,13 +326,13 @@ def main() -> None:
         for index in tqdm(range(config.count), unit="person", disable=None):
             try:
                 people.append(measured_person(config, maker, renderer, detector, index))
+                write_complete(config.out / "metrics.json", json.dumps(people, indent=1) + "\n")
             except InputError as error:
                 print(f"refused: {error}", file=sys.stderr)
     if not people:
         raise InputError(f"{config.data}: no image could be fitted")
     text, missed = table(summary(people))
     write_complete(config.out / "table.md", text + "\n")
-    write_complete(config.out / "metrics.json", json.dumps(people, indent=1) + "\n")
     print(text)
     if missed:
         raise SystemExit(f"{missed} limits missed")

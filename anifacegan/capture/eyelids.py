@@ -17,26 +17,13 @@ DARKER = 0.06
 of glasses are darker."""
 LASH_WIDTH, LASH_DARKNESS = 4.0, 0.7
 """Width of the line of lashes, texels, and how much darker than the lid it is."""
-SHOWN_LASHES = 0.6
-"""Share of the darkness where the photograph shows the margin, whose lashes are dark already."""
-LID_LIGHT = 0.95
-"""Brightness of a closed lid relative to the skin around it."""
-UNFOLDING = (0.5e-3, 5e-3)
-"""Distances that skin moves when the eye closes, world units, at which it begins to count as an opening fold, and does
-fully; what a photograph of open eyes shows of it would be stretched."""
-SHOWN_LASHES = 0.6
+SHOWN_LASHES = 0.8
 """Share of the darkness where the photograph shows the margin, whose lashes are dark already."""
 LID_LIGHT = 0.95
 """Brightness of a closed lid relative to the skin around it."""
 UNFOLDING = (1.5e-3, 3.5e-3)
-"""Distances that skin moves when the eye closes, world units, at which it begins to count as a fold that opens, and does
+"""Distances that skin moves when the eye closes, world units, at which it begins to count as an opening fold, and does
 fully; what a photograph of open eyes shows of it would be stretched."""
-SHOWN_LASHES = 0.6
-"""Share of the darkness where the photograph shows the margin, whose lashes are dark already."""
-LID_LIGHT = 0.95
-"""Brightness of a closed lid relative to the skin around it."""
-BESIDE_EYE_PX = 1
-"""Width of the rim around an open eye whose pixels do not colour lids: lashes, and the eye where the fit errs."""
 LID_BLUR = 6.0
 MARGIN_STEPS = 8
 
