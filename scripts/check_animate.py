@@ -55,7 +55,7 @@ LIMITS = {
     "dlib distance to the photograph": (0.35, "at most"),
     "avatars better than R's codes, share of people": (1.0, "at least"),
     "CPU seconds an avatar": (45.0, "at most"),
-    "frames a second": (30.0, "at least"),
+    "frames a CPU second": (30.0, "at least"),
 }
 Pixels = UInt8[np.ndarray, "size size 3"]
 
@@ -261,10 +261,10 @@ def measured_person(
         report[f"dlib, {name}"] = nanmean([distance(detector, image, photograph) for image in images])
     pairs = zip(rows["avatar"], truth, strict=True)
     report["dlib, avatar to the truth"] = nanmean([distance(detector, image, true) for image, true in pairs])
-    started = perf_counter()
+    cpu = process_time()
     for k in range(10):
         made.avatar.render(yaw=0.03 * k, expression="smile=0.5,jaw_open=0.3", antialias=False)
-    report["frames a second"] = 10 / (perf_counter() - started)
+    report["frames a CPU second"] = 10 / (process_time() - cpu)
     blank = np.full_like(photograph, 255)
     sheet = [np.concatenate([photograph, *truth], 1)]
     sheet += [np.concatenate([blank, *images], 1) for images in rows.values()]
@@ -291,7 +291,7 @@ def summary(people: list[dict[str, float]]) -> dict[str, float]:
         report["dlib distance of R's codes to the photograph"] = mean("dlib, demo")
     report["dlib distance to the photograph"] = mean("dlib, avatar")
     report["dlib distance to the truth"] = mean("dlib, avatar to the truth")
-    for key in ("CPU seconds an avatar", "seconds an avatar", "frames a second"):
+    for key in ("CPU seconds an avatar", "seconds an avatar", "frames a CPU second"):
         report[key] = mean(key)
     return report | {"people": len(people)}
 

@@ -11,8 +11,17 @@ from scipy import ndimage
 from anifacegan.capture.filling import filled
 from anifacegan.capture.head_surface import EYE_REACH, RECTANGLE_MARGIN, RECTANGLES, HeadSurface
 from anifacegan.capture.painting import SeenTexels, TexelOwners
-from anifacegan.face_model.parts import EYE_LABELS, LOWER_TEETH, SKIN, TONGUE, UPPER_TEETH
-from anifacegan.geometry.conventions import EXP_DIM
+from anifacegan.face_model.parts import (
+    EYE_LABELS,
+    LOWER_TEETH,
+    LOWER_TOOTH_WIDTHS,
+    SKIN,
+    TONGUE,
+    TOOTH_ARCH_RADIUS,
+    UPPER_TEETH,
+    UPPER_TOOTH_WIDTHS,
+)
+from anifacegan.geometry.conventions import EXP_DIM, WORLD_PER_MODEL_UNIT
 from anifacegan.geometry.resampling import smoothstep
 
 MOUTH_RGB = {
@@ -31,6 +40,8 @@ IRIS_RAD, PUPIL_RAD = 0.45, 0.17
 """Angles from the middle of the pupil to the edges of iris and pupil, seen from the eye's centre."""
 LEAST_IRIS = 0.35
 """Share of an iris that the photograph must show, so that an eye is painted with it."""
+GROOVE_DARKNESS, GROOVE_RAD = 0.35, 0.025
+"""How dark the gaps between teeth are, and half their width, as an angle about the middle of the dental arch."""
 GRAZING = 0.25
 MOUTH_RIM = 150
 """Size of the texture in widths of the rim of what the photograph shows of the mouth, which is not used."""
@@ -51,9 +62,9 @@ def behind_skin_texture(
     size = len(texels.seen)
     gain = float(np.clip(brightness / AVERAGE_SKIN, 0.35, 1.25))
     own = np.zeros((size * size, 3), np.float32)
-    own[owners.flat] = (
-        owners.shares[..., None] * _vertex_colours(surface, neutral, gain)[owners.corners]
-    ).sum(1)
+    colours = (owners.shares[..., None] * _vertex_colours(surface, neutral, gain)[owners.corners]).sum(axis=1)
+    places = (owners.shares[..., None] * neutral[owners.corners]).sum(axis=1)
+    own[owners.flat] = colours * _grooves(places, surface.part[owners.corners[:, 0]])[:, None]
     own = own.reshape(size, size, 3)
     part = np.full(size * size, -1)
     part[owners.flat] = surface.part[owners.corners[:, 0]]
@@ -122,6 +133,21 @@ def _inner(shown: np.ndarray, label: int, size: int) -> np.ndarray:
 def _reach(label: int, size: int) -> float:
     """Return how far, in texels, the photograph's colours go on beyond what it shows."""
     return size / 12 if label in EYE_LABELS else size / 50
+
+
+def _grooves(places: Float[np.ndarray, "texel 3"], part: np.ndarray) -> Float[np.ndarray, "texel"]:
+    """Return factors that darken the gaps between teeth; 1 elsewhere. ``places`` are in the neutral face."""
+    factors = np.ones(len(places))
+    for label, widths in ((UPPER_TEETH, UPPER_TOOTH_WIDTHS), (LOWER_TEETH, LOWER_TOOTH_WIDTHS)):
+        here = part == label
+        if not here.any():
+            continue
+        x, z = places[here, 0], places[here, 2]
+        middle = z.max() - WORLD_PER_MODEL_UNIT * TOOTH_ARCH_RADIUS
+        gaps = np.concatenate([[0.0], np.cumsum(widths)]) / TOOTH_ARCH_RADIUS
+        apart = np.abs(np.arctan2(np.abs(x), z - middle)[:, None] - gaps).min(axis=1)
+        factors[here] = 1 - GROOVE_DARKNESS * np.exp(-np.square(apart / GROOVE_RAD))
+    return factors
 
 
 def _vertex_colours(

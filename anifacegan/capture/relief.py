@@ -19,8 +19,12 @@ FRONT_Z, BACK_Z = -0.05, -0.115
 """Foremost and rearmost z of the relief, world units: behind the face, and before the background."""
 OUTLINE_PX = 6
 """Width of the head's rim whose depth the relief goes on with, pixels."""
-OVERLAP_PX = 4
-"""Width of the rim inside the head's outline where the relief keeps the photograph's colours, pixels."""
+COVERED_PX = 1
+"""Width of the rim outside of the head's outline that the relief takes from what is beside it, pixels: it is mixed with
+the head."""
+BESIDE_PX = 4
+"""Width of the rim outside of the outline that gives no colours to what is under the head, pixels: where the fit errs,
+the head itself is there."""
 
 
 def relief_mesh(
@@ -64,9 +68,11 @@ def relief_texture(
 ) -> Float[np.ndarray, "height width 4"]:
     """Return colours and opacity of the relief, not premultiplied: the photograph beside the head, and under the head
     what is beside it."""
-    solid = ndimage.binary_erosion(np.isfinite(depth), iterations=OVERLAP_PX, border_value=1)
+    head = np.isfinite(depth)
+    near = ndimage.binary_dilation(head, iterations=BESIDE_PX)
     beside = np.dstack([person * share[..., None], share])
-    whole = extended(beside, ~solid)
+    inner = ndimage.binary_dilation(head, iterations=COVERED_PX)
+    whole = np.where(inner[..., None], extended(beside, ~near), beside)
     image = torch.from_numpy(whole).permute(2, 0, 1)[None].contiguous()
     size = texture
     enlarged = torch.nn.functional.interpolate(image, (size, size), mode="bilinear", align_corners=True)
