@@ -39,11 +39,11 @@ from anifacegan.geometry.resampling import read_pixels
 REACH = 1.25
 """Side of the part of the photograph that is used, in sides of what the generator's camera sees: a turned head shows
 more."""
-WIDEST_RAD = 0.9
+WIDEST_RAD = 1.2
 BACKGROUND_SIDE, BACKGROUND_REACH = 1024, 0.5
 """Height and width of the background, texels, and half its side, world units."""
-RAY_SAMPLING = RaySamplingConfig(near=0.75, far=1.25, samples=20001)
-"""The layers have no thickness, so samples along a ray are as close as a hair's."""
+RAY_SAMPLING = RaySamplingConfig(near=0.8, far=1.2, samples=4096)
+"""The layers have no thickness, so samples along a ray are a tenth of a millimetre apart."""
 
 
 @dataclass(frozen=True)

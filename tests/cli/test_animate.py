@@ -119,6 +119,17 @@ def test_a_driver_that_cannot_be_followed_writes_nothing(photograph: Path, tmp_p
     assert not out.exists()
 
 
+def test_files_of_others_are_not_replaced(photograph: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "film.mp4").write_text("mine")
+    with pytest.raises(InputError, match=r"film.mp4"):
+        main([str(photograph), "--out", str(out), *WORDS])
+    assert [path.name for path in out.iterdir()] == ["film.mp4"]
+    main([str(photograph), "--out", str(out), "--overwrite", "true", *WORDS])
+    assert (out / "film.mp4").read_bytes() != b"mine"
+
+
 def test_drivers_are_names_files_and_sequences(tmp_path: Path) -> None:
     reader = load_model("demo").expressions
     plain = AnimateConfig(Path("a.png"), Path("out"))

@@ -20,6 +20,8 @@ class AnimateConfig:
     """The photograph."""
     out: Path
     """Folder to write to. It is changed only after the last image has been drawn."""
+    overwrite: bool = False
+    """Replace files in the folder that this program did not write, too. false: refuse, before anything is computed."""
     driver: str | tuple[str, ...] = "smile"
     """What the film shows. smile: a smile while the head turns. Or expressions as 'anifacegan render' takes them: names
     such as jaw_open=0.6 one after another, a .mat file, a folder of numbered .mat files, or recorded blendshapes (.csv

@@ -17,8 +17,8 @@ from anifacegan.face_model.trajectories import Trajectory
 from anifacegan.rendering.images import to_bytes
 from anifacegan.rendering.model import load_model
 from anifacegan.rendering.video import write_video
-from anifacegan.runtime.files import filled_when_complete
 from anifacegan.runtime.image_files import encoded_image
+from anifacegan.runtime.output_folders import filled_when_complete, require_room
 
 AVATAR, FILM, BESIDE = "avatar.safetensors", "film.mp4", "beside_photograph.png"
 """Names of the files in the output folder, beside the stills."""
@@ -36,6 +36,7 @@ def animate(config: AnimateConfig) -> tuple[float, int]:
         InputError: the configuration, a file that it names, the photograph or the disk is at fault; nothing is written
             then.
     """
+    require_room(config.out, [AVATAR, FILM, BESIDE], config.overwrite)
     model = load_model(config.model)
     trajectory = driver_trajectory(config, model.expressions)
     photograph = read_photograph(config.photograph)
@@ -46,7 +47,7 @@ def animate(config: AnimateConfig) -> tuple[float, int]:
     seconds = perf_counter() - started
     require_playable(made.avatar, trajectory)
     text = SYNTHETIC if config.mark_synthetic else None
-    with filled_when_complete(config.out) as folder:
+    with filled_when_complete(config.out, config.overwrite) as folder:
         save_avatar(folder / AVATAR, made.avatar)
         images = stills(made, config.size)
         for name, image in images.items():
