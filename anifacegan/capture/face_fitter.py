@@ -21,9 +21,11 @@ from anifacegan.capture.regressed_face import (
     weighed_estimate,
 )
 from anifacegan.capture.sharpness import CROP_PX, edge_width
+from anifacegan.data.mirroring import Mirroring
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL, FaceCoefficients
 from anifacegan.face_model.open_model import load_head_parts, load_open_face_model
 from anifacegan.geometry.cameras import RECONSTRUCTION_SIZE_PX, euler_from_rotation
+from anifacegan.models.face_regressor import FaceRegressor
 from anifacegan.models.regressor_checkpoints import load_face_regressor
 from anifacegan.runtime.errors import InputError
 
@@ -107,6 +109,11 @@ class FaceFitter:
                 )
             self._mirroring = mirroring_of(self.model)
         self.detector = LandmarkDetector(landmark_model, self.correspondence.mirrored)
+
+    @property
+    def regressor(self) -> tuple[FaceRegressor, Mirroring] | None:
+        """The face regressor R, and how coefficients change when its image is mirrored; None without R."""
+        return None if self._regressor is None else (self._regressor, self._mirroring)
 
     def __enter__(self) -> "FaceFitter":
         return self

@@ -68,7 +68,7 @@ class LandmarkDetector:
         self.path, self._content = landmark_model_bytes(model)
         self.mirrored = mirrored
         with quiet_stderr():
-            self._mediapipe = _import_mediapipe()
+            self._mediapipe = import_mediapipe()
             self._landmarker = _open_landmarker(self.path, self._content)
 
     def __enter__(self) -> "LandmarkDetector":
@@ -218,7 +218,7 @@ def _same_face(points: Landmarks, other: Landmarks) -> bool:
     return apart < 0.5 * float(np.ptp(other, axis=0).max())
 
 
-def _import_mediapipe() -> Any:
+def import_mediapipe() -> Any:
     try:
         import mediapipe
     except ImportError as error:

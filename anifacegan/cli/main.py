@@ -56,12 +56,17 @@ COMMANDS = {
         "anifacegan.cli.expressions.command",
     ),
     "fit": Subcommand(
-        "Fit the open face model to photographs: coefficients, aligned crops and overlays.",
+        "Fit the open face model to photographs and films: coefficients, aligned crops and overlays.",
         "anifacegan.cli.fit.command",
     ),
     "prepare": Subcommand(
         "Make a data set for training of raw photographs: align, fit, write images and coefficients.",
         "anifacegan.cli.prepare.command",
+    ),
+    "animate": Subcommand(
+        "Make an avatar of a photograph, and a film of it: it turns, smiles, blinks and talks.",
+        "anifacegan.cli.animate.command",
+        single_threaded_blas=True,
     ),
     "measure": Subcommand(
         "Measure a face reconstruction network on images with known coefficients.",

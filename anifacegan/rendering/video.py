@@ -11,21 +11,24 @@ from jaxtyping import UInt8
 from anifacegan.runtime.errors import first_line
 
 
-def write_video(path: Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]], fps: int) -> None:
+def write_video(
+    path: Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]], fps: int, comment: str | None = None
+) -> None:
     """Write frames as an H.264 video (MP4, yuv420p, readable by common players).
 
-    An odd width or height is padded by repeating the last column or row. When writing fails or is interrupted, no file
-    is left at ``path``.
+    An odd width or height is padded by repeating the last column or row. ``comment`` becomes the file's comment. When
+    writing fails or is interrupted, no file is left at ``path``.
 
     Raises:
         OSError: the encoder failed, for example on a full disk; its own message goes to stderr.
     """
     frames = map(_padded_to_even, frames)
     first = next(frames)
+    metadata = [] if comment is None else ["-metadata", f"comment={comment}"]
     height, width = first.shape[:2]
     encoder = imageio_ffmpeg.write_frames(
         str(path), (width, height), fps=fps, codec="libx264", quality=None, macro_block_size=1,
-        ffmpeg_log_level="error", output_params=["-crf", "18", "-movflags", "+faststart", "-f", "mp4"],
+        ffmpeg_log_level="error", output_params=["-crf", "18", "-movflags", "+faststart", *metadata, "-f", "mp4"],
     )  # fmt: skip
     count = 0
     try:

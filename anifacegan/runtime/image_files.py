@@ -15,7 +15,7 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 from jaxtyping import UInt8, UInt16
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from anifacegan.runtime.errors import first_line
 
@@ -36,12 +36,21 @@ def is_image_file(name: str) -> bool:
     return name.lower().endswith(IMAGE_SUFFIXES)
 
 
-def encoded_image(pixels: ImageArray, ending: str = ".png", **options: int) -> bytes:
+def encoded_image(
+    pixels: ImageArray, ending: str = ".png", texts: dict[str, str] | None = None, **options: int
+) -> bytes:
     """Return the bytes of an image file: RGB, RGBA or grey, and 16-bit grey for PNG.
+
+    ``texts`` become text chunks of a PNG file, by their keywords.
 
     ``options`` are Pillow's options for the format, such as ``compress_level`` of PNG and ``quality`` of JPEG.
     """
-    return iio.imwrite("<bytes>", pixels, extension=ending, plugin="pillow", **options)
+    if texts is None:
+        return iio.imwrite("<bytes>", pixels, extension=ending, plugin="pillow", **options)
+    chunks = PngImagePlugin.PngInfo()
+    for keyword, text in texts.items():
+        chunks.add_text(keyword, text)
+    return iio.imwrite("<bytes>", pixels, extension=ending, plugin="pillow", pnginfo=chunks, **options)
 
 
 def read_image(source: Path | bytes, mode: str | None = None) -> ImageArray:

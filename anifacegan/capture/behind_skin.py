@@ -1,0 +1,163 @@
+"""Colours of what lies behind the skin: eyeballs, teeth, tongue and the inside of the mouth.
+
+Where the photograph shows them they have its colours. Elsewhere eyeballs go on as they begin, and the parts of the
+mouth have plain colours of their own, as bright as the photograph's skin and darker the deeper inside.
+"""
+
+import numpy as np
+from jaxtyping import Float
+from scipy import ndimage
+
+from anifacegan.capture.filling import filled
+from anifacegan.capture.head_surface import EYE_REACH, RECTANGLE_MARGIN, RECTANGLES, HeadSurface
+from anifacegan.capture.painting import SeenTexels, TexelOwners
+from anifacegan.face_model.parts import (
+    EYE_LABELS,
+    LOWER_TEETH,
+    LOWER_TOOTH_WIDTHS,
+    SKIN,
+    TONGUE,
+    TOOTH_ARCH_RADIUS,
+    UPPER_TEETH,
+    UPPER_TOOTH_WIDTHS,
+)
+from anifacegan.geometry.conventions import EXP_DIM, WORLD_PER_MODEL_UNIT
+from anifacegan.geometry.resampling import smoothstep
+
+MOUTH_RGB = {
+    UPPER_TEETH: (0.86, 0.83, 0.78),
+    LOWER_TEETH: (0.80, 0.77, 0.72),
+    TONGUE: (0.66, 0.36, 0.34),
+    SKIN: (0.50, 0.24, 0.22),
+}
+"""sRGB colours of the mouth's parts in full light; the skin is that inside the cheeks."""
+DEPTH_OF_HALF_LIGHT, LEAST_LIGHT = 0.02, 0.22
+"""Distance behind the front teeth at which half of the light is left, world units; and what is left deep inside."""
+AVERAGE_SKIN = 0.55
+"""Brightness of a photograph's skin that stands for full light, sRGB."""
+SCLERA, IRIS, PUPIL = (0.80, 0.77, 0.75), (0.30, 0.20, 0.14), (0.06, 0.05, 0.05)
+IRIS_RAD, PUPIL_RAD = 0.45, 0.17
+"""Angles from the middle of the pupil to the edges of iris and pupil, seen from the eye's centre."""
+LEAST_IRIS = 0.35
+"""Share of an iris that the photograph must show, so that an eye is painted with it."""
+GROOVE_DARKNESS, GROOVE_RAD = 0.35, 0.025
+"""How dark the gaps between teeth are, and half their width, as an angle about the middle of the dental arch."""
+GRAZING = 0.25
+MOUTH_RIM = 150
+"""Size of the texture in widths of the rim of what the photograph shows of the mouth, which is not used."""
+
+
+def behind_skin_texture(
+    surface: HeadSurface,
+    owners: TexelOwners,
+    texels: SeenTexels,
+    person: Float[np.ndarray, "size size 3"],
+    brightness: float,
+) -> Float[np.ndarray, "height width 4"]:
+    """Paint the layer behind the skin; returns colours and opacity, not premultiplied.
+
+    ``person`` is the photograph's view; ``brightness`` is that of the photograph's skin.
+    """
+    neutral = surface.vertices(np.zeros(EXP_DIM, np.float32))
+    size = len(texels.seen)
+    gain = float(np.clip(brightness / AVERAGE_SKIN, 0.35, 1.25))
+    own = np.zeros((size * size, 3), np.float32)
+    colours = (owners.shares[..., None] * _vertex_colours(surface, neutral, gain)[owners.corners]).sum(axis=1)
+    places = (owners.shares[..., None] * neutral[owners.corners]).sum(axis=1)
+    own[owners.flat] = colours * _grooves(places, surface.part[owners.corners[:, 0]])[:, None]
+    own = own.reshape(size, size, 3)
+    part = np.full(size * size, -1)
+    part[owners.flat] = surface.part[owners.corners[:, 0]]
+    part = part.reshape(size, size)
+    colour = texels.read(person)
+    shown = (texels.seen > 0) & (texels.facing > GRAZING)
+    rgb = own.copy()
+    for label in EYE_LABELS:
+        place = _rectangle(label, size)
+        rgb[place] = _plain_eye(len(rgb[place]), gain)
+    for label in (*EYE_LABELS, UPPER_TEETH, LOWER_TEETH, TONGUE, SKIN):
+        here = part == label
+        known = _inner(here & shown, label, size)
+        if not known.any():
+            continue
+        painted = filled(colour, known.astype(np.float32))
+        if label in EYE_LABELS and _iris_share(known, label) < LEAST_IRIS:
+            continue
+        near = np.exp(-ndimage.distance_transform_edt(~known) / _reach(label, size))
+        rgb = np.where(here[..., None], own + (painted - own) * near[..., None], rgb)
+    _complete_eyes(rgb, shown)
+    return np.concatenate([filled(rgb, texels.owned).clip(0, 1), np.ones((size, size, 1))], axis=-1)
+
+
+def _rectangle(label: int, size: int) -> tuple[slice, slice]:
+    """Return the rows and columns of an eye's rectangle in the texture."""
+    left, top, right, bottom = (round(edge * size) for edge in RECTANGLES[label])
+    return slice(top, bottom), slice(left, right)
+
+
+def _polar(side: int) -> Float[np.ndarray, "side side"]:
+    """Return the angle from the pupil of each texel of an eye's square rectangle, radians."""
+    line = np.linspace(-0.5, 0.5, side) / (1 - 2 * RECTANGLE_MARGIN / RECTANGLES[EYE_LABELS[0]][3])
+    return 2 * EYE_REACH * np.hypot(*np.meshgrid(line, line))
+
+
+def _iris_share(known: np.ndarray, label: int) -> float:
+    """Return the share of the iris that is known."""
+    part = known[_rectangle(label, len(known))]
+    return float(part[_polar(len(part)) < IRIS_RAD].mean())
+
+
+def _plain_eye(side: int, gain: float) -> Float[np.ndarray, "side side 3"]:
+    """Draw an eye that the photograph does not show: a brown iris."""
+    polar = _polar(side)[..., None]
+    iris, pupil = (smoothstep(edge + 0.04, edge - 0.04, polar) for edge in (IRIS_RAD, PUPIL_RAD))
+    white = np.float32(SCLERA) * gain
+    colour = white + (np.float32(IRIS) - white) * iris
+    return (colour + (np.float32(PUPIL) - colour) * pupil).astype(np.float32)
+
+
+def _complete_eyes(rgb: Float[np.ndarray, "height width 3"], seen: np.ndarray) -> None:
+    """Give an eye whose iris the photograph does not show the mirror image of the other eye, in place."""
+    shares = [_iris_share(seen, label) for label in EYE_LABELS]
+    for eye, other in ((0, 1), (1, 0)):
+        if shares[eye] < LEAST_IRIS <= shares[other]:
+            source = rgb[_rectangle(EYE_LABELS[other], len(rgb))]
+            rgb[_rectangle(EYE_LABELS[eye], len(rgb))] = source[:, ::-1]
+
+
+def _inner(shown: np.ndarray, label: int, size: int) -> np.ndarray:
+    """Return the shown texels without their rim; it is wider in the mouth, where the fit's errors put lips on teeth."""
+    return ndimage.distance_transform_edt(shown) > (2 if label in EYE_LABELS else size / MOUTH_RIM)
+
+
+def _reach(label: int, size: int) -> float:
+    """Return how far, in texels, the photograph's colours go on beyond what it shows."""
+    return size / 12 if label in EYE_LABELS else size / 50
+
+
+def _grooves(places: Float[np.ndarray, "texel 3"], part: np.ndarray) -> Float[np.ndarray, "texel"]:
+    """Return factors that darken the gaps between teeth; 1 elsewhere. ``places`` are in the neutral face."""
+    factors = np.ones(len(places))
+    for label, widths in ((UPPER_TEETH, UPPER_TOOTH_WIDTHS), (LOWER_TEETH, LOWER_TOOTH_WIDTHS)):
+        here = part == label
+        if not here.any():
+            continue
+        x, z = places[here, 0], places[here, 2]
+        middle = z.max() - WORLD_PER_MODEL_UNIT * TOOTH_ARCH_RADIUS
+        gaps = np.concatenate([[0.0], np.cumsum(widths)]) / TOOTH_ARCH_RADIUS
+        apart = np.abs(np.arctan2(np.abs(x), z - middle)[:, None] - gaps).min(axis=1)
+        factors[here] = 1 - GROOVE_DARKNESS * np.exp(-np.square(apart / GROOVE_RAD))
+    return factors
+
+
+def _vertex_colours(
+    surface: HeadSurface, neutral: Float[np.ndarray, "vertex 3"], gain: float
+) -> Float[np.ndarray, "vertex 3"]:
+    colours = np.tile(np.float32(SCLERA), (len(neutral), 1)) * gain
+    teeth = neutral[surface.part == UPPER_TEETH]
+    front = teeth[:, 2].max() if len(teeth) else 0.0
+    light = LEAST_LIGHT + (1 - LEAST_LIGHT) * 0.5 ** ((front - neutral[:, 2]).clip(0) / DEPTH_OF_HALF_LIGHT)
+    for label, rgb in MOUTH_RGB.items():
+        here = surface.part == label
+        colours[here] = np.float32(rgb) * gain * light[here, None]
+    return colours.astype(np.float32)

@@ -1,0 +1,81 @@
+"""Colours of the skin layer: the photograph where it is seen, else the other half of the face, else what is near."""
+
+import numpy as np
+from jaxtyping import Float
+from scipy import ndimage
+
+from anifacegan.capture.filling import blurred, extended
+from anifacegan.capture.painting import SeenTexels
+from anifacegan.geometry.resampling import smoothstep
+
+GRAZING, TRUSTED = 0.08, 0.35
+"""Cosines between skin and viewing direction at which the photograph's colours begin to be carried on to skin that it
+does not show, and are fully; the skin that it shows has its colours from the first of them on."""
+MIRROR_TRUST = (0.2, 0.5)
+"""The same for the other half of the face, whose mirror image stands in."""
+LOW_PASS = 24.0
+"""Width, texels, of the averages whose ratio adapts the mirrored half to the light of this half."""
+OUTLINE_PX = (0.5, 5.0)
+"""Distances inside the outline of jaw and neck at which the photograph begins to count, and counts fully, pixels: the
+fit errs, and the pixels at the outline may show a collar or the background."""
+JAW_ROWS = (0.42, 0.5)
+"""Rows of the texture, as shares of its height, between which the jaw begins; above it, hair goes on beside it."""
+EYE_PX = 30
+"""Half the width of openings that are no outline, such as eyes and an open mouth, pixels."""
+WIDER_PX, TOLERANT = 5, (0.3, 0.6)
+"""Width of the rim that is added to the person where the skin turns away, pixels; and the cosines between skin and
+viewing direction up to which it is added fully, and from which it is not."""
+LEAST_SHARE = 0.9
+"""Opacity of the person below which a pixel is no source of colours."""
+
+
+def skin_texture(
+    texels: SeenTexels,
+    person: Float[np.ndarray, "size size 3"],
+    share: Float[np.ndarray, "size size"],
+    depth: Float[np.ndarray, "size size"],
+) -> Float[np.ndarray, "height width 4"]:
+    """Paint the skin; returns colours and opacity, not premultiplied.
+
+    ``person`` and ``share`` are the person's colours and opacity in the photograph's view, ``depth`` is that of the
+    face's skin, infinite beside it.
+    """
+    colour = texels.read(person)
+    seen = texels.seen > 0
+    within = ndimage.distance_transform_edt(ndimage.binary_closing(np.isfinite(depth), iterations=EYE_PX))
+    inner = texels.read(smoothstep(*OUTLINE_PX, within)[..., None])[..., 0]
+    jaw = smoothstep(*JAW_ROWS, np.linspace(0, 1, len(seen)))[:, None]
+    inner = 1 - (1 - inner) * jaw
+    direct = seen * smoothstep(GRAZING, TRUSTED, texels.facing) * inner
+    opacity = _opacity(texels, share)
+    source = direct * (texels.read(share[..., None])[..., 0] > LEAST_SHARE)
+    source = source * ndimage.binary_erosion(source > 0.5, iterations=2)
+    known = extended(colour, source > 0.5)
+    mirrored, trust = _mirrored(colour, known, source * smoothstep(*MIRROR_TRUST, texels.facing))
+    guess = known * (1 - trust[..., None]) + mirrored * trust[..., None]
+    shown = np.maximum(direct, seen * smoothstep(0.0, GRAZING, texels.facing) * inner)[..., None]
+    rgb = colour * shown + guess * (1 - shown)
+    return np.concatenate([rgb.clip(0, 1), opacity[..., None]], axis=-1)
+
+
+def _opacity(texels: SeenTexels, share: Float[np.ndarray, "size size"]) -> Float[np.ndarray, "height width"]:
+    """Return the person's opacity at the seen texels, 1 elsewhere.
+
+    Where the head turns away, a head that is fitted a few pixels too wide would lose broad strips of its side; so the
+    person is a little wider there.
+    """
+    wide = ndimage.grey_dilation(share, size=(2 * WIDER_PX + 1, 2 * WIDER_PX + 1))
+    exact, tolerant = np.moveaxis(texels.read(np.dstack([share, wide])), -1, 0)
+    grazing = smoothstep(TOLERANT[1], TOLERANT[0], texels.facing)
+    return np.where(texels.seen > 0, exact + (np.maximum(tolerant, exact) - exact) * grazing, 1.0)
+
+
+def _mirrored(
+    colour: np.ndarray, known: np.ndarray, source: np.ndarray
+) -> tuple[Float[np.ndarray, "height width 3"], Float[np.ndarray, "height width"]]:
+    """Return the mirror image of the seen half, with the light of this half, and how far it is to be believed."""
+    detail = extended(colour, source > 0.5)
+    low, here = blurred(detail, LOW_PASS), blurred(known, LOW_PASS)
+    gain = (here / np.maximum(low[:, ::-1], 0.02)).clip(0.5, 2.0)
+    trust = ndimage.gaussian_filter(source[:, ::-1], 3.0)
+    return detail[:, ::-1] * gain, smoothstep(0.4, 0.95, trust)

@@ -1,0 +1,91 @@
+"""Makes the avatar of a photograph and writes its file, film and stills."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from jaxtyping import UInt8
+from tqdm import tqdm
+
+from anifacegan.avatars.avatar import Avatar, save_avatar
+from anifacegan.capture.photo_avatar import PhotoAvatar, PhotoAvatarMaker
+from anifacegan.capture.photographs import read_photograph
+from anifacegan.cli.animate.config import AnimateConfig
+from anifacegan.cli.animate.driver import driver_trajectory, require_playable
+from anifacegan.face_model.trajectories import Trajectory
+from anifacegan.rendering.images import to_bytes
+from anifacegan.rendering.model import load_model
+from anifacegan.rendering.video import write_video
+from anifacegan.runtime.image_files import encoded_image
+from anifacegan.runtime.output_folders import filled_when_complete, require_room
+
+AVATAR, FILM, BESIDE = "avatar.safetensors", "film.mp4", "beside_photograph.png"
+"""Names of the files in the output folder, beside the stills."""
+SYNTHETIC = "Synthetic image: made by anifacegan from one photograph; the person did not do this"
+"""Text in every image and film."""
+TURN = 0.3
+"""Yaw by which the stills turn the head from frontal, radians."""
+Pixels = UInt8[np.ndarray, "height width 3"]
+
+
+def animate(config: AnimateConfig) -> tuple[float, int]:
+    """Make and write everything; return the seconds that the avatar took, and the number of frames.
+
+    Raises:
+        InputError: the configuration, a file that it names, the photograph or the disk is at fault; nothing is written
+            then.
+    """
+    require_room(config.out, [AVATAR, FILM, BESIDE], config.overwrite)
+    model = load_model(config.model)
+    trajectory = driver_trajectory(config, model.expressions)
+    photograph = read_photograph(config.photograph)
+    files = (config.face_model, config.landmark_model, config.person_model, config.network)
+    started = perf_counter()
+    with PhotoAvatarMaker(model, *files) as maker:
+        made = maker.make(photograph, config.photograph, config.face)
+    seconds = perf_counter() - started
+    require_playable(made.avatar, trajectory)
+    text = SYNTHETIC if config.mark_synthetic else None
+    with filled_when_complete(config.out, config.overwrite) as folder:
+        save_avatar(folder / AVATAR, made.avatar)
+        images = stills(made, config.size)
+        for name, image in images.items():
+            _write_image(folder / f"{name}.png", image, text)
+        beside = np.concatenate([made.crop(config.size), *images.values()], axis=1)
+        _write_image(folder / BESIDE, beside, text)
+        write_video(folder / FILM, film_frames(made.avatar, trajectory, config.size), config.fps, text)
+    return seconds, len(trajectory)
+
+
+def stills(made: PhotoAvatar, size: int) -> dict[str, Pixels]:
+    """Draw the stills, by the names of their files: the photograph's own view, and others from the front."""
+    fit, avatar = made.face.fit, made.avatar
+    own = {"yaw": fit.yaw, "pitch": fit.pitch, "expression": fit.z_exp.astype(np.float32)}
+    views = {
+        "own_view": own,
+        "neutral": {},
+        "smile": {"expression": "smile"},
+        "blink": {"expression": "blink"},
+        "jaw_open": {"expression": "jaw_open=0.7"},
+        "turned_left": {"yaw": -TURN},
+        "turned_right": {"yaw": TURN},
+    }
+    known = {name: view for name, view in views.items() if _is_known(avatar, view.get("expression"))}
+    return {name: to_bytes(avatar.render(size=size, **view)) for name, view in known.items()}
+
+
+def _is_known(avatar: Avatar, expression: object) -> bool:
+    """Return whether an avatar has a named expression; a model without it has stills without it."""
+    return not isinstance(expression, str) or expression.split("=")[0] in avatar.card.presets
+
+
+def film_frames(avatar: Avatar, trajectory: Trajectory, size: int) -> Iterator[Pixels]:
+    """Draw the frames of a film."""
+    for k in tqdm(range(len(trajectory)), unit="frame", disable=None):
+        view = {"yaw": float(trajectory.yaw[k]), "pitch": float(trajectory.pitch[k])}
+        yield to_bytes(avatar.render(size=size, expression=trajectory.z_exp[k], **view))
+
+
+def _write_image(path: Path, pixels: Pixels, text: str | None) -> None:
+    path.write_bytes(encoded_image(pixels, texts=None if text is None else {"Description": text}))

@@ -1,0 +1,65 @@
+"""From a photograph to an avatar, with MediaPipe where it is installed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from anifacegan.avatars.avatar import load_avatar, save_avatar
+from anifacegan.capture.photo_avatar import PhotoAvatarMaker
+from anifacegan.data.synthetic.sampling import sample_person
+from anifacegan.rendering.model import load_model
+from anifacegan.runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from anifacegan.data.synthetic.renderer import SyntheticRenderer
+
+
+def test_the_room_gives_the_public_name() -> None:
+    import anifacegan.capture
+
+    assert anifacegan.capture.avatar_from_photo.__module__ == "anifacegan.capture.photo_avatar"
+    with pytest.raises(AttributeError, match="has no attribute 'avatar'"):
+        _ = anifacegan.capture.avatar
+
+
+@pytest.fixture(scope="module")
+def maker() -> Iterator[PhotoAvatarMaker]:
+    """The whole chain, where MediaPipe and its files are there."""
+    pytest.importorskip("mediapipe", reason="pip install 'anifacegan[photo]'")
+    try:
+        chain = PhotoAvatarMaker(load_model("demo"))
+    except InputError as error:
+        pytest.skip(str(error))
+    with chain:
+        yield chain
+
+
+def test_a_wall_has_no_avatar(maker: PhotoAvatarMaker) -> None:
+    with pytest.raises(InputError, match=r"wall.png: no face found"):
+        maker.make(np.full((64, 64, 3), 90, np.uint8), Path("wall.png"))
+
+
+@pytest.mark.slow
+def test_a_portrait_becomes_an_avatar_that_looks_like_it(
+    maker: PhotoAvatarMaker, real_renderer: "SyntheticRenderer", tmp_path: Path
+) -> None:
+    from anifacegan.data.synthetic.renderer import render_person
+
+    person = sample_person(real_renderer.head.parts, np.random.default_rng(3))
+    photograph, truth = render_person(real_renderer, person, yaw=0.1, pitch=0.0, size=256)
+    made = maker.make(photograph, Path("portrait.png"))
+    assert abs(made.face.fit.yaw - 0.1) < 0.12
+    save_avatar(tmp_path / "a.safetensors", made.avatar)
+    avatar = load_avatar(tmp_path / "a.safetensors")
+    fit = made.face.fit
+    own = avatar.render(yaw=fit.yaw, pitch=fit.pitch, size=128, expression=fit.z_exp.astype(np.float32))
+    apart = 255 * own.permute(1, 2, 0).numpy() - made.crop(128)
+    face = (slice(30, 100), slice(40, 88))
+    assert 10 * np.log10(255**2 / np.square(apart[face]).mean()) > 28
+    assert truth.exp.shape == (64,)
+    for name in ("smile", "blink", "jaw_open"):
+        changed = avatar.render(size=128, expression=name) - avatar.render(size=128)
+        assert 0.005 < float(changed.abs().mean()) < 0.2

@@ -1,0 +1,46 @@
+"""Skin that the photograph does not show: the other half of the face, with this half's light, else what is near."""
+
+import numpy as np
+
+from anifacegan.capture.painting import SeenTexels
+from anifacegan.capture.skin import skin_texture
+
+SIZE, VIEW = 200, 160
+
+
+def half_seen(share: float = 1.0) -> tuple[SeenTexels, np.ndarray, np.ndarray, np.ndarray]:
+    """A face whose left 60 % are seen, with a mark at the left and its light on all of it."""
+    line = np.linspace(0, VIEW - 1, SIZE)
+    places = np.stack(np.meshgrid(line, line), axis=-1).astype(np.float32)
+    seen = np.zeros((SIZE, SIZE), np.float32)
+    seen[:, : int(0.6 * SIZE)] = 1
+    facing = np.where(seen > 0, 0.9, -0.5).astype(np.float32)
+    texels = SeenTexels(np.ones_like(seen), seen, facing, places)
+    person = np.full((VIEW, VIEW, 3), 0.5, np.float32)
+    person[60:80, 24:40] = [0.8, 0.2, 0.2]
+    depth = np.full((VIEW, VIEW), 1.0)
+    return texels, person, np.full((VIEW, VIEW), share, np.float32), depth
+
+
+def test_seen_skin_is_the_photograph_and_unseen_skin_its_mirror_image() -> None:
+    texels, person, share, depth = half_seen()
+    painted = skin_texture(texels, person, share, depth)
+    rgb = painted[..., :3]
+    np.testing.assert_allclose(rgb[85, 40], [0.8, 0.2, 0.2], atol=0.02)
+    np.testing.assert_allclose(rgb[85, SIZE - 1 - 40], [0.8, 0.2, 0.2], atol=0.08)
+    np.testing.assert_allclose(rgb[150, 180], 0.5, atol=0.05)
+    assert (painted[..., 3] > 0.999).all()
+
+
+def test_without_a_half_that_is_seen_well_near_colours_go_on() -> None:
+    texels, person, share, depth = half_seen()
+    texels.facing[texels.seen > 0] = 0.36  # too slanted to be mirrored
+    rgb = skin_texture(texels, person, share, depth)[..., :3]
+    assert np.abs(rgb[85, SIZE - 1 - 40] - 0.5).max() < 0.1
+
+
+def test_what_is_no_person_is_transparent_where_the_skin_faces_the_camera() -> None:
+    texels, person, share, depth = half_seen()
+    share[:, :30] = 0
+    painted = skin_texture(texels, person, share, depth)
+    assert painted[100, 10, 3] < 0.02 and painted[100, 100, 3] > 0.98

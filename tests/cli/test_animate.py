@@ -1,0 +1,171 @@
+"""``anifacegan animate``: options, drivers, and what is written, with a maker that needs no MediaPipe."""
+
+import dataclasses
+import re
+import subprocess
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from PIL import Image
+
+from anifacegan.avatars.avatar import Avatar, AvatarCard, load_avatar
+from anifacegan.capture.crop import Crop
+from anifacegan.capture.face_fitter import FittedFace
+from anifacegan.capture.landmarks import DetectedFace
+from anifacegan.capture.light import Colours
+from anifacegan.capture.photo_avatar import PhotoAvatar
+from anifacegan.cli.animate import run
+from anifacegan.cli.animate.command import main
+from anifacegan.cli.animate.config import AnimateConfig
+from anifacegan.cli.animate.driver import driver_trajectory, sequence_trajectory
+from anifacegan.rendering.model import load_model
+from anifacegan.runtime.errors import ConfigError, InputError
+from tests.capture.test_face_fitter import fit_with
+from tests.fixtures.flat_avatars import layered_mesh_of, square
+
+WORDS = ["--size", "64", "--frames", "3", "--yaw", "0"]
+
+
+@pytest.fixture(scope="module")
+def avatar() -> Avatar:
+    """A red square that every expression leaves as it is."""
+    mesh = layered_mesh_of(square(0.0, (200, 40, 30, 255)))
+    directions = np.eye(64, dtype=np.float32) * 100
+    count = len(mesh.vertices)
+    mesh = dataclasses.replace(
+        mesh,
+        z_exp=directions,
+        blendshapes=np.zeros((64, 1, count, 3), np.float32),
+        texel_offsets=np.zeros((64, 1, 0, 2), np.float32),
+    )
+    demo = load_model("demo")
+    card = AvatarCard(
+        "photo",
+        "demo",
+        demo.card.face_model,
+        1.0,
+        tuple(map(str, range(64))),
+        presets=demo.card.presets,
+        expression_units=demo.card.expression_units,
+    )
+    return Avatar(mesh, card, demo.checkpoint.basis)
+
+
+@pytest.fixture
+def photograph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, avatar: Avatar) -> Path:
+    """A photograph, and a maker that gives the red square for it."""
+
+    class Maker:
+        def __init__(self, *files: object) -> None:
+            pass
+
+        def __enter__(self) -> "Maker":
+            return self
+
+        def __exit__(self, *failure: object) -> None:
+            pass
+
+        def make(self, pixels: np.ndarray, label: Path, number: int | None) -> PhotoAvatar:
+            fit = dataclasses.replace(fit_with(yaw=0.1), crop=Crop.whole(32))
+            detected = DetectedFace(np.zeros((478, 2)))
+            colours = Colours(np.zeros(80), np.zeros(27), 0.0)
+            return PhotoAvatar(avatar, FittedFace(detected, fit, colours, np.zeros((68, 2))), pixels)
+
+    monkeypatch.setattr(run, "PhotoAvatarMaker", Maker)
+    path = tmp_path / "photo.png"
+    Image.fromarray(np.full((32, 32, 3), 90, np.uint8)).save(path)
+    return path
+
+
+def mp4_text(path: Path) -> str:
+    """What ffmpeg says about a file."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-i", str(path)]
+    return subprocess.run(command, capture_output=True, text=True).stderr
+
+
+def test_everything_is_written_and_says_that_it_is_synthetic(
+    photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    main([str(photograph), "--out", str(out), *WORDS])
+    assert re.search(r"out: avatar in \d+ s, 3 frames of 64 px", capsys.readouterr().out)
+    images = sorted(path.stem for path in out.glob("*.png"))
+    assert images == [
+        "beside_photograph", "blink", "jaw_open", "neutral", "own_view", "smile", "turned_left", "turned_right",
+    ]  # fmt: skip
+    for path in out.glob("*.png"):
+        assert "Synthetic" in Image.open(path).info["Description"]
+    assert "Synthetic image: made by anifacegan" in mp4_text(out / "film.mp4")
+    beside = np.asarray(Image.open(out / "beside_photograph.png"))
+    assert beside.shape == (64, 8 * 64, 3) and (beside[:, :64] == 90).all()
+    again = load_avatar(out / "avatar.safetensors")
+    np.testing.assert_array_equal(beside[32, 128 + 32], [200, 40, 30])
+    assert again.render(size=16).shape == (3, 16, 16)
+
+
+def test_the_mark_can_be_left_out(photograph: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    main([str(photograph), "--out", str(out), "--mark_synthetic", "false", *WORDS])
+    assert "Description" not in Image.open(out / "neutral.png").info
+    assert "Synthetic" not in mp4_text(out / "film.mp4")
+
+
+def test_a_driver_that_cannot_be_followed_writes_nothing(photograph: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match=r"yaw 1.1 and pitch 0 are 1.10 radians from frontal"):
+        main([str(photograph), "--out", str(out), "--size", "64", "--frames", "2", "--yaw", "1.1"])
+    assert not out.exists()
+
+
+def test_files_of_others_are_not_replaced(photograph: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "film.mp4").write_text("mine")
+    with pytest.raises(InputError, match=r"film.mp4"):
+        main([str(photograph), "--out", str(out), *WORDS])
+    assert [path.name for path in out.iterdir()] == ["film.mp4"]
+    main([str(photograph), "--out", str(out), "--overwrite", "true", *WORDS])
+    assert (out / "film.mp4").read_bytes() != b"mine"
+
+
+def test_drivers_are_names_files_and_sequences(tmp_path: Path) -> None:
+    reader = load_model("demo").expressions
+    plain = AnimateConfig(Path("a.png"), Path("out"))
+    film = driver_trajectory(plain, reader)
+    smile = reader.coefficients(Path("mat/smile.mat"))
+    assert len(film) == 50 and film.yaw[0] == -0.3 and film.yaw[-1] == 0.3
+    np.testing.assert_allclose(film.z_exp[-1], smile, atol=1e-5)
+    table = tmp_path / "take.csv"
+    table.write_text("timecode,jawOpen,eyeBlinkLeft\n0,0.5,0\n1,0.25,1\n")
+    recorded = driver_trajectory(dataclasses.replace(plain, driver=str(table)), reader)
+    np.testing.assert_allclose(
+        recorded.z_exp[1], reader.coefficients("jawOpen=0.25,eyeBlinkLeft=1"), atol=1e-5
+    )
+    rows = np.stack([smile, 0 * smile])
+    direct = sequence_trajectory(rows, yaw=np.array([0.1, 0.2]), pitch=np.zeros(2))
+    np.testing.assert_array_equal(direct.z_exp, rows)
+
+
+def test_a_video_is_refused_with_what_is_expected(photograph: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"driver: me.MP4 is a video, expected expressions: fit the video first"
+    ):
+        main([str(photograph), "--out", str(tmp_path / "out"), "--driver", "me.MP4"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": 8}, "size"),
+        ({"fps": 0}, "fps"),
+        ({"frames": 0}, "frames"),
+        ({"face": 0}, "face"),
+        ({"yaw": float("nan")}, "yaw"),
+        ({"driver": ""}, "driver"),
+    ],
+)
+def test_wrong_options_are_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises((ConfigError, ValueError), match=message):
+        AnimateConfig(Path("a.png"), Path("out"), **changes)  # type: ignore[arg-type]
