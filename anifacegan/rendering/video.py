@@ -1,6 +1,7 @@
 """Videos: H.264 in MP4."""
 
 from collections.abc import Iterable
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 
@@ -12,12 +13,17 @@ from anifacegan.runtime.errors import first_line
 
 
 def write_video(
-    path: Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]], fps: int, comment: str | None = None
+    path: Path,
+    frames: Iterable[UInt8[np.ndarray, "height width 3"]],
+    fps: int | float,
+    comment: str | None = None,
+    sound: Path | None = None,
 ) -> None:
     """Write frames as an H.264 video (MP4, yuv420p, readable by common players).
 
-    An odd width or height is padded by repeating the last column or row. ``comment`` becomes the file's comment. When
-    writing fails or is interrupted, no file is left at ``path``.
+    An odd width or height is padded by repeating the last column or row. ``comment`` becomes the file's comment;
+    ``sound`` is a film whose sound is added, if it has any. When writing fails or is interrupted, no file is left at
+    ``path``.
 
     Raises:
         OSError: the encoder failed, for example on a full disk; its own message goes to stderr.
@@ -26,10 +32,19 @@ def write_video(
     first = next(frames)
     metadata = [] if comment is None else ["-metadata", f"comment={comment}"]
     height, width = first.shape[:2]
+    audible = sound is not None and _has_sound(sound)
     encoder = imageio_ffmpeg.write_frames(
-        str(path), (width, height), fps=fps, codec="libx264", quality=None, macro_block_size=1,
-        ffmpeg_log_level="error", output_params=["-crf", "18", "-movflags", "+faststart", *metadata, "-f", "mp4"],
-    )  # fmt: skip
+        str(path),
+        (width, height),
+        fps=fps,
+        codec="libx264",
+        quality=None,
+        macro_block_size=1,
+        audio_path=str(sound) if audible else None,
+        audio_codec="aac" if audible else None,
+        ffmpeg_log_level="error",
+        output_params=["-crf", "18", "-movflags", "+faststart", *metadata, "-f", "mp4"],
+    )
     count = 0
     try:
         try:
@@ -45,6 +60,12 @@ def write_video(
         if isinstance(error, OSError):
             raise OSError(f"{path.name}: the video encoder failed ({first_line(error)})") from None
         raise
+
+
+def _has_sound(film: Path) -> bool:
+    reader = imageio_ffmpeg.read_frames(str(film))
+    with closing(reader):
+        return "audio_codec" in next(reader)
 
 
 def _check_frame_count(path: Path, count: int) -> None:

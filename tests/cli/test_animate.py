@@ -13,13 +13,16 @@ from PIL import Image
 from anifacegan.avatars.avatar import Avatar, AvatarCard, load_avatar
 from anifacegan.capture.crop import Crop
 from anifacegan.capture.face_fitter import FittedFace
+from anifacegan.capture.film_files import Film, open_film
+from anifacegan.capture.film_fit import FittedFilm
 from anifacegan.capture.landmarks import DetectedFace
 from anifacegan.capture.light import Colours
 from anifacegan.capture.photo_avatar import PhotoAvatar
 from anifacegan.cli.animate import run
 from anifacegan.cli.animate.command import main
 from anifacegan.cli.animate.config import AnimateConfig
-from anifacegan.cli.animate.driver import driver_trajectory, sequence_trajectory
+from anifacegan.cli.animate.driver import driver_trajectory, film_trajectory, sequence_trajectory
+from anifacegan.geometry.cameras import from_frontal
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.errors import ConfigError, InputError
 from tests.capture.test_face_fitter import fit_with
@@ -58,6 +61,8 @@ def photograph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, avatar: Avatar) 
     """A photograph, and a maker that gives the red square for it."""
 
     class Maker:
+        fitter = None
+
         def __init__(self, *files: object) -> None:
             pass
 
@@ -77,6 +82,23 @@ def photograph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, avatar: Avatar) 
     path = tmp_path / "photo.png"
     Image.fromarray(np.full((32, 32, 3), 90, np.uint8)).save(path)
     return path
+
+
+def an_empty_fit(film: Film) -> FittedFilm:
+    """A fit of a film whose face is neutral and frontal in every frame."""
+    frames = len(film)
+    return FittedFilm(
+        film=film,
+        z_id=np.zeros(80),
+        colours=Colours(np.zeros(80), np.zeros(27), 0.0),
+        pose=np.zeros((frames, 2)),
+        crops=(Crop.whole(32),) * frames,
+        strengths=np.zeros((frames, 52)),
+        z_exp=np.zeros((frames, 64)),
+        landmarks=np.zeros((frames, 478, 2)),
+        error_px=np.zeros(frames),
+        lost=(),
+    )
 
 
 def mp4_text(path: Path) -> str:
@@ -148,11 +170,51 @@ def test_drivers_are_names_files_and_sequences(tmp_path: Path) -> None:
     np.testing.assert_array_equal(direct.z_exp, rows)
 
 
-def test_a_video_is_refused_with_what_is_expected(photograph: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"driver: me.MP4 is a video, expected expressions: fit the video first"
-    ):
-        main([str(photograph), "--out", str(tmp_path / "out"), "--driver", "me.MP4"])
+def test_a_film_drives_with_its_sound(
+    photograph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The film's expressions and poses are those of a fit, of which the last one is turned too far."""
+    path = tmp_path / "me.MP4"
+    sources = ["testsrc=size=48x32:rate=20:duration=0.15", "sine=frequency=440:duration=0.15"]
+    inputs = [word for source in sources for word in ("-f", "lavfi", "-i", source)]
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *inputs, str(path)], check=True)
+    pose = np.array([[0.0, 0.1], [0.05, -0.2], [0.9, -0.9]])
+
+    def fit_film(fitter: object, film: Film, work: Path) -> FittedFilm:
+        return dataclasses.replace(an_empty_fit(film), pose=pose)
+
+    monkeypatch.setattr(run, "fit_film", fit_film)
+    out = tmp_path / "out"
+    main([str(photograph), "--out", str(out), "--driver", str(path), "--size", "64"])
+    assert "in 1 of 3 frames the head is turned farther" in capsys.readouterr().err
+    for name, width in (("film.mp4", 64), ("beside_driver.mp4", 128)):
+        said = mp4_text(out / name)
+        assert f"{width}x64" in said and "20 fps" in said and "Audio: aac" in said and "Synthetic" in said
+        assert len(open_film(out / name)) == 3
+
+
+def test_views_of_a_film_are_turned_back_to_the_widest_one() -> None:
+    film = Film(Path("a.mp4"), np.arange(3) / 25)
+    pose = np.array([[0.1, -0.2], [0.9, -0.9], [-0.2, 1.2]])
+    fitted = dataclasses.replace(an_empty_fit(film), pose=pose)
+    found = film_trajectory(fitted, 0.8)
+    angle = from_frontal(yaw=found.yaw, pitch=found.pitch)
+    np.testing.assert_allclose(angle, [from_frontal(yaw=-0.2, pitch=0.1), 0.8, 0.8], atol=1e-7)
+    np.testing.assert_allclose(
+        found.pitch * pose[:, 1], found.yaw * pose[:, 0], atol=1e-12
+    )  # the same direction
+
+
+@pytest.mark.parametrize(
+    ("driver", "message"),
+    [(("none.mp4",), "none.mp4: no such file"), (("a.mp4", "smile"), "expected no driver beside it")],
+)
+def test_a_film_that_cannot_drive_is_one_line(
+    photograph: Path, tmp_path: Path, driver: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        main([str(photograph), "--out", str(tmp_path / "out"), "--driver", *driver])
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

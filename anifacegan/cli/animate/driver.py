@@ -4,34 +4,69 @@ Whatever gives a sequence of expression coefficients and poses can drive an avat
 :class:`anifacegan.face_model.trajectories.Trajectory`.
 """
 
+import sys
+from pathlib import Path
+
 import numpy as np
 from jaxtyping import Float
 
 from anifacegan.avatars.avatar import Avatar
+from anifacegan.capture.film_files import Film, is_film, open_film
+from anifacegan.capture.film_fit import FittedFilm
 from anifacegan.cli.animate.config import AnimateConfig
 from anifacegan.face_model.config import DriveConfig
 from anifacegan.face_model.expressions import ExpressionReader
 from anifacegan.face_model.trajectories import Trajectory, planned_trajectory, requested_expressions
+from anifacegan.geometry.cameras import from_frontal
 from anifacegan.runtime.errors import InputError, warnings_in_one_line
 from anifacegan.runtime.typed_config import as_tuple
 
 SMILE, SMILE_FILE = "smile", "mat/smile.mat"
 """Name of the driver that the package ships, and its file."""
-VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".gif")
+TURNS_BACK = 20
+"""Number of iterations in which a view is turned back to the widest one; each leaves less than a third of the error."""
+
+
+def driving_film(config: AnimateConfig) -> Film | None:
+    """Open the film that drives; None if the driver is no film.
+
+    Raises:
+        InputError: the film is missing or damaged, or is named beside other drivers.
+    """
+    paths = [Path(text) for text in as_tuple(config.driver)]
+    films = [path for path in paths if is_film(path)]
+    if not films:
+        return None
+    if len(paths) > 1:
+        raise InputError(f"driver: {films[0]} is a film, expected no driver beside it")
+    return open_film(films[0].expanduser())
+
+
+def film_trajectory(fitted: FittedFilm, widest_rad: float) -> Trajectory:
+    """Make a driver of a fitted film. Views farther from frontal than ``widest_rad`` are turned back to that angle; a
+    line on standard error says how many.
+    """
+    pitch, yaw = fitted.pose.T
+    share = np.ones(len(pitch))
+    for _ in range(TURNS_BACK):  # the angle of a view is not proportional to yaw and pitch
+        angle = from_frontal(yaw=share * yaw, pitch=share * pitch)
+        share *= np.minimum(1.0, widest_rad / np.maximum(angle, 1e-9))
+    turned = int((share < 1).sum())
+    if turned:
+        print(
+            f"{fitted.film.path}: in {turned} of {len(share)} frames the head is turned farther than the avatar can be "
+            f"({widest_rad:.2f} rad), and is turned back to that angle",
+            file=sys.stderr,
+        )
+    return sequence_trajectory(fitted.z_exp, yaw=share * yaw, pitch=share * pitch)
 
 
 def driver_trajectory(config: AnimateConfig, reader: ExpressionReader) -> Trajectory:
-    """Read the driver that the options name.
+    """Read the driver that the options name, which is no film.
 
     Raises:
-        InputError: a file is missing, does not fit the face model, or is a video.
+        InputError: a file is missing, or does not fit the face model.
     """
-    for text in as_tuple(config.driver):
-        if text.lower().endswith(VIDEO_SUFFIXES):
-            raise InputError(
-                f"driver: {text} is a video, expected expressions: fit the video first, and name the .mat file of its "
-                "frames"
-            )
     names = SMILE_FILE if config.driver == SMILE else config.driver
     drive = DriveConfig(
         expression=names,

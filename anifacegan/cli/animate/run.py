@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import perf_counter
 
 import numpy as np
@@ -9,10 +10,17 @@ from jaxtyping import UInt8
 from tqdm import tqdm
 
 from anifacegan.avatars.avatar import Avatar, save_avatar
+from anifacegan.capture.film_files import open_film
+from anifacegan.capture.film_fit import FittedFilm, fit_film
 from anifacegan.capture.photo_avatar import PhotoAvatar, PhotoAvatarMaker
 from anifacegan.capture.photographs import read_photograph
 from anifacegan.cli.animate.config import AnimateConfig
-from anifacegan.cli.animate.driver import driver_trajectory, require_playable
+from anifacegan.cli.animate.driver import (
+    driver_trajectory,
+    driving_film,
+    film_trajectory,
+    require_playable,
+)
 from anifacegan.face_model.trajectories import Trajectory
 from anifacegan.rendering.images import to_bytes
 from anifacegan.rendering.model import load_model
@@ -21,6 +29,7 @@ from anifacegan.runtime.image_files import encoded_image
 from anifacegan.runtime.output_folders import filled_when_complete, require_room
 
 AVATAR, FILM, BESIDE = "avatar.safetensors", "film.mp4", "beside_photograph.png"
+BESIDE_DRIVER = "beside_driver.mp4"
 """Names of the files in the output folder, beside the stills."""
 SYNTHETIC = "Synthetic image: made by anifacegan from one photograph; the person did not do this"
 """Text in every image and film."""
@@ -36,15 +45,21 @@ def animate(config: AnimateConfig) -> tuple[float, int]:
         InputError: the configuration, a file that it names, the photograph or the disk is at fault; nothing is written
             then.
     """
-    require_room(config.out, [AVATAR, FILM, BESIDE], config.overwrite)
+    require_room(config.out, [AVATAR, FILM, BESIDE, BESIDE_DRIVER], config.overwrite)
     model = load_model(config.model)
-    trajectory = driver_trajectory(config, model.expressions)
+    driving, fitted = driving_film(config), None
+    trajectory = None if driving else driver_trajectory(config, model.expressions)
     photograph = read_photograph(config.photograph)
     files = (config.face_model, config.landmark_model, config.person_model, config.network)
     started = perf_counter()
     with PhotoAvatarMaker(model, *files) as maker:
         made = maker.make(photograph, config.photograph, config.face)
-    seconds = perf_counter() - started
+        seconds = perf_counter() - started
+        if driving is not None:
+            with TemporaryDirectory() as work:
+                fitted = fit_film(maker.fitter, driving, Path(work))
+            trajectory = film_trajectory(fitted, made.avatar.layered_mesh.widest_rad)
+    assert trajectory is not None
     require_playable(made.avatar, trajectory)
     text = SYNTHETIC if config.mark_synthetic else None
     with filled_when_complete(config.out, config.overwrite) as folder:
@@ -54,7 +69,11 @@ def animate(config: AnimateConfig) -> tuple[float, int]:
             _write_image(folder / f"{name}.png", image, text)
         beside = np.concatenate([made.crop(config.size), *images.values()], axis=1)
         _write_image(folder / BESIDE, beside, text)
-        write_video(folder / FILM, film_frames(made.avatar, trajectory, config.size), config.fps, text)
+        fps, sound = (config.fps, None) if driving is None else (driving.frames_per_second, driving.path)
+        write_video(folder / FILM, film_frames(made.avatar, trajectory, config.size), fps, text, sound)
+        if fitted is not None:
+            frames = beside_driver(fitted, folder / FILM, config.size)
+            write_video(folder / BESIDE_DRIVER, frames, fps, text, sound)
     return seconds, len(trajectory)
 
 
@@ -85,6 +104,13 @@ def film_frames(avatar: Avatar, trajectory: Trajectory, size: int) -> Iterator[P
     for k in tqdm(range(len(trajectory)), unit="frame", disable=None):
         view = {"yaw": float(trajectory.yaw[k]), "pitch": float(trajectory.pitch[k])}
         yield to_bytes(avatar.render(size=size, expression=trajectory.z_exp[k], **view))
+
+
+def beside_driver(fitted: FittedFilm, film: Path, size: int) -> Iterator[Pixels]:
+    """Yield the frames of a driving film, cropped as the avatar is drawn, each beside the avatar's frame."""
+    ours = open_film(film).frames()
+    for crop, driver, frame in zip(fitted.crops, fitted.film.frames(), ours, strict=True):
+        yield np.concatenate([crop.cut(driver, size), frame[:size, :size]], axis=1)
 
 
 def _write_image(path: Path, pixels: Pixels, text: str | None) -> None:
