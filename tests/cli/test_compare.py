@@ -161,7 +161,8 @@ def test_an_interrupted_run_leaves_the_folder_as_it_was(
         if before is not None:
             (tmp_path / "out").mkdir()
             (tmp_path / "out" / "comparison.json").write_text(before)
-        assert command("compare", *models, *common, "--metrics", "deformation") == 130
+        words = ["--metrics", "deformation", "--overwrite", "true"]
+        assert command("compare", *models, *common, *words) == 130
         left = {path.name: path.read_text() for path in (tmp_path / "out").glob("*")}
         assert left == ({} if before is None else {"comparison.json": before})
         assert (tmp_path / "out").exists() == (before is not None)

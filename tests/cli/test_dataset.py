@@ -142,9 +142,14 @@ def test_a_folder_with_another_data_set_is_refused(
 
 
 def test_a_data_set_of_an_older_format_is_refused(
-    made: Path, face_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    made: Path,
+    face_file: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    out = tmp_path / "set"
+    monkeypatch.chdir(tmp_path)  # lines of more than 300 characters are cut, and test folders have long names
+    out = Path("set")
     shutil.copytree(made, out)
     description = json.loads((out / "dataset.json").read_text())
     (out / "dataset.json").write_text(json.dumps(description | {"format": 1}))

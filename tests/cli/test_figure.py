@@ -43,7 +43,7 @@ def test_the_list_of_figures_is_the_help(capsys: pytest.CaptureFixture[str]) -> 
         ("manifolds", ["--x", "3"], "from -1 to 1"),
         ("driving", ["--driving", "nowhere"], "nowhere: no such"),
         ("driving", ["--poses"], "poses needs driving"),
-        ("ablation", ["--results", "nowhere.json"], "no such file"),
+        ("ablation", ["--results", "nowhere.json"], "No such file"),
         ("page", [], "holds no figures"),
         ("trunc", [], "unknown subcommand 'trunc', did you mean 'truncation'?"),
         ("all", ["--steps", "3"], "unknown option '--steps'"),

@@ -52,9 +52,9 @@ def test_gaussian_poses_have_their_deviations() -> None:
 
 def test_gaussian_poses_are_clamped() -> None:
     pose = drawn(
-        ViewSamplingConfig(poses="gaussian", pitch_deviation=5.0, yaw_deviation=5.0, limit=1.3), 40
+        ViewSamplingConfig(poses="gaussian", pitch_deviation=1.5, yaw_deviation=1.5, limit=0.4), 40
     ).pose
-    assert pose.abs().max().item() == pytest.approx(1.3) and (pose.abs() < 1.3).any()
+    assert pose.abs().max().item() == pytest.approx(0.4) and (pose.abs() < 0.4).any()
 
 
 @pytest.mark.parametrize("ratio, least, most", [(0.0, 0, 0), (1.0, 60, 60), (0.25, 4, 26)])

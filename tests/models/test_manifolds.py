@@ -87,7 +87,7 @@ def test_levels_that_do_not_fall_are_refused(bad: dict) -> None:
         ManifoldConfig(**bad)
 
 
-@pytest.mark.parametrize("count", [2, 23, 50_000])
+@pytest.mark.parametrize("count", [2, 23, 1024])
 def test_evenly_spaced_levels_are_refused_before_two_are_equal_as_float32(count: int) -> None:
     """At the smallest spacing that is accepted, every level is lower than the one before."""
     smallest = 2.0**-21 * 23

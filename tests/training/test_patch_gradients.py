@@ -223,11 +223,15 @@ def test_points_that_no_light_reaches_teach_nothing(
         model, counts = small_generator(config).double(), [0]
 
         def counted(
-            fields: ConditionedFields, x: Tensor, background: Tensor, counts: list[int] = counts
+            fields: ConditionedFields,
+            x: Tensor,
+            background: Tensor,
+            direction: Tensor,
+            counts: list[int] = counts,
         ) -> tuple[Tensor, Tensor]:
             if torch.is_grad_enabled():
                 counts[0] += x.shape[1] - int(background.sum())
-            return read(fields, x, background)
+            return read(fields, x, background, direction)
 
         for module in (volume, culled):
             monkeypatch.setattr(module, "radiance_at", counted)

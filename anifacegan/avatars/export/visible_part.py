@@ -142,7 +142,8 @@ def covered_texels(layered_mesh: LayeredMesh) -> Bool[np.ndarray, "layer texture
     moving = layered_mesh.texel_offsets.shape[2]
     spans = (layered_mesh.triangles >= len(layered_mesh.texels) - moving).any(1)
     boxes = [(layer, layered_mesh.texels[layered_mesh.triangles])]
-    for offsets in layered_mesh.texel_offsets.reshape(-1, moving, 2):
+    shapes = layered_mesh.texel_offsets.reshape(-1, moving, 2) if moving else ()
+    for offsets in shapes:
         texels = layered_mesh.texels.copy()
         texels[len(texels) - moving :] += offsets
         boxes.append((layer[spans], texels[layered_mesh.triangles[spans]]))

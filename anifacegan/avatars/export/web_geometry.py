@@ -1,8 +1,9 @@
 """The geometry of an avatar as bytes that a web page unpacks quickly: whole numbers, the planes of their bytes apart.
 
-Vertices are on the rows and columns of their layers, so they are stored as a bitmap, and their numbers as in
-:mod:`anifacegan.avatars.export.grid_coding`; triangles are two bits a cell. The corners of triangles that span an
-opening, three for each of these triangles, come last. ``page/geometry.js`` reads this.
+The vertices of a baked person are on the rows and columns of their layers, so they are stored as a bitmap, and their
+numbers as in :mod:`anifacegan.avatars.export.grid_coding`; triangles are two bits a cell. The corners of triangles that
+span an opening, three for each of these triangles, come last. Other meshes have lists of corners, and numbers as in
+:mod:`anifacegan.avatars.export.linked_coding`. ``page/geometry.js`` reads this.
 """
 
 import gzip
@@ -13,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from anifacegan.avatars.export.grid_coding import GridPlaces
+from anifacegan.avatars.export.linked_coding import LinkedPlaces
 from anifacegan.avatars.export.visible_part import VisiblePart
 from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.runtime.errors import InputError
@@ -74,15 +76,8 @@ def packed_geometry(
         InputError: the mesh is not laid out as ``anifacegan bake`` does it.
     """
     layered_mesh, stream = part.layered_mesh, ByteStream()
-    places = GridPlaces.of(layered_mesh)
-    placed = len(places.row)
-    stream.add("columns", places.columns.astype(np.float32))
-    stream.add("rows", places.rows.astype(np.float32))
-    occupied = np.zeros(places.shape, bool)
-    occupied[places.layer[:placed], places.row, places.column] = True
-    stream.add("occupied", np.packbits(occupied, bitorder="little"))
-    _add_triangles(stream, layered_mesh, places)
-    stream.add_planes("nearest", np.diff(places.nearest, prepend=0))
+    placed = len(layered_mesh.vertices) - layered_mesh.texel_offsets.shape[2]
+    places = _add_places(stream, layered_mesh)
     tolerance = np.where(part.visible, 1, HIDDEN_TOLERANCE)
     low, fine = float(layered_mesh.vertices.min()), step / NEUTRAL_STEPS
     neutral = _rounded((layered_mesh.vertices - low) / fine)
@@ -96,14 +91,12 @@ def packed_geometry(
             raise InputError("has blendshapes too large for a web page")
         for axis in range(3):
             stream.add_planes(f"shape.{s}.{p}.{axis}", places.residuals(offsets[:, axis], tolerance))
-    own_texels = layered_mesh.texels[placed:] - layered_mesh.texels[places.nearest]
-    stream.add_planes("own_texels", _rounded(own_texels / TEXEL_STEP).T)
     stream.add_planes("texel_offsets", _rounded(layered_mesh.texel_offsets / TEXEL_STEP))
     for name, array in coefficients.items():
         stream.add(name, array)
     header = {
         "streams": stream.table,
-        "grid": places.shape,
+        "grid": places.shape if isinstance(places, GridPlaces) else (len(layered_mesh.layer_starts) - 1,),
         "placed": placed,
         "moving": len(layered_mesh.vertices) - placed,
         "neutral": [low, fine],
@@ -113,6 +106,32 @@ def packed_geometry(
         "inbetweens": layered_mesh.blendshapes.shape[1],
     }
     return PackedGeometry(gzip.compress(b"".join(stream.parts), 9, mtime=0), header)
+
+
+def _add_places(stream: ByteStream, layered_mesh: LayeredMesh) -> GridPlaces | LinkedPlaces:
+    """Append triangles and texture coordinates, and return how the vertices' numbers are coded: along the rows and
+    columns of a baked person, or along the edges of any other mesh."""
+    if not GridPlaces.fit(layered_mesh):
+        linked = LinkedPlaces.of(layered_mesh)
+        stream.add_planes("indices", np.diff(layered_mesh.triangles.ravel(), prepend=0))
+        stream.add("index_starts", (3 * layered_mesh.layer_starts).astype(np.uint32))
+        exact = np.zeros(len(layered_mesh.vertices), np.int64)
+        for axis in range(2):
+            texels = _rounded(layered_mesh.texels[:, axis] / TEXEL_STEP)
+            stream.add_planes(f"texel.{axis}", linked.residuals(texels, exact))
+        return linked
+    places = GridPlaces.of(layered_mesh)
+    placed = len(places.row)
+    stream.add("columns", places.columns.astype(np.float32))
+    stream.add("rows", places.rows.astype(np.float32))
+    occupied = np.zeros(places.shape, bool)
+    occupied[places.layer[:placed], places.row, places.column] = True
+    stream.add("occupied", np.packbits(occupied, bitorder="little"))
+    _add_triangles(stream, layered_mesh, places)
+    stream.add_planes("nearest", np.diff(places.nearest, prepend=0))
+    own_texels = layered_mesh.texels[placed:] - layered_mesh.texels[places.nearest]
+    stream.add_planes("own_texels", _rounded(own_texels / TEXEL_STEP).T)
+    return places
 
 
 def _add_triangles(stream: ByteStream, layered_mesh: LayeredMesh, places: GridPlaces) -> None:

@@ -17,9 +17,12 @@ class WebCommand:
     """
 
     avatar: Path
-    """Avatar file, as 'anifacegan bake' writes it."""
+    """Avatar file, as 'anifacegan bake' and 'anifacegan animate' write it."""
     out: Path
     """File to write; its name ends in .html."""
+    expressions: tuple[str, ...] | None = None
+    """Expressions with a slider, of an avatar of a photograph. null: those of the avatar; of an avatar of a photograph,
+    the named expressions of its model."""
     overwrite: bool = False
     """Replace the file if it is no page of this program. Such a page is always replaced."""
     sequence: Path | None = None
@@ -46,13 +49,14 @@ def main(arguments: Sequence[str]) -> None:
     if config.out.is_dir() or not config.out.parent.is_dir():
         raise InputError(f"out is {config.out}, expected a file in a folder that exists")
     from anifacegan.avatars.avatar import load_avatar
+    from anifacegan.avatars.export.named_expressions import for_page
     from anifacegan.avatars.export.web_page import Sequence as ExpressionSequence
     from anifacegan.avatars.export.web_page import require_room_for_page, web_page
     from anifacegan.runtime.errors import warnings_in_one_line
     from anifacegan.runtime.files import write_complete
 
     require_room_for_page(config.out, config.overwrite)
-    avatar = load_avatar(config.avatar)
+    avatar = for_page(load_avatar(config.avatar), config.expressions)
     sequence = None
     if config.sequence is not None:
         with warnings_in_one_line():

@@ -39,7 +39,7 @@ def test_the_results_of_ablate_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "part"),
     [
-        ("{", "not readable as JSON"),
+        ("{", "not a JSON file"),
         ("[]", "no variants"),
         ('{"full": 3}', "variant 'full'"),
         ('{"full": {"error": "small"}}', "'error' of 'full' is \"small\""),

@@ -98,10 +98,46 @@ function layerTriangles(header, { raw }, vertexAt) {
   return { indices: indices.slice(0, count), starts };
 }
 
-/** Everything of the mesh that the graphics card needs. `shapes` hold four numbers a vertex: x, y, z and nothing. */
-function unpackedMesh(header, arrays) {
+/** Triangles, texture coordinates, and the reader of numbers, of a mesh on rows and columns. */
+function gridMesh(header, arrays) {
   const places = vertexPlaces(arrays.raw("occupied", Uint8Array), header);
   const { field, nearest } = fieldReader(header, arrays.whole, places);
+  const texels = neutralTexels(header, arrays, places.place, nearest);
+  return { field, texels, ...layerTriangles(header, arrays, places.vertexAt) };
+}
+
+/** The same of any other mesh: a number is guessed as the mean over the edges to vertices of smaller number. */
+function linkedMesh(header, { raw, whole }) {
+  const vertices = header.placed + header.moving, indices = Uint32Array.from(whole("indices"));
+  for (let k = 1; k < indices.length; k++) indices[k] += indices[k - 1];
+  const first = new Uint32Array(vertices + 1), edges = [];
+  for (let k = 0; k < indices.length; k += 3)
+    for (const [a, b] of [[k, k + 1], [k + 1, k + 2], [k + 2, k]]) {
+      const low = Math.min(indices[a], indices[b]), high = Math.max(indices[a], indices[b]);
+      edges.push(high, low);
+      first[high + 1]++;
+    }
+  for (let v = 0; v < vertices; v++) first[v + 1] += first[v];
+  const neighbours = new Uint32Array(edges.length / 2), next = first.slice();
+  for (let k = 0; k < edges.length; k += 2) neighbours[next[edges[k]]++] = edges[k + 1];
+  function field(name) {
+    const rest = whole(name), out = new Int32Array(vertices);
+    for (let v = 0; v < vertices; v++) {
+      const count = first[v + 1] - first[v];
+      let total = 0;
+      for (let k = first[v]; k < first[v + 1]; k++) total += out[neighbours[k]];
+      out[v] = rest[v] + (count ? Math.floor((2 * total + count) / (2 * count)) : 0);
+    }
+    return out;
+  }
+  const texels = new Float32Array(2 * vertices);
+  for (let axis = 0; axis < 2; axis++) field(`texel.${axis}`).forEach((x, v) => { texels[2 * v + axis] = header.texelStep * x; });
+  return { field, texels, indices, starts: Array.from(raw("index_starts", Uint32Array)) };
+}
+
+/** Everything of the mesh that the graphics card needs. `shapes` hold four numbers a vertex: x, y, z and nothing. */
+function unpackedMesh(header, arrays) {
+  const { field, texels, indices, starts } = (header.streams.indices ? linkedMesh : gridMesh)(header, arrays);
   const vertices = header.placed + header.moving, neutral = new Float32Array(3 * vertices), shapes = [];
   for (let axis = 0; axis < 3; axis++) {
     const found = field(`neutral.${axis}`);
@@ -116,7 +152,5 @@ function unpackedMesh(header, arrays) {
       }
       shapes.push(shape);
     }
-  const texels = neutralTexels(header, arrays, places.place, nearest);
-  return { vertices, neutral, shapes, texels, ...layerTriangles(header, arrays, places.vertexAt),
-    texelOffsets: arrays.whole("texel_offsets") };
+  return { vertices, neutral, shapes, texels, indices, starts, texelOffsets: arrays.whole("texel_offsets") };
 }
