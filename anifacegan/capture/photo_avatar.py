@@ -26,7 +26,7 @@ REGRESSOR = Path("checkpoints/reconstruction")
 """Folder of the face regressor whose estimate joins the fit."""
 PERSON_REACH = 1.25
 """Half the side of the square in which the person is separated from the background, in sides of the fitted crop."""
-LICENCE = "the photograph's; the person's consent is needed"
+LICENCE = "synthetic, made of one photograph: the person did not do this; rights are the photograph's and the person's"
 
 
 @dataclass(frozen=True)

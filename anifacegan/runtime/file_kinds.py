@@ -37,6 +37,8 @@ def foreign_kind(head: bytes, *own: bytes) -> str | None:
         return "is a Git LFS pointer; 'git lfs pull' fetches the file itself"
     if head.lstrip().lower().startswith(_WEB_PAGES):
         return "is a web page, perhaps of a failed download"
+    if head[4:8] == bytes(4) and head[8:9] == b"{":
+        return None  # safetensors begin with the length of their header, which may look like any other kind
     found = (kind for start, kind in _OF_OTHERS.items() if start not in own and head.startswith(start))
     return next(found, None)
 

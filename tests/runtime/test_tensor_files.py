@@ -34,6 +34,19 @@ def test_files_of_other_kinds_are_named(read: Any, content: bytes, message: str,
     assert message.removeprefix("not ") in str(caught.value)
 
 
+@pytest.mark.parametrize("first_byte", [0x80, 0x48, 0xB8])
+def test_the_length_of_a_header_is_no_other_kind_of_file(first_byte: int, tmp_path: Path) -> None:
+    """A safetensors file begins with this length, whose lowest byte may be the first of a pickle."""
+    for padding in range(256):
+        content = save({"a": torch.zeros(9)}, {"text": "x" * padding})
+        if content[0] == first_byte:
+            break
+    assert content[0] == first_byte
+    (tmp_path / "a.safetensors").write_bytes(content)
+    tensors = read_safetensors(tmp_path / "a.safetensors", "weights")
+    assert "a" in str(tensors)
+
+
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     assert_one_line(
         lambda: read_pytorch(tmp_path / "a.pth", "weights"), "a.pth: no such file, expected weights"

@@ -14,8 +14,8 @@ from anifacegan.avatars.export.web_geometry import (
     packed_geometry,
 )
 from anifacegan.runtime.errors import InputError
-from tests.fixtures.ball_avatars import ball_avatar
-from tests.fixtures.decoded_pages import bits, decoded_field, whole_numbers
+from tests.fixtures.ball_avatars import ball_avatar, shuffled
+from tests.fixtures.decoded_pages import bits, decoded_field, decoded_links, whole_numbers
 from tests.fixtures.flat_avatars import layered_mesh_of, square
 
 STEP = 6e-5
@@ -59,6 +59,28 @@ def test_triangles_come_back(part: VisiblePart) -> None:
         found |= {(d, c, b)} if upper[layer, row, column] else set()
     own = (mesh.triangles >= placed).any(1)
     assert found == {tuple(triangle) for triangle in mesh.triangles[~own].tolist()} and own.any()
+
+
+def test_a_mesh_without_rows_comes_back() -> None:
+    mesh = shuffled(ball_avatar(own_corners=False).layered_mesh)
+    geometry = packed_geometry(VisiblePart(mesh, np.ones(len(mesh.vertices), bool)), STEP, {})
+    np.testing.assert_array_equal(whole_numbers(geometry, "indices").cumsum(), mesh.triangles.ravel())
+    assert geometry.header["grid"] == (len(mesh.textures),) and geometry.header["moving"] == 0
+
+    def field(name: str) -> np.ndarray:
+        return decoded_links(whole_numbers(geometry, name), mesh.triangles)
+
+    low, fine = geometry.header["neutral"]
+    for axis in range(3):
+        np.testing.assert_allclose(
+            low + fine * field(f"neutral.{axis}"), mesh.vertices[:, axis], atol=1.6 * STEP
+        )
+        for s, p in np.ndindex(*mesh.blendshapes.shape[:2]):
+            found = STEP * field(f"shape.{s}.{p}.{axis}")
+            np.testing.assert_allclose(found, mesh.blendshapes[s, p, :, axis], atol=1.6 * STEP)
+    for axis in range(2):
+        found = geometry.header["texelStep"] * field(f"texel.{axis}")
+        np.testing.assert_allclose(found, mesh.texels[:, axis], atol=0.51 * geometry.header["texelStep"])
 
 
 def test_whole_numbers_of_any_size_come_back() -> None:

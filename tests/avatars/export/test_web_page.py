@@ -12,7 +12,6 @@ from anifacegan.avatars.export.config import WebConfig
 from anifacegan.avatars.export.web_page import SCRIPTS, Sequence, web_page
 from anifacegan.runtime.errors import ConfigError, InputError
 from tests.fixtures.ball_avatars import ball_avatar
-from tests.fixtures.flat_avatars import bumpy_layer, layered_mesh_of
 
 
 def header_of(page: str) -> dict:
@@ -56,11 +55,11 @@ def test_a_sequence_is_kept() -> None:
     assert header["sequence"] == {"fps": 25.0, "loop": False} and header["streams"]["sequence"][1] == 3 * 64
 
 
-def test_an_avatar_that_was_not_baked_is_refused_by_name() -> None:
-    rng = np.random.default_rng(0)
-    odd = dataclasses.replace(ball_avatar(), layered_mesh=layered_mesh_of(bumpy_layer(0.05, rng)))
-    with pytest.raises(InputError, match="avatar 'a <ball>': its vertices"):
-        web_page(odd, WebConfig())
+def test_an_avatar_with_too_large_blendshapes_is_refused_by_name() -> None:
+    avatar = ball_avatar()
+    wide = dataclasses.replace(avatar.layered_mesh, blendshapes=1e3 * avatar.layered_mesh.blendshapes)
+    with pytest.raises(InputError, match="avatar 'a <ball>': has blendshapes too large"):
+        web_page(dataclasses.replace(avatar, layered_mesh=wide), WebConfig())
 
 
 def test_a_pillow_without_avif_is_refused_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The page in a real browser: it draws what the avatar draws, and obeys sliders, keys, calls and a lost card."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from anifacegan.avatars.export.config import WebConfig
 from anifacegan.avatars.export.web_page import Sequence, web_page
 from anifacegan.rendering.frame import decibels
-from tests.fixtures.ball_avatars import ball_avatar
+from tests.fixtures.ball_avatars import ball_avatar, shuffled
 from tests.fixtures.browsers import chromium
 
 SIZE = 128
@@ -89,6 +90,23 @@ def test_the_page_draws_what_the_avatar_draws(
     )  # its edges and AVIF; a person's PSNR is measured by a script
     if strengths:
         assert psnr_to_player(image, 0 * z_exp, yaw=0.0, pitch=0.0) < 30
+
+
+def test_a_mesh_without_rows_is_drawn_as_well(browser: Any, tmp_path: Path) -> None:
+    """As those of avatars of photographs are."""
+    baked = ball_avatar(own_corners=False)
+    avatar = dataclasses.replace(baked, layered_mesh=shuffled(baked.layered_mesh))
+    (tmp_path / "page.html").write_text(web_page(avatar, WebConfig()))
+    opened = browser.new_page(viewport={"width": 700, "height": 300})
+    opened.goto(f"{(tmp_path / 'page.html').as_uri()}?idle=0&quality=1")
+    opened.evaluate("avatar.ready")
+    opened.evaluate("() => { avatar.setView({yaw: 0.3, pitch: 0.1}); avatar.setExpression({stretch: 0.8}); }")
+    z_exp = np.zeros(64, np.float32)
+    z_exp[1] = 0.8
+    view = {"yaw": 0.3, "pitch": 0.1, "size": SIZE, "antialias": False}
+    expected = avatar.render(expression=z_exp, **view).numpy().transpose(1, 2, 0)
+    assert decibels(float(((pixels(opened)[..., :3] / 255 - expected) ** 2).mean())) > 37
+    opened.close()
 
 
 def test_nothing_is_requested_but_the_page(browser: Any, address: str) -> None:

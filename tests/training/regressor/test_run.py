@@ -41,7 +41,15 @@ def test_a_run_leaves_losses_reports_snapshots_and_a_model(tiny: Path, unbroken:
     assert [line["step"] for line in lines if "landmarks" in line] == [2, 4, 6]
     assert [line["step"] for line in lines if "yaw_deg" in line] == [3, 6, 7]
     assert sorted(path.name for path in unbroken.iterdir()) == sorted(
-        ["config.yaml", "model", "snapshot_00000004.pt", "snapshot_00000007.pt", "stats.jsonl", "tensorboard"]
+        [
+            ".anifacegan.json",
+            "config.yaml",
+            "model",
+            "snapshot_00000004.pt",
+            "snapshot_00000007.pt",
+            "stats.jsonl",
+            "tensorboard",
+        ]
     )
     written = read_config(ReconstructionRun, ["--config", str(unbroken / "config.yaml")], "train.py")
     assert written == reconstruction_config(tiny, unbroken)
