@@ -23,7 +23,8 @@ from anifacegan.capture.face_points import SIDES_PER_MODEL_UNIT, FacePoints, Fit
 from anifacegan.capture.fit import LandmarkFitter, place_difference
 from anifacegan.capture.landmarks import LandmarkDetector
 from anifacegan.capture.priors import population
-from anifacegan.capture.regressed_face import mirroring_of, regressed_face
+from anifacegan.capture.regressed_face import regressed_face
+from anifacegan.data.mirroring import mirroring_of
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL, FaceCoefficients, read_coefficients
 from anifacegan.face_model.open_model import load_head_parts, load_open_face_model
 from anifacegan.models.regressor_checkpoints import load_face_regressor

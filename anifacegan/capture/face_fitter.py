@@ -16,12 +16,11 @@ from anifacegan.capture.light import Colours, fit_colours
 from anifacegan.capture.priors import population
 from anifacegan.capture.regressed_face import (
     RegressedFace,
-    mirroring_of,
     regressed_face,
     weighed_estimate,
 )
 from anifacegan.capture.sharpness import CROP_PX, edge_width
-from anifacegan.data.mirroring import Mirroring
+from anifacegan.data.mirroring import Mirroring, mirroring_of
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL, FaceCoefficients
 from anifacegan.face_model.open_model import load_head_parts, load_open_face_model
 from anifacegan.geometry.cameras import RECONSTRUCTION_SIZE_PX, euler_from_rotation

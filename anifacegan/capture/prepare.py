@@ -16,7 +16,7 @@ from anifacegan.capture.crop import Photograph, to_pixels
 from anifacegan.capture.face_fitter import BLURRED_PX, FaceFitter, FaceRefusedError, FittedFace, require_sharp
 from anifacegan.capture.face_points import SIDES_PER_MODEL_UNIT
 from anifacegan.capture.photographs import read_photograph
-from anifacegan.capture.regressed_face import mirroring_of
+from anifacegan.data.mirroring import mirroring_of
 from anifacegan.face_model.coefficients import FaceCoefficients, write_coefficients
 from anifacegan.geometry.cameras import RECONSTRUCTION_FOCAL_PX, RECONSTRUCTION_SIZE_PX
 from anifacegan.geometry.conventions import FOV_DEG

@@ -5,15 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from scipy.spatial import cKDTree
 
 from anifacegan.capture.crop import Crop, Photograph
 from anifacegan.capture.face_points import SIDES_PER_MODEL_UNIT, camera_axes
 from anifacegan.capture.fit import LandmarkFit, LandmarkFitter
 from anifacegan.capture.priors import Estimate
 from anifacegan.data.mirroring import ODD_IN_X, Mirroring
-from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
-from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.face_model.regressed import FIELD_COLUMNS, pose_of
 from anifacegan.geometry.cameras import RECONSTRUCTION_DISTANCE, euler_from_rotation
 from anifacegan.models.face_regressor import FaceRegressor
@@ -95,23 +92,3 @@ def weighed_estimate(
     apart = mean - columns @ fitter.unknowns(fit, landmarks) - offset
     ratio = float(apart @ np.linalg.solve(spread, apart)) / len(apart)
     return Estimate(face.crop, mean, covariance * max(1.0, ratio))
-
-
-def mirroring_of(model: MorphableModel) -> Mirroring:
-    """Compute how coefficients change when a face of the open face model is mirrored; its mesh is symmetric."""
-    flip = np.array([-1.0, 1.0, 1.0])
-    mean = model.mean.double().numpy()
-    partner = cKDTree(mean).query(mean * flip)[1]
-
-    def matrix(basis: torch.Tensor, signs: np.ndarray) -> np.ndarray:
-        flat = basis.double().numpy()
-        mirrored = (flat[partner] * signs[:, None]).reshape(-1, flat.shape[-1])
-        flat = flat.reshape(-1, flat.shape[-1])
-        return np.linalg.lstsq(flat.T @ flat, flat.T @ mirrored, rcond=None)[0].T
-
-    return Mirroring(
-        OPEN_FACE_MODEL,
-        matrix(model.id_basis, flip),
-        matrix(model.exp_basis, flip),
-        matrix(model.tex_basis, np.ones(3)),
-    )

@@ -21,7 +21,8 @@ class DataConfig:
     files; 0.1 is right for the released .mat files and those of FFHQ. Ignored for .mat files that store the exact pose
     (those of 'anifacegan dataset')."""
     mirror: bool = False
-    """Use the mirror image of every image as well. The face model has to define how its coefficients are mirrored."""
+    """Use the mirror image of every photograph as well, with mirrored coefficients. Only the open face model is
+    symmetric, so that its coefficients can be mirrored. Held-out images are then mirror images of others."""
     skip_bad: bool = False
     """Skip damaged files instead of stopping. To find them, every image is decoded once at the start."""
 

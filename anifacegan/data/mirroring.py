@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float
+from scipy.spatial import cKDTree
 
-from anifacegan.face_model.coefficients import FaceCoefficients
+from anifacegan.face_model.coefficients import OPEN_FACE_MODEL, FaceCoefficients
+from anifacegan.face_model.morphable import MorphableModel
 
 ODD_IN_X = (3, 4, 7)
 """Indices, among the nine spherical harmonics of the light, of those that change their sign with x: -x, xy and -xz."""
@@ -52,3 +55,23 @@ class Mirroring:
             pose=None if face.pose is None else face.pose * np.array([1, -1], np.float32),
             face_model=face.face_model,
         )
+
+
+def mirroring_of(model: MorphableModel) -> Mirroring:
+    """Compute how coefficients change when a face of the open face model is mirrored; its mesh is symmetric."""
+    flip = np.array([-1.0, 1.0, 1.0])
+    mean = model.mean.double().numpy()
+    partner = cKDTree(mean).query(mean * flip)[1]
+
+    def matrix(basis: torch.Tensor, signs: np.ndarray) -> np.ndarray:
+        flat = basis.double().numpy()
+        mirrored = (flat[partner] * signs[:, None]).reshape(-1, flat.shape[-1])
+        flat = flat.reshape(-1, flat.shape[-1])
+        return np.linalg.lstsq(flat.T @ flat, flat.T @ mirrored, rcond=None)[0].T
+
+    return Mirroring(
+        OPEN_FACE_MODEL,
+        matrix(model.id_basis, flip),
+        matrix(model.exp_basis, flip),
+        matrix(model.tex_basis, np.ones(3)),
+    )

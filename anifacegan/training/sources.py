@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from anifacegan.data.config import DataConfig
 from anifacegan.data.dataset import CoefficientTable, FaceDataset
+from anifacegan.data.mirroring import mirroring_of
 from anifacegan.data.synthetic.geometry_buffers import geometry_description, load_geometry_buffers
 from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer
 from anifacegan.data.visibility import RasterizedVisibility
@@ -23,9 +24,11 @@ from anifacegan.face_model.coefficients import ExpressionBasis
 from anifacegan.face_model.expressions import PRESETS
 from anifacegan.face_model.face_mesh import FaceMesh, face_mesh
 from anifacegan.face_model.load import load_face_model
+from anifacegan.face_model.open_model import load_open_face_model
 from anifacegan.geometry.conventions import EXP_DIM, WORLD_PER_MODEL_UNIT
 from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.runtime.distributed import Workers
+from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import sha256
 from anifacegan.training.batches import Photographs
 from anifacegan.training.paired import PairedData
@@ -123,9 +126,17 @@ def load_source(data: DataConfig, face_model: Path | None) -> TrainingSource:
     """Read the coefficients of a data set and its face model; ``face_model`` None is the open face model in the cache.
 
     Raises:
-        InputError: a file is bad, or the data belong to another face model.
+        InputError: a file is bad, the data belong to another face model, or their coefficients cannot be mirrored.
     """
-    dataset = FaceDataset(data)
+    mirroring = None
+    if data.mirror and not is_bfm_file(face_model):
+        mirroring = mirroring_of(load_open_face_model(face_model))
+    dataset = FaceDataset(data, mirroring)
+    if data.mirror and dataset.face(0).noise is not None:
+        raise InputError(
+            f"data.mirror is true, expected false: {data.path} holds synthetic images, whose appearance latents cannot "
+            "be mirrored"
+        )
     if is_bfm_file(face_model):
         mesh, synthetic_renderer = face_mesh(load_face_model(face_model)), None
     else:
