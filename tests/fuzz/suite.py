@@ -70,7 +70,8 @@ def run_case(
         case = kind(rng, world, folder)
         before = _listing(folder)
         try:
-            with _limits(), contextlib.redirect_stderr(io.StringIO()):
+            # inside the folder, where a name that a mutation made may be written
+            with contextlib.chdir(folder), _limits(), contextlib.redirect_stderr(io.StringIO()):
                 case()
             outcome.accepted += 1
         except InputError as error:
