@@ -155,6 +155,10 @@ def _changed_bytes(rng: random.Random, content: bytes) -> bytes:
     return rng.choice(changes)()
 
 
+LONGEST_LIST = 20_000
+"""Largest number of items to which mutations, one after another, lengthen a list."""
+
+
 def changed_tree(rng: random.Random, tree: Any) -> Any:
     """Replace, remove, rename or add values anywhere in nested dictionaries and lists; the original stays."""
     return several(rng, _changed_tree, tree)
@@ -166,7 +170,12 @@ def _changed_tree(rng: random.Random, tree: Any) -> Any:
     if isinstance(tree, list):
         k = rng.randrange(len(tree))
         return rng.choice(
-            [[*tree[:k], _changed_tree(rng, tree[k]), *tree[k + 1 :]], tree[:k], tree + tree, tree * 500]
+            [
+                [*tree[:k], _changed_tree(rng, tree[k]), *tree[k + 1 :]],
+                tree[:k],
+                (tree + tree)[:LONGEST_LIST],
+                tree * max(1, min(500, LONGEST_LIST // len(tree))),
+            ]
         )
     key = rng.choice(list(tree))
     action = rng.random()
