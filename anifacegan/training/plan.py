@@ -26,6 +26,7 @@ from anifacegan.models.generator import Generator
 from anifacegan.models.latent_sampling import PosedLatents
 from anifacegan.models.regressor_checkpoints import DEEP3D
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.files import markdown_table
 from anifacegan.training.adversarial_gradients import (
     accumulate_gradients,
     condition_for_template,
@@ -112,7 +113,7 @@ def table(config: TrainConfig, gpus: tuple[int, ...]) -> list[str]:
     names = [device.name for device in DEVICES]
     head = ["stage", "steps", "GPUs", "GiB a GPU", "TFLOP a GPU", "kernels"]
     head += [f"{name}: s a step" for name in names] + [f"{name}: hours" for name in names]
-    rows = [head, ["---"] * len(head)]
+    rows = []
     for count in gpus:
         try:
             planned = plan(config, count)
@@ -124,7 +125,7 @@ def table(config: TrainConfig, gpus: tuple[int, ...]) -> list[str]:
             numbers += [f"{cost.seconds[name]:.3f}" for name in names]
             numbers += [f"{stage.steps * cost.seconds[name] / 3600:.1f}" for name in names]
             rows.append([stage.stage, str(stage.steps), str(count), *numbers])
-    return [f"| {' | '.join(row)} |" for row in rows]
+    return markdown_table(head, rows).splitlines()
 
 
 # ------------------------------------------------------------------------------------------------------------- counting

@@ -45,15 +45,6 @@ class GridPlaces:
         return int(self.layer.max()) + 1, len(self.rows), len(self.columns)
 
     @staticmethod
-    def fit(layered_mesh: LayeredMesh) -> bool:
-        """Return whether the vertices of a layered mesh lie on rows and columns, in the order that baking writes."""
-        try:
-            GridPlaces.of(layered_mesh)
-        except InputError:
-            return False
-        return True
-
-    @staticmethod
     def of(layered_mesh: LayeredMesh) -> "GridPlaces":
         """Find the places of the vertices of a baked layered mesh.
 

@@ -73,7 +73,8 @@ def packed_geometry(
     ``step`` is the precision of visible points, world units.
 
     Raises:
-        InputError: the mesh is not laid out as ``anifacegan bake`` does it.
+        InputError: blendshapes are too large, or vertices lie on rows and columns and triangles are no halves of their
+            cells.
     """
     layered_mesh, stream = part.layered_mesh, ByteStream()
     placed = len(layered_mesh.vertices) - layered_mesh.texel_offsets.shape[2]
@@ -111,7 +112,9 @@ def packed_geometry(
 def _add_places(stream: ByteStream, layered_mesh: LayeredMesh) -> GridPlaces | LinkedPlaces:
     """Append triangles and texture coordinates, and return how the vertices' numbers are coded: along the rows and
     columns of a baked person, or along the edges of any other mesh."""
-    if not GridPlaces.fit(layered_mesh):
+    try:
+        places = GridPlaces.of(layered_mesh)
+    except InputError:
         linked = LinkedPlaces.of(layered_mesh)
         stream.add_planes("indices", np.diff(layered_mesh.triangles.ravel(), prepend=0))
         stream.add("index_starts", (3 * layered_mesh.layer_starts).astype(np.uint32))
@@ -120,7 +123,6 @@ def _add_places(stream: ByteStream, layered_mesh: LayeredMesh) -> GridPlaces | L
             texels = _rounded(layered_mesh.texels[:, axis] / TEXEL_STEP)
             stream.add_planes(f"texel.{axis}", linked.residuals(texels, exact))
         return linked
-    places = GridPlaces.of(layered_mesh)
     placed = len(places.row)
     stream.add("columns", places.columns.astype(np.float32))
     stream.add("rows", places.rows.astype(np.float32))

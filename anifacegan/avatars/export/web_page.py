@@ -46,7 +46,7 @@ def web_page(avatar: Avatar, config: WebConfig, sequence: Sequence | None = None
     """Return the HTML of the page; with a ``sequence``, it has a button that plays it.
 
     Raises:
-        InputError: the avatar is not laid out as ``anifacegan bake`` does it, or Pillow cannot write AVIF.
+        InputError: the avatar's geometry cannot be packed (:func:`packed_geometry`), or Pillow cannot write AVIF.
     """
     require_avif()
     widest = min(config.widest_rad, avatar.layered_mesh.widest_rad)
