@@ -18,6 +18,7 @@ from time import perf_counter, process_time
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
+from limits_table import limits_table
 from tqdm import tqdm
 
 from anifacegan.capture.crop import Crop
@@ -36,7 +37,7 @@ from anifacegan.geometry.resampling import read_pixels
 from anifacegan.rendering.images import to_bytes
 from anifacegan.rendering.model import Model, load_model
 from anifacegan.runtime.errors import InputError, exit_on_input_error
-from anifacegan.runtime.files import markdown_table, write_complete
+from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.image_files import encoded_image, read_image
 from anifacegan.runtime.typed_config import read_config
 
@@ -296,19 +297,6 @@ def summary(people: list[dict[str, float]]) -> dict[str, float]:
     return report | {"people": len(people)}
 
 
-def table(report: dict[str, float]) -> tuple[str, int]:
-    """Format the report; return it with the number of missed limits."""
-    rows, missed = [], 0
-    for name, value in report.items():
-        verdict, limit = "", LIMITS.get(name)
-        if limit is not None:
-            good = value <= limit[0] if limit[1] == "at most" else value >= limit[0]
-            missed += not good
-            verdict = f"{limit[1]} {limit[0]}: {'met' if good else 'MISSED'}"
-        rows.append([name, f"{value:.4g}", verdict])
-    return markdown_table(["what", "measured", "limit"], rows), missed
-
-
 def main() -> None:
     """Measure, print and write the table.
 
@@ -331,7 +319,7 @@ def main() -> None:
                 print(f"refused: {error}", file=sys.stderr)
     if not people:
         raise InputError(f"{config.data}: no image could be fitted")
-    text, missed = table(summary(people))
+    text, missed = limits_table(summary(people), LIMITS)
     write_complete(config.out / "table.md", text + "\n")
     print(text)
     if missed:

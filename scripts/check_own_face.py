@@ -19,6 +19,7 @@ from time import perf_counter, process_time
 
 import numpy as np
 import scipy.io
+from limits_table import limits_table
 from tqdm import tqdm
 
 from anifacegan.capture.face_fitter import FaceFitter, FittedFace
@@ -29,7 +30,7 @@ from anifacegan.capture.photographs import read_photograph
 from anifacegan.evaluation.detection import pearson_correlation
 from anifacegan.face_model.coefficients import FaceCoefficients, read_coefficients, write_coefficients
 from anifacegan.runtime.errors import InputError, exit_on_input_error
-from anifacegan.runtime.files import markdown_table, write_complete
+from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.typed_config import read_config
 
 REPORT_PX, PHOTOGRAPH_PX, LM68_PX = 128, 256, 224
@@ -210,20 +211,6 @@ def photograph_error(fitter: FaceFitter, path: Path) -> float:
     return float(np.sqrt(np.square(apart).sum(axis=1).mean())) * (PHOTOGRAPH_PX - 1)
 
 
-def table(report: dict[str, float]) -> tuple[str, int]:
-    """Format the report; return it with the number of missed limits."""
-    rows, missed = [], 0
-    for name, value in report.items():
-        limit = PHOTOGRAPH_LIMIT if name.startswith("photograph") else LIMITS.get(name)
-        verdict = ""
-        if limit is not None:
-            good = value <= limit[0] if limit[1] == "at most" else value >= limit[0]
-            missed += not good
-            verdict = f"{limit[1]} {limit[0]}: {'met' if good else 'MISSED'}"
-        rows.append([name, f"{value:.4g}", verdict])
-    return markdown_table(["what", "measured", "limit"], rows), missed
-
-
 def main() -> None:
     """Measure, print and write the table.
 
@@ -236,7 +223,8 @@ def main() -> None:
         if config.photographs:
             for name, path in known_photographs().items():
                 report[f"photograph of {name}, px of 256"] = photograph_error(fitter, path)
-    text, missed = table(report)
+    of_photographs = {name: PHOTOGRAPH_LIMIT for name in report if name.startswith("photograph")}
+    text, missed = limits_table(report, LIMITS | of_photographs)
     config.out.mkdir(parents=True, exist_ok=True)
     write_complete(config.out / "table.md", text + "\n")
     write_complete(config.out / "metrics.json", json.dumps(report, indent=2) + "\n")

@@ -1,0 +1,21 @@
+"""The table of what a check script has measured, with the limits that were met or missed."""
+
+from collections.abc import Mapping
+
+from anifacegan.runtime.files import markdown_table
+
+
+def limits_table(report: Mapping[str, float], limits: Mapping[str, tuple[float, str]]) -> tuple[str, int]:
+    """Format the report; return it with the number of missed limits.
+
+    A limit is a number and ``"at most"`` or ``"at least"``.
+    """
+    rows, missed = [], 0
+    for name, value in report.items():
+        verdict, limit = "", limits.get(name)
+        if limit is not None:
+            good = value <= limit[0] if limit[1] == "at most" else value >= limit[0]
+            missed += not good
+            verdict = f"{limit[1]} {limit[0]}: {'met' if good else 'MISSED'}"
+        rows.append([name, f"{value:.4g}", verdict])
+    return markdown_table(["what", "measured", "limit"], rows), missed
