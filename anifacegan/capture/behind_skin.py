@@ -1,7 +1,7 @@
 """Colours of what lies behind the skin: eyeballs, teeth, tongue and the inside of the mouth.
 
 Where the photograph shows them they have its colours. Elsewhere eyeballs go on as they begin, and the parts of the
-mouth have plain colours of their own, as bright as the photograph's skin and darker the deeper inside.
+mouth have plain colours of their own, in the light that the photograph's skin suggests and darker the deeper inside.
 """
 
 import numpy as np
@@ -25,23 +25,29 @@ from anifacegan.geometry.conventions import EXP_DIM, WORLD_PER_MODEL_UNIT
 from anifacegan.geometry.resampling import smoothstep
 
 MOUTH_RGB = {
-    UPPER_TEETH: (0.86, 0.83, 0.78),
-    LOWER_TEETH: (0.80, 0.77, 0.72),
+    UPPER_TEETH: (0.95, 0.92, 0.86),
+    LOWER_TEETH: (0.78, 0.75, 0.69),
     TONGUE: (0.66, 0.36, 0.34),
     SKIN: (0.50, 0.24, 0.22),
 }
 """sRGB colours of the mouth's parts in full light; the skin is that inside the cheeks."""
-DEPTH_OF_HALF_LIGHT, LEAST_LIGHT = 0.02, 0.22
+DEPTH_OF_HALF_LIGHT, LEAST_LIGHT = 0.015, 0.22
 """Distance behind the front teeth at which half of the light is left, world units; and what is left deep inside."""
-AVERAGE_SKIN = 0.55
-"""Brightness of a photograph's skin that stands for full light, sRGB."""
+AVERAGE_SKIN = (0.68, 0.53, 0.44)
+"""sRGB colour of a photograph's skin that stands for full white light."""
+TINT_SHARE = 0.5
+"""Share (as a power) of the skin's tint that is taken for the light's; the rest is taken for the person's own."""
 SCLERA, IRIS, PUPIL = (0.80, 0.77, 0.75), (0.30, 0.20, 0.14), (0.06, 0.05, 0.05)
 IRIS_RAD, PUPIL_RAD = 0.45, 0.17
 """Angles from the middle of the pupil to the edges of iris and pupil, seen from the eye's centre."""
 LEAST_IRIS = 0.35
 """Share of an iris that the photograph must show, so that an eye is painted with it."""
-GROOVE_DARKNESS, GROOVE_RAD = 0.35, 0.025
+GROOVE_DARKNESS, GROOVE_RAD = 0.30, 0.02
 """How dark the gaps between teeth are, and half their width, as an angle about the middle of the dental arch."""
+GUM_SHADOW, GUM_REACH = 0.45, 0.002
+"""How much darker teeth are at the gums, in the shadow of the lips, and how far that reaches down, world units."""
+LARGEST_AGREEMENT = (0.4, 1.6)
+"""Bounds of the factors that make a part's own colours agree with those that the photograph shows of it."""
 GRAZING = 0.25
 MOUTH_RIM = 150
 """Size of the texture in widths of the rim of what the photograph shows of the mouth, which is not used."""
@@ -52,15 +58,15 @@ def behind_skin_texture(
     owners: TexelOwners,
     texels: SeenTexels,
     person: Float[np.ndarray, "size size 3"],
-    brightness: float,
+    skin_rgb: Float[np.ndarray, "3"],
 ) -> Float[np.ndarray, "height width 4"]:
     """Paint the layer behind the skin; returns colours and opacity, not premultiplied.
 
-    ``person`` is the photograph's view; ``brightness`` is that of the photograph's skin.
+    ``person`` is the photograph's view; ``skin_rgb`` is the median colour of the photograph's skin.
     """
     neutral = surface.vertices(np.zeros(EXP_DIM, np.float32))
     size = len(texels.seen)
-    gain = float(np.clip(brightness / AVERAGE_SKIN, 0.35, 1.25))
+    gain = light_colour(skin_rgb)
     own = np.zeros((size * size, 3), np.float32)
     colours = (owners.shares[..., None] * _vertex_colours(surface, neutral, gain)[owners.corners]).sum(axis=1)
     places = (owners.shares[..., None] * neutral[owners.corners]).sum(axis=1)
@@ -84,9 +90,21 @@ def behind_skin_texture(
         if label in EYE_LABELS and _iris_share(known, label) < LEAST_IRIS:
             continue
         near = np.exp(-ndimage.distance_transform_edt(~known) / _reach(label, size))
-        rgb = np.where(here[..., None], own + (painted - own) * near[..., None], rgb)
+        beyond = own if label in EYE_LABELS else own * _agreement(colour[known], own[known])
+        rgb = np.where(here[..., None], beyond + (painted - beyond) * near[..., None], rgb)
     _complete_eyes(rgb, shown)
     return np.concatenate([filled(rgb, texels.owned).clip(0, 1), np.ones((size, size, 1))], axis=-1)
+
+
+def light_colour(skin_rgb: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
+    """Estimate the colour of a photograph's light from its skin's; 1 is white light in which average skin is average.
+
+    Brightness follows the skin's. Its tint does so in part, because people's skin differs more than light does.
+    """
+    ratio = np.asarray(skin_rgb, np.float32) / np.float32(AVERAGE_SKIN)
+    brightness = float(np.clip(np.mean(skin_rgb) / np.mean(AVERAGE_SKIN), 0.35, 1.25))
+    tint = (ratio / ratio.mean()).clip(0.6, 1.5) ** TINT_SHARE
+    return (brightness * tint / tint.mean()).astype(np.float32)
 
 
 def _rectangle(label: int, size: int) -> tuple[slice, slice]:
@@ -107,7 +125,7 @@ def _iris_share(known: np.ndarray, label: int) -> float:
     return float(part[_polar(len(part)) < IRIS_RAD].mean())
 
 
-def _plain_eye(side: int, gain: float) -> Float[np.ndarray, "side side 3"]:
+def _plain_eye(side: int, gain: Float[np.ndarray, "3"]) -> Float[np.ndarray, "side side 3"]:
     """Draw an eye that the photograph does not show: a brown iris."""
     polar = _polar(side)[..., None]
     iris, pupil = (smoothstep(edge + 0.04, edge - 0.04, polar) for edge in (IRIS_RAD, PUPIL_RAD))
@@ -125,6 +143,14 @@ def _complete_eyes(rgb: Float[np.ndarray, "height width 3"], seen: np.ndarray) -
             rgb[_rectangle(EYE_LABELS[eye], len(rgb))] = source[:, ::-1]
 
 
+def _agreement(
+    shown: Float[np.ndarray, "texel 3"], own: Float[np.ndarray, "texel 3"]
+) -> Float[np.ndarray, "3"]:
+    """Return the factors with which a part's own colours agree with those that the photograph shows of it."""
+    ratio = np.median(shown, axis=0) / np.maximum(np.median(own, axis=0), 1e-3)
+    return ratio.clip(*LARGEST_AGREEMENT).astype(np.float32)
+
+
 def _inner(shown: np.ndarray, label: int, size: int) -> np.ndarray:
     """Return the shown texels without their rim; it is wider in the mouth, where the fit's errors put lips on teeth."""
     return ndimage.distance_transform_edt(shown) > (2 if label in EYE_LABELS else size / MOUTH_RIM)
@@ -136,22 +162,27 @@ def _reach(label: int, size: int) -> float:
 
 
 def _grooves(places: Float[np.ndarray, "texel 3"], part: np.ndarray) -> Float[np.ndarray, "texel"]:
-    """Return factors that darken the gaps between teeth; 1 elsewhere. ``places`` are in the neutral face."""
+    """Return factors that darken the gaps between teeth, and teeth at the gums; 1 elsewhere.
+
+    ``places`` are in the neutral face.
+    """
     factors = np.ones(len(places))
     for label, widths in ((UPPER_TEETH, UPPER_TOOTH_WIDTHS), (LOWER_TEETH, LOWER_TOOTH_WIDTHS)):
         here = part == label
         if not here.any():
             continue
-        x, z = places[here, 0], places[here, 2]
+        x, y, z = places[here].T
         middle = z.max() - WORLD_PER_MODEL_UNIT * TOOTH_ARCH_RADIUS
         gaps = np.concatenate([[0.0], np.cumsum(widths)]) / TOOTH_ARCH_RADIUS
         apart = np.abs(np.arctan2(np.abs(x), z - middle)[:, None] - gaps).min(axis=1)
-        factors[here] = 1 - GROOVE_DARKNESS * np.exp(-np.square(apart / GROOVE_RAD))
+        from_gums = (y.max() - y) if label == UPPER_TEETH else (y - y.min())
+        shadow = 1 - GUM_SHADOW * np.exp(-from_gums / GUM_REACH)
+        factors[here] = shadow * (1 - GROOVE_DARKNESS * np.exp(-np.square(apart / GROOVE_RAD)))
     return factors
 
 
 def _vertex_colours(
-    surface: HeadSurface, neutral: Float[np.ndarray, "vertex 3"], gain: float
+    surface: HeadSurface, neutral: Float[np.ndarray, "vertex 3"], gain: Float[np.ndarray, "3"]
 ) -> Float[np.ndarray, "vertex 3"]:
     colours = np.tile(np.float32(SCLERA), (len(neutral), 1)) * gain
     teeth = neutral[surface.part == UPPER_TEETH]

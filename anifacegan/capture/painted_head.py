@@ -25,10 +25,16 @@ from anifacegan.capture.head_surface import (
     expression_directions,
     head_surface,
 )
-from anifacegan.capture.painting import SeenTexels, layer_depth, seen_texels, texel_owners
+from anifacegan.capture.painting import (
+    SeenTexels,
+    TexelOwners,
+    layer_depth,
+    seen_texels,
+    texel_owners,
+)
 from anifacegan.capture.photo_parts import SIZE, PhotoParts, photo_parts
-from anifacegan.capture.relief import half_angle_tangent, relief_mesh, relief_texture
-from anifacegan.capture.skin import skin_texture
+from anifacegan.capture.relief import beside_head, half_angle_tangent, relief_mesh, relief_texture
+from anifacegan.capture.skin import skin_texture, without_covered_sides
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.face_model.open_model import BLINK_UNITS, HeadParts
 from anifacegan.geometry.cameras import Camera, orbit_camera
@@ -117,10 +123,20 @@ def _head_textures(
     moved = np.linalg.norm(closed - posed, axis=1)
     skin = skin_texture(texels[0], view.parts.person, view.parts.share, depth)
     skin = with_closed_lids(skin, surface, owners[0], texels[0], moved)
-    brightness = float(np.median(skin[texels[0].seen > 0][:, :3].mean(axis=-1)))
+    skin_rgb = np.median(skin[texels[0].seen > 0][:, :3], axis=0)
+    beside = beside_head(view.parts.share[..., None], depth)[..., 0]
+    skin = without_covered_sides(skin, texels[0], beside, _texel_z(surface, owners[0]))
     unhidden = _unhidden(texels[1], depth)
-    inside = behind_skin_texture(surface, owners[1], unhidden, view.parts.rgb, brightness)
+    inside = behind_skin_texture(surface, owners[1], unhidden, view.parts.rgb, skin_rgb)
     return skin, inside
+
+
+def _texel_z(surface: HeadSurface, owners: TexelOwners) -> Float[np.ndarray, "height width"]:
+    """Return z of the texels in the neutral face, world units; 0 where a texel belongs to nothing."""
+    z = np.zeros(TEXTURE * TEXTURE, np.float32)
+    neutral = surface.vertices(np.zeros(EXP_DIM, np.float32))
+    z[owners.flat] = (owners.shares * neutral[owners.corners, 2]).sum(axis=1)
+    return z.reshape(TEXTURE, TEXTURE)
 
 
 def _depth(vertices: np.ndarray, triangles: np.ndarray, camera: Camera) -> Float[np.ndarray, "size size"]:

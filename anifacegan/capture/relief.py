@@ -68,17 +68,26 @@ def relief_texture(
 ) -> Float[np.ndarray, "height width 4"]:
     """Return colours and opacity of the relief, not premultiplied: the photograph beside the head, and under the head
     what is beside it."""
-    head = np.isfinite(depth)
-    near = ndimage.binary_dilation(head, iterations=BESIDE_PX)
-    beside = np.dstack([person * share[..., None], share])
-    inner = ndimage.binary_dilation(head, iterations=COVERED_PX)
-    whole = np.where(inner[..., None], extended(beside, ~near), beside)
+    whole = beside_head(np.dstack([person * share[..., None], share]), depth)
     image = torch.from_numpy(whole).permute(2, 0, 1)[None].contiguous()
     size = texture
     enlarged = torch.nn.functional.interpolate(image, (size, size), mode="bilinear", align_corners=True)
     premultiplied = enlarged[0].permute(1, 2, 0).numpy()
     alpha = premultiplied[..., 3:]
     return np.concatenate([premultiplied[..., :3] / np.maximum(alpha, 1e-3), alpha], axis=-1).clip(0, 1)
+
+
+def beside_head(
+    image: Float[np.ndarray, "size size channel"], depth: Float[np.ndarray, "size size"]
+) -> Float[np.ndarray, "size size channel"]:
+    """Return an image of the photograph's view with what is beside the head carried on under it.
+
+    ``depth`` is that of the head, infinite beside it.
+    """
+    head = np.isfinite(depth)
+    near = ndimage.binary_dilation(head, iterations=BESIDE_PX)
+    inner = ndimage.binary_dilation(head, iterations=COVERED_PX)
+    return np.where(inner[..., None], extended(image, ~near), image)
 
 
 def half_angle_tangent(fov_deg: float, reach: float) -> float:

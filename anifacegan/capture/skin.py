@@ -1,5 +1,7 @@
 """Colours of the skin layer: the photograph where it is seen, else the other half of the face, else what is near."""
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Float
 from scipy import ndimage
@@ -13,6 +15,9 @@ GRAZING, TRUSTED = 0.08, 0.35
 does not show, and are fully; the skin that it shows has its colours from the first of them on."""
 MIRROR_TRUST = (0.2, 0.5)
 """The same for the other half of the face, whose mirror image stands in."""
+ALIKE = (0.35, 0.6)
+"""Ratios of the brightness of both halves below which the mirror image does not stand in, and from which it does
+fully: it would show skin beyond hair."""
 LOW_PASS = 24.0
 """Width, texels, of the averages whose ratio adapts the mirrored half to the light of this half."""
 OUTLINE_PX = (0.5, 5.0)
@@ -25,6 +30,9 @@ EYE_PX = 30
 WIDER_PX, TOLERANT = 5, (0.3, 0.6)
 """Width of the rim that is added to the person where the skin turns away, pixels; and the cosines between skin and
 viewing direction up to which it is added fully, and from which it is not."""
+SIDES_Z = (-0.03, -0.045)
+"""Place of the sides of the head, beside and behind the temples: where they begin and where they are fully, z of the
+neutral face, world units."""
 LEAST_SHARE = 0.9
 """Opacity of the person below which a pixel is no source of colours."""
 
@@ -58,6 +66,26 @@ def skin_texture(
     return np.concatenate([rgb.clip(0, 1), opacity[..., None]], axis=-1)
 
 
+def without_covered_sides(
+    texture: Float[np.ndarray, "height width 4"],
+    texels: SeenTexels,
+    beside: Float[np.ndarray, "size size"],
+    z: Float[np.ndarray, "height width"],
+) -> Float[np.ndarray, "height width 4"]:
+    """Make the sides of the head transparent where the photograph does not show them and has hair or a hat beside it:
+    the relief, which has these, is behind.
+
+    ``beside`` is the person's opacity beside the head, carried on under it, in the photograph's view; ``z`` is that of
+    the texels in the neutral face, world units.
+    """
+    everywhere = replace(texels, seen=texels.owned)
+    covered = everywhere.read(beside[..., None])[..., 0] * smoothstep(*SIDES_Z, z)
+    hidden = ndimage.gaussian_filter((texels.seen == 0).astype(np.float32), 1.5)
+    above_jaw = smoothstep(*JAW_ROWS[::-1], np.linspace(0, 1, len(z)))[:, None]
+    opacity = texture[..., 3] * (1 - covered * hidden * above_jaw)
+    return np.concatenate([texture[..., :3], opacity[..., None]], axis=-1)
+
+
 def _opacity(texels: SeenTexels, share: Float[np.ndarray, "size size"]) -> Float[np.ndarray, "height width"]:
     """Return the person's opacity at the seen texels, 1 elsewhere.
 
@@ -76,6 +104,8 @@ def _mirrored(
     """Return the mirror image of the seen half, with the light of this half, and how far it is to be believed."""
     detail = extended(colour, source > 0.5)
     low, here = blurred(detail, LOW_PASS), blurred(known, LOW_PASS)
-    gain = (here / np.maximum(low[:, ::-1], 0.02)).clip(0.5, 2.0)
+    ratio = np.maximum(here, 0.02) / np.maximum(low[:, ::-1], 0.02)
     trust = ndimage.gaussian_filter(source[:, ::-1], 3.0)
-    return detail[:, ::-1] * gain, smoothstep(0.4, 0.95, trust)
+    mean = ratio.mean(axis=-1)
+    alike = smoothstep(*ALIKE, np.minimum(mean, 1 / mean))
+    return detail[:, ::-1] * ratio.clip(0.5, 2.0), smoothstep(0.4, 0.95, trust) * alike

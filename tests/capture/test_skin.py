@@ -1,9 +1,10 @@
 """Skin that the photograph does not show: the other half of the face, with this half's light, else what is near."""
 
 import numpy as np
+import pytest
 
 from anifacegan.capture.painting import SeenTexels
-from anifacegan.capture.skin import skin_texture
+from anifacegan.capture.skin import skin_texture, without_covered_sides
 
 SIZE, VIEW = 200, 160
 
@@ -44,3 +45,25 @@ def test_what_is_no_person_is_transparent_where_the_skin_faces_the_camera() -> N
     share[:, :30] = 0
     painted = skin_texture(texels, person, share, depth)
     assert painted[100, 10, 3] < 0.02 and painted[100, 100, 3] > 0.98
+
+
+@pytest.mark.parametrize(("hair", "expected"), [(1.0, 0.0), (0.0, 1.0)])
+def test_unseen_sides_of_the_head_give_way_to_hair_beside_it_but_not_to_the_background(
+    hair: float, expected: float
+) -> None:
+    texels, person, share, depth = half_seen()
+    texture = skin_texture(texels, person, share, depth)
+    z = np.full((SIZE, SIZE), -0.05, np.float32)
+    z[:, :150] = 0.0  # cheeks and nose
+    sides = without_covered_sides(texture, texels, np.full((VIEW, VIEW), hair, np.float32), z)
+    np.testing.assert_allclose(sides[40, 180, 3], expected, atol=0.01)
+    np.testing.assert_allclose(sides[40, 140, 3], 1.0, atol=0.01, err_msg="unseen, but the face")
+    np.testing.assert_allclose(sides[40, 60, 3], 1.0, atol=0.01, err_msg="seen")
+    np.testing.assert_allclose(sides[190, 180, 3], 1.0, atol=0.01, err_msg="jaw and neck")
+
+
+def test_the_other_half_does_not_stand_in_where_it_differs_much_in_brightness() -> None:
+    texels, person, share, depth = half_seen()
+    person[:, 80:100] = 0.05  # hair hangs over the end of the seen half
+    rgb = skin_texture(texels, person, share, depth)[..., :3]
+    assert rgb[20, 150].max() < 0.3, "hair goes on, and no mirrored cheek"
