@@ -31,7 +31,7 @@ def texels_seen(seen: np.ndarray) -> SeenTexels:
 def test_a_hidden_lid_gets_the_colour_of_skin_and_not_of_the_eye(lid: np.ndarray, margin: np.ndarray) -> None:
     texture = np.ones((SIZE, SIZE, 4), np.float32)
     texture[..., :3] = SKIN
-    texture[30:40, 44:84, :3] = 0.55  # the white of an eye, beside the lid, as bright as skin but grey
+    texture[30:40, 44:84, :3] = [0.57, 0.55, 0.53]  # the white of an eye, beside the lid, as bright as skin
     texture[LID][..., :3] = 0.1
     painted = _one_lid(texture, texels_seen(~lid), np.zeros((SIZE, SIZE), np.float32), lid, margin)
     middle = painted[46:52, 54:74, :3].mean(axis=(0, 1))
