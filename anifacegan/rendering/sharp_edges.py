@@ -10,7 +10,7 @@ surfaces lies on neither. All other pixels stay as they are, bit for bit.
 """
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 MIN_CONTRAST = 0.06
@@ -52,25 +52,13 @@ def doubled(size: int) -> int:
     return 2 * size - 1
 
 
-def samples_around(weight: Float[Tensor, "size size"]) -> Bool[Tensor, "doubled doubled"]:
-    """Mark the samples of the doubled image that lie around pixels of positive weight, but are no pixels' centres."""
-    rows, columns = (weight > 0).nonzero(as_tuple=True)
-    last = doubled(len(weight)) - 1
-    around = torch.zeros(last + 1, last + 1, dtype=torch.bool, device=weight.device)
-    for down in (-1, 0, 1):
-        for across in (-1, 0, 1):
-            around[(2 * rows + down).clamp(0, last), (2 * columns + across).clamp(0, last)] = True
-    around[::2, ::2] = False
-    return around
-
-
 def with_smooth_edges(
     fine: Float[Tensor, "8 doubled doubled"], weight: Float[Tensor, "size size"]
 ) -> Float[Tensor, "8 size size"]:
     """Return the pixels' centres of a doubled image; those of positive weight move towards the weighted mean of the
     nine samples around them, all channels but the distance.
 
-    Of ``fine``, only the centres and the samples of :func:`samples_around` are read.
+    Of ``fine``, only the centres and the samples beside pixels of positive weight are read.
     """
     image = fine[:, ::2, ::2].clone()
     rows, columns = (weight > 0).nonzero(as_tuple=True)

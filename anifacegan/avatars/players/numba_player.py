@@ -24,14 +24,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
 
 from anifacegan.avatars.layered_mesh import LayeredMesh, Pose
 from anifacegan.avatars.players import numba_kernels
+from anifacegan.avatars.players.edge_kernels import mean_weights, samples_around, smooth
 from anifacegan.avatars.players.view import View
 from anifacegan.geometry.rasterization.numba_kernels import BLOCK, TILE, mark_boxes
 from anifacegan.rendering.frame import RenderedImage
-from anifacegan.rendering.sharp_edges import mean_weight, samples_around, with_smooth_edges
 from anifacegan.runtime.cpu import on_all_cores
 
 BLOCK_VERTICES, BLOCK_ROWS = 2**14, 16
@@ -56,9 +55,10 @@ def play(
     drawn = _rasterize(
         pose.vertices, layered_mesh.triangles, layered_mesh.layer_starts, view, with_boxes=antialias
     )
-    image = torch.from_numpy(_composite(layered_mesh, pose, view, drawn)).unflatten(1, (size, size))
+    planes = _composite(layered_mesh, pose, view, drawn).reshape(-1, size, size)
     if antialias:
-        image = _with_smooth_edges(layered_mesh, pose, view, drawn, image)
+        planes = _with_smooth_edges(layered_mesh, pose, view, drawn, planes)
+    image = torch.from_numpy(planes)
     return RenderedImage(rgb=image[:3], foreground=image[3:4], foreground_rgb=image[4:7], depth=image[7:])
 
 
@@ -202,18 +202,15 @@ def _with_smooth_edges(
     pose: Pose,
     view: View,
     drawn: _Rasterized,
-    image: Float[Tensor, "8 size size"],
-) -> Float[Tensor, "8 size size"]:
+    image: Float[np.ndarray, "8 size size"],
+) -> Float[np.ndarray, "8 size size"]:
     """Move the pixels of high contrast of an image towards the mean of their samples; ``drawn`` is its rasterized
     view."""
-    weight = mean_weight(image)
-    around = samples_around(weight).numpy()
+    weight = mean_weights(image)
+    around = samples_around(weight)
     again = _rasterize_doubled(drawn, layered_mesh.triangles, around)
     samples = _composite(layered_mesh, pose, replace(view, size=len(around)), again)
-    fine = np.empty((len(image), *around.shape), np.float32)
-    fine.reshape(len(fine), -1)[:, around.reshape(-1).nonzero()[0]] = samples
-    fine[:, ::2, ::2] = image.numpy()
-    return with_smooth_edges(torch.from_numpy(fine), weight)
+    return smooth(image, weight, again.number, samples)
 
 
 def _composite(
