@@ -5,7 +5,6 @@ a relief of hair and shoulders (:mod:`.relief`). The background, filled in behin
 """
 
 import dataclasses
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +36,7 @@ from anifacegan.capture.relief import beside_head, half_angle_tangent, relief_me
 from anifacegan.capture.skin import skin_texture, without_covered_sides
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.face_model.open_model import BLINK_UNITS, HeadParts
-from anifacegan.geometry.cameras import Camera, orbit_camera
+from anifacegan.geometry.cameras import Camera, orbit_camera, widened_fov
 from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.geometry.conventions import EXP_DIM, FOV_DEG
 from anifacegan.geometry.resampling import read_pixels
@@ -70,7 +69,7 @@ def photo_view(
     size = round(SIZE * REACH)
     wide = Crop(fit.crop.x, fit.crop.y, REACH * fit.crop.side, fit.crop.roll)
     angles = {"yaw": torch.tensor([fit.yaw]).double(), "pitch": torch.tensor([fit.pitch]).double()}
-    camera = orbit_camera(**angles, size=size, fov_deg=2 * math.degrees(math.atan(tangent)))
+    camera = orbit_camera(**angles, size=size, fov_deg=widened_fov(FOV_DEG, REACH))
     return PhotoView(camera, tangent, photo_parts(photograph, person, wide, size))
 
 

@@ -140,6 +140,11 @@ def focal_length_px(size: int, fov_deg: float) -> float:
     return (size - 1) / 2 / math.tan(math.radians(fov_deg / 2))
 
 
+def widened_fov(fov_deg: float, reach: float) -> float:
+    """Return the field of view, degrees, of a camera that shows ``reach`` times as much as one of ``fov_deg``."""
+    return 2 * math.degrees(math.atan(reach * math.tan(math.radians(fov_deg / 2))))
+
+
 def reconstruction_camera(
     angle: Float[Tensor, "batch 3"], trans: Float[Tensor, "batch 3"], size: int
 ) -> Camera:

@@ -5,12 +5,14 @@ Whatever gives a sequence of expression coefficients and poses can drive an avat
 """
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from anifacegan.avatars.avatar import Avatar
+from anifacegan.capture.crop import Crop
 from anifacegan.capture.film_files import Film, is_film, open_film
 from anifacegan.capture.film_fit import FittedFilm
 from anifacegan.cli.animate.config import AnimateConfig
@@ -59,6 +61,28 @@ def film_trajectory(fitted: FittedFilm, widest_rad: float) -> Trajectory:
             file=sys.stderr,
         )
     return sequence_trajectory(fitted.z_exp, yaw=share * yaw, pitch=share * pitch)
+
+
+@dataclass(frozen=True)
+class HeadMotion:
+    """How a driving film's head tilts and moves in the image, in relation to where it is on average."""
+
+    still: Crop
+    """The crop about the head's average place, of average size and tilt: what the film that is made shows."""
+    moving: tuple[Crop, ...]
+    """The crop about the head in each frame."""
+
+    @classmethod
+    def of_film(cls, fitted: FittedFilm) -> "HeadMotion":
+        """Return the motion of a fitted film."""
+        values = np.array([(crop.x, crop.y, crop.side, crop.roll) for crop in fitted.crops])
+        return cls(Crop(*np.median(values, axis=0).tolist()), tuple(fitted.crops))
+
+    def places(self, frame: int, size: int) -> Float[np.ndarray, "size size 2"]:
+        """Return, for each pixel of a frame of ``size``, the point of the head's own crop there, unit coordinates."""
+        unit = np.linspace(-0.5, 0.5, size)
+        grid = np.stack(np.meshgrid(unit, unit), axis=-1)
+        return self.moving[frame].to_unit(self.still.to_photograph(grid))
 
 
 def driver_trajectory(config: AnimateConfig, reader: ExpressionReader) -> Trajectory:

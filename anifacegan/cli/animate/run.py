@@ -10,12 +10,16 @@ from jaxtyping import UInt8
 from tqdm import tqdm
 
 from anifacegan.avatars.avatar import Avatar, save_avatar
+from anifacegan.avatars.moving_head import MovingHead
+from anifacegan.capture.crop import Crop
 from anifacegan.capture.film_files import open_film
 from anifacegan.capture.film_fit import FittedFilm, fit_film
+from anifacegan.capture.painted_head import REACH
 from anifacegan.capture.photo_avatar import PhotoAvatar, PhotoAvatarMaker
 from anifacegan.capture.photographs import read_photograph
 from anifacegan.cli.animate.config import AnimateConfig
 from anifacegan.cli.animate.driver import (
+    HeadMotion,
     driver_trajectory,
     driving_film,
     film_trajectory,
@@ -47,7 +51,7 @@ def animate(config: AnimateConfig) -> tuple[float, int]:
     """
     require_room(config.out, [AVATAR, FILM, BESIDE, BESIDE_DRIVER], config.overwrite)
     model = load_model(config.model)
-    driving, fitted = driving_film(config), None
+    driving, fitted, motion = driving_film(config), None, None
     trajectory = None if driving else driver_trajectory(config, model.expressions)
     photograph = read_photograph(config.photograph)
     files = (config.face_model, config.landmark_model, config.person_model, config.network)
@@ -59,6 +63,7 @@ def animate(config: AnimateConfig) -> tuple[float, int]:
             with TemporaryDirectory() as work:
                 fitted = fit_film(maker.fitter, driving, Path(work))
             trajectory = film_trajectory(fitted, made.avatar.layered_mesh.widest_rad)
+            motion = HeadMotion.of_film(fitted)
     assert trajectory is not None
     require_playable(made.avatar, trajectory)
     text = SYNTHETIC if config.mark_synthetic else None
@@ -70,9 +75,9 @@ def animate(config: AnimateConfig) -> tuple[float, int]:
         beside = np.concatenate([made.crop(config.size), *images.values()], axis=1)
         _write_image(folder / BESIDE, beside, text)
         fps, sound = (config.fps, None) if driving is None else (driving.frames_per_second, driving.path)
-        write_video(folder / FILM, film_frames(made.avatar, trajectory, config.size), fps, text, sound)
-        if fitted is not None:
-            frames = beside_driver(fitted, folder / FILM, config.size)
+        write_video(folder / FILM, film_frames(made, trajectory, config.size, motion), fps, text, sound)
+        if fitted is not None and motion is not None:
+            frames = beside_driver(fitted, motion.still, folder / FILM, config.size)
             write_video(folder / BESIDE_DRIVER, frames, fps, text, sound)
     return seconds, len(trajectory)
 
@@ -99,18 +104,25 @@ def _is_known(avatar: Avatar, expression: object) -> bool:
     return not isinstance(expression, str) or expression.split("=")[0] in avatar.card.presets
 
 
-def film_frames(avatar: Avatar, trajectory: Trajectory, size: int) -> Iterator[Pixels]:
-    """Draw the frames of a film."""
+def film_frames(
+    made: PhotoAvatar, trajectory: Trajectory, size: int, motion: HeadMotion | None = None
+) -> Iterator[Pixels]:
+    """Draw the frames of a film; with ``motion`` the head also tilts and moves, and the background stays."""
+    avatar, fit = made.avatar, made.face.fit
+    moving = None if motion is None else MovingHead(avatar, size, yaw=fit.yaw, pitch=fit.pitch, reach=REACH)
     for k in tqdm(range(len(trajectory)), unit="frame", disable=None):
         view = {"yaw": float(trajectory.yaw[k]), "pitch": float(trajectory.pitch[k])}
-        yield to_bytes(avatar.render(size=size, expression=trajectory.z_exp[k], **view))
+        if moving is None or motion is None:
+            yield to_bytes(avatar.render(size=size, expression=trajectory.z_exp[k], **view))
+        else:
+            yield to_bytes(moving.frame(trajectory.z_exp[k], motion.places(k, size), **view))
 
 
-def beside_driver(fitted: FittedFilm, film: Path, size: int) -> Iterator[Pixels]:
-    """Yield the frames of a driving film, cropped as the avatar is drawn, each beside the avatar's frame."""
+def beside_driver(fitted: FittedFilm, still: Crop, film: Path, size: int) -> Iterator[Pixels]:
+    """Yield the frames of a driving film, cut out at one place, each beside the avatar's frame."""
     ours = open_film(film).frames()
-    for crop, driver, frame in zip(fitted.crops, fitted.film.frames(), ours, strict=True):
-        yield np.concatenate([crop.cut(driver, size), frame[:size, :size]], axis=1)
+    for driver, frame in zip(fitted.film.frames(), ours, strict=True):
+        yield np.concatenate([still.cut(driver, size), frame[:size, :size]], axis=1)
 
 
 def _write_image(path: Path, pixels: Pixels, text: str | None) -> None:
