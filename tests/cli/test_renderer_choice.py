@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from anifacegan.avatars.avatar import load_avatar
+from anifacegan.avatars.avatar import load_avatar, save_avatar
 from anifacegan.avatars.baking import visible_cells
 from anifacegan.avatars.baking.key_expressions import NEGLIGIBLE, key_expressions, probe_frames
 from anifacegan.avatars.config import BakeConfig
@@ -298,6 +298,27 @@ def test_an_avatar_file_is_rendered_with_names_files_sequences_and_a_sheet(
     assert command("render", *plain, "--expression", "sequence", "--out", "sequence_out") == 0
     file, sequence = (sorted((tmp_path / name).glob("someone/*.png")) for name in ("file", "sequence_out"))
     assert len(file) == 2 and len(sequence) == 3
+
+
+def test_an_avatar_file_brings_its_own_truncation(avatar: Path, tmp_path: Path) -> None:
+    baked = load_avatar(avatar)
+    other = replace(baked, card=replace(baked.card, psi=1.0))
+    save_avatar(tmp_path / "whole.safetensors", other)
+    out = tmp_path / "out"
+    usual = (
+        "--expression",
+        f"smile={GENTLE}",
+        "--frames",
+        1,
+        "--size",
+        8,
+        "--grid",
+        "false",
+        "--video",
+        "false",
+    )
+    assert command("render", "--model", tmp_path / "whole.safetensors", *usual, "--out", out) == 0
+    assert json.loads((out / "manifest.json").read_text())["settings"]["psi"] == 1.0
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,8 @@ class AnimateConfig:
     driver: str | tuple[str, ...] = "smile"
     """What the film shows. smile: a smile while the head turns. Or expressions as 'anifacegan render' takes them: names
     such as jaw_open=0.6 one after another, a .mat file, a folder of numbered .mat files, or recorded blendshapes (.csv
-    of Live Link Face, .json of MediaPipe). Or a film of one person: expressions, turns, nods, tilts and movements in the
-    image are followed, the sound is kept; the options frames, fps, yaw and pitch do not count then."""
+    of Live Link Face, .json of MediaPipe). Or a film of one person: expressions, turns, nods, tilts and movements in
+    the image are followed, the sound is kept; the options frames, fps, yaw and pitch do not count then."""
     driver_pose: bool = False
     """Take yaw and pitch from the driver's .mat files instead of the options yaw and pitch."""
     frames: int | None = None

@@ -14,6 +14,8 @@ from anifacegan.runtime.typed_config import as_tuple
 Renderer = Literal["adaptive", "baked", "auto"]
 MOST_SEEDS = 1_000_000
 """Largest number of seeds in one range."""
+DEFAULT_PSI = 0.7
+"""Truncation of people that networks render, unless the options name another."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,9 @@ class RenderConfig(DriveConfig):
     latents of its people to such files. null: the seeds."""
     size: int = 256
     """Height and width of the frames in pixels."""
-    psi: float = 0.7
-    """Truncation psi of the appearance: 1 shows the full variety of people, 0 the average appearance for everyone."""
+    psi: float | None = None
+    """Truncation psi of the appearance: 1 shows the full variety of people, 0 the average appearance for everyone.
+    null: 0.7; a baked avatar has its own."""
     antialias: bool = True
     """Smooth the outlines: pixels on outlines and other sharp edges, at most a thirtieth of an image's pixels, are the
     mean of several rays. This takes a quarter more time for frames that the networks render, and two thirds more for
@@ -81,13 +84,18 @@ class RenderConfig(DriveConfig):
         for name, least, most in (("size", 8, 4096), ("grid_size", 8, 1024), ("fps", 1, 240)):
             if not least <= getattr(self, name) <= most:
                 raise ConfigError(name, getattr(self, name), f"{least} to {most}")
-        for name in ("psi", "grid_yaw"):
-            require_finite(name, getattr(self, name))
+        for name in ("truncation", "grid_yaw"):
+            require_finite("psi" if name == "truncation" else name, getattr(self, name))
         seeds = expanded_seeds(self.seeds)
         if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**63 for seed in seeds):
             raise ValueError(f"seeds are {list(seeds)}, expected whole numbers from 0, each once")
         if self.stills and (self.views.poses != "gaussian" or self.latents is not None or self.depth):
             raise ValueError("stills are of seeds, with gaussian poses and without depth maps")
+
+    @property
+    def truncation(self) -> float:
+        """Truncation psi of people that networks render."""
+        return DEFAULT_PSI if self.psi is None else self.psi
 
 
 def expanded_seeds(seeds: int | str | tuple[int | str, ...]) -> tuple[int, ...]:

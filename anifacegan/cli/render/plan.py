@@ -103,7 +103,7 @@ def avatar_identity(config: RenderConfig, avatar: Avatar, path: Path) -> RenderI
         raise InputError(
             f"renderer is adaptive, but {path} is a baked avatar without networks; expected baked or auto"
         )
-    if config.psi != avatar.card.psi:
+    if config.psi is not None and config.psi != avatar.card.psi:
         raise InputError(
             f"psi is {config.psi}, but {path} was baked with psi {avatar.card.psi}, which is part of it"
         )

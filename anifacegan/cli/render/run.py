@@ -89,7 +89,9 @@ def _select_renderer(
     if isinstance(plan.model, Avatar):
         return AvatarRenderer(plan.model, config.antialias), {"renderer": "baked"}
     assert choice is not None and person.latents is not None
-    return choice.select(person.name, person.latents, config.psi, VideoRequest(plan.trajectory, config.size))
+    return choice.select(
+        person.name, person.latents, config.truncation, VideoRequest(plan.trajectory, config.size)
+    )
 
 
 def _render_person(
@@ -153,7 +155,7 @@ def _sheet_rows(
         for expression in plan.sheet_expressions:
             renderer = video
             if choice is not None and person.latents is not None:
-                adaptive = choice.adaptive(person.latents, config.psi)
+                adaptive = choice.adaptive(person.latents, config.truncation)
                 renderer = image_renderer(video, adaptive, expression.z_exp, yaw=float(yaw), pitch=0.0)
             image = _image(config, renderer, person, expression.z_exp, yaw=float(yaw), pitch=0.0, size=size)
             cells.append(_over_white(_pixels(image, config.transparent)))
@@ -199,9 +201,10 @@ def _manifest(
 ) -> dict[str, Any]:
     model = plan.model
     near, far = _depth_range(model)
+    psi = model.card.psi if isinstance(model, Avatar) else config.truncation
     manifest: dict[str, Any] = {
         "model": {"name": model.card.name, "folder": config.model, "face_model": model.card.face_model},
-        "settings": dataclasses.asdict(config),
+        "settings": dataclasses.asdict(config) | {"psi": psi},
         "people": people,
     }
     if config.grid:

@@ -71,7 +71,7 @@ def write_stills(config: RenderConfig) -> list[dict[str, Any]]:
         facts = {"name": model.card.name, "folder": str(config.model), "face_model": model.card.face_model}
         manifest = {
             "model": facts,
-            "settings": dataclasses.asdict(config),
+            "settings": dataclasses.asdict(config) | {"psi": config.truncation},
             "stills": entries,
             "latents": LATENTS,
         }
@@ -91,7 +91,7 @@ def _pixels(
 ) -> np.ndarray:
     latents = drawn.latents
     z_exp = latents.z_exp[0].cpu().numpy()
-    face = model.face(latents=(latents.z_id, latents.z_noise), expression=z_exp, psi=config.psi)
+    face = model.face(latents=(latents.z_id, latents.z_noise), expression=z_exp, psi=config.truncation)
     image = face.image(yaw=yaw, pitch=pitch, size=config.size, antialias=config.antialias)
     if not image.rgb.isfinite().all():
         raise InputError(f"{config.model}: colours are not finite; weights or latents are broken")
