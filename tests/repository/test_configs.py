@@ -147,7 +147,7 @@ def test_render_smile_is_what_render_py_does_without_it() -> None:
 def test_render_smile_turns_five_heads_while_the_smile_comes() -> None:
     config = read_config(RenderConfig, ["--config", str(ROOT / "configs/render_smile.yaml")], "test")
     assert isinstance(config.seeds, tuple) and len(config.seeds) == 5
-    assert (config.yaw, config.size, config.psi) == ((-0.35, 0.35), 256, 0.7)
+    assert (config.yaw, config.size, config.truncation) == ((-0.35, 0.35), 256, 0.7)
     assert config.out == Path("multiview_imgs")
     assert config.video and config.grid
     assert (ROOT / str(config.expression)).is_file()
