@@ -89,7 +89,7 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["anifacegan", "anifacegan.*"]),
-    package_data={"anifacegan": ["py.typed", "capture/correspondence.npz", "avatars/export/page/*"]},
+    package_data={"anifacegan": ["py.typed", "capture/correspondence.npz", "avatars/export/page/*", "viewer/page/*"]},
     cmdclass={"build_py": BuildWithShippedFiles},
     entry_points={"console_scripts": ["anifacegan = anifacegan.cli.main:main"]},
     python_requires=">=3.11",
@@ -135,6 +135,10 @@ setup(
         # Web pages need AVIF pictures; playwright drives a Chromium in their tests.
         "web": ["pillow>=11.3"],
         "browser": ["playwright>=1.49"],
+        # The live viewer (anifacegan view).
+        "viewer": ["websockets>=14"],
+        # Runs the notebooks in their tests.
+        "notebooks": ["nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6"],
         # An independent face detector, to judge the demo's frames. Its landmark model is for research only.
         "demo-check": ["dlib-bin>=19.24", "face_recognition_models>=0.3"],
     },

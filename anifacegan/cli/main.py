@@ -68,6 +68,10 @@ COMMANDS = {
         "anifacegan.cli.animate.command",
         single_threaded_blas=True,
     ),
+    "view": Subcommand(
+        "Show a model, an avatar or a training run in a browser: turn it, move its face, save and record.",
+        "anifacegan.cli.view.command",
+    ),
     "measure": Subcommand(
         "Measure a face reconstruction network on images with known coefficients.",
         "anifacegan.cli.measure.command",

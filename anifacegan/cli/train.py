@@ -4,16 +4,18 @@ Under torchrun every process runs this module, and all processes train one netwo
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from anifacegan.runtime.errors import exit_on_input_error
 from anifacegan.runtime.typed_config import asks_for_help, read_one_of
 
 if TYPE_CHECKING:
+    from anifacegan.runtime.distributed import Workers
     from anifacegan.training.config import TrainConfig
 
 
@@ -60,9 +62,22 @@ def main(arguments: Sequence[str]) -> None:
             config = read_one_of(CONFIGS, "task", arguments, COMMAND)
             if getattr(config, "plan", False):
                 return print_plan(config)
-            folder = resolve_name(TASKS[config.task].run)(config, workers)
+            with viewer(config, workers):
+                folder = resolve_name(TASKS[config.task].run)(config, workers)
         if workers.first:
             print(f"model written to {folder}", file=sys.stderr)
+
+
+@contextmanager
+def viewer(config: Any, workers: "Workers") -> Iterator[None]:
+    """Show the run in a browser while the block runs, if its configuration asks for it."""
+    if not (getattr(config, "view", False) and workers.first):
+        yield
+        return
+    from anifacegan.cli.view.beside_training import viewer_beside
+
+    with viewer_beside(config.out):
+        yield
 
 
 def print_plan(config: "TrainConfig") -> None:

@@ -283,6 +283,9 @@ class TrainConfig:
     plan: bool = False
     """Print the memory, operations and estimated time of every stage on one and on eight A100 and H100 GPUs, and exit.
     Needs neither a GPU nor the data set, the face model and the network R."""
+    view: bool = False
+    """Show the newest snapshot in a browser while training; the page's address is printed. The viewer, as 'anifacegan
+    view' starts it, is a process of its own with low priority. Needs the extra viewer."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, "threads")

@@ -90,6 +90,12 @@ def load_snapshot(folder: Path, step: int | None) -> dict:
     return _read(path)
 
 
+def newest_step(folder: Path) -> int | None:
+    """Return the step of the newest snapshot in a run's folder, damaged or not; None if there is none."""
+    paths = _snapshots(folder)
+    return int(paths[-1].stem.rpartition("_")[2]) if paths else None
+
+
 def _snapshots(folder: Path) -> list[Path]:
     """Paths of the snapshots that the run wrote, oldest first."""
     return sorted(path for path in folder.glob(PATTERN) if _NAME.fullmatch(path.name))

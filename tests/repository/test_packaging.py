@@ -92,7 +92,7 @@ def imported_packages() -> set[str]:
 
 def test_dependencies_are_what_the_package_imports() -> None:
     distributions = packages_distributions()
-    extras = {"nvdiffrast", "torch_fidelity", "onnxruntime", "dlib", "h5py", "mediapipe"}
+    extras = {"nvdiffrast", "torch_fidelity", "onnxruntime", "dlib", "h5py", "mediapipe", "websockets"}
     extras |= {"llvmlite"}  # a part of numba, which pins its version
     used = {project_name(distributions[name][0]) for name in imported_packages() - extras}
     target = {project_name(item) for item in ast.literal_eval(setup_arguments()["install_requires"])}

@@ -44,11 +44,11 @@ function controlView(canvas, view, setView, reset) {
 }
 
 /** A slider for each name; `changed(name, strength)` is called when one is moved. Returns a function that shows strengths. */
-function makeSliders(place, names, changed) {
+function makeSliders(place, names, changed, [min, max] = [0, 1]) {
   const sliders = names.map((name) => {
     const label = document.createElement("label"), input = document.createElement("input");
     const value = document.createElement("output");
-    Object.assign(input, { type: "range", min: 0, max: 1, step: 0.01, value: 0, name });
+    Object.assign(input, { type: "range", min, max, step: 0.01, value: 0, name });
     label.append(name.replaceAll("_", " "), input, value);
     place.append(label);
     input.addEventListener("input", () => { value.value = (+input.value).toFixed(2); changed(name, +input.value); });

@@ -1,0 +1,78 @@
+"""Files that the viewer writes, all into one folder: images, people and films, numbered, none ever replaced."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from anifacegan.models.latent_files import write_people
+from anifacegan.rendering.video import write_video
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.files import complete_or_absent, write_complete
+from anifacegan.runtime.image_files import encoded_image, read_image
+from anifacegan.runtime.output_folders import claim, require_room
+from anifacegan.runtime.paths import exists
+from anifacegan.viewer.shading import Pixels
+
+SYNTHETIC = "Synthetic image: made by anifacegan"
+"""Text in every image and film."""
+MOST_FILES = 9999
+"""Largest number of files of a kind in a folder."""
+
+
+class SavedFiles:
+    """The folder that the viewer writes into; it is made when the first file is.
+
+    Args:
+        folder: the folder.
+
+    Raises:
+        InputError: there is a file in its place.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        require_room(folder, [])
+
+    def image(self, pixels: Pixels) -> Path:
+        """Write an image (PNG) and return its path."""
+        path = self._next("view", ".png")
+        write_complete(path, encoded_image(pixels, texts={"Description": SYNTHETIC}))
+        return path
+
+    def person(self, z_id: Float[Tensor, "1 80"], z_noise: Float[Tensor, "1 80"]) -> Path:
+        """Write the latents of a person, as ``anifacegan render --latents`` reads them, and return the path."""
+        path = self._next("person", ".npz")
+        write_people(path, z_id, z_noise)
+        return path
+
+    def film(self, frames: Sequence[bytes], fps: int) -> Path:
+        """Write JPEG files as the frames of a film (MP4), all as large as the largest, and return the path."""
+        path = self._next("clip", ".mp4")
+        images = [read_image(frame, "RGB") for frame in frames]
+        side = max(len(image) for image in images)
+        with complete_or_absent(path) as temporary:
+            write_video(temporary, (_scaled(image, side) for image in images), fps, SYNTHETIC)
+        return path
+
+    def _next(self, kind: str, suffix: str) -> Path:
+        """Claim and return the path of the next file of a kind.
+
+        Raises:
+            InputError: the folder cannot be written, or is full.
+        """
+        for number in range(1, MOST_FILES + 1):
+            path = self.folder / f"{kind}_{number:04d}{suffix}"
+            if not exists(path) and not path.is_symlink():
+                claim(self.folder, [path.name])
+                return path
+        raise InputError(f"{self.folder}: holds {MOST_FILES} files {kind}_*{suffix}, expected another --out")
+
+
+def _scaled(image: Pixels, side: int) -> UInt8[np.ndarray, "side side 3"]:
+    if len(image) == side:
+        return image
+    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC))

@@ -1,0 +1,202 @@
+"""The viewer's server: one page over HTTP, and a WebSocket for each open page, on one port.
+
+A page that is closed or loses its connection changes nothing; it connects again by itself. The subject on view may
+change while the server runs: pages load another one, or the server watches for one.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+from anifacegan.runtime.errors import InputError, last_line
+from anifacegan.viewer.access import Access, is_loopback
+from anifacegan.viewer.connection import Connection, is_closed
+from anifacegan.viewer.page import page_html
+from anifacegan.viewer.requests import MOST_CHARACTERS
+from anifacegan.viewer.stage import Stage, said
+from anifacegan.viewer.subjects import Subject
+
+MOST_PAGES = 8
+"""Largest number of open pages."""
+MOST_BYTES = max(2**18, 4 * MOST_CHARACTERS)
+"""Largest message from a page, a camera's picture."""
+WATCH_S = 5.0
+"""Time between two looks for a newer subject, seconds."""
+INSTALL_EXTRA = "pip install 'anifacegan[viewer]'"
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src blob:; connect-src 'self'; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+Watch = Callable[[], Subject | None]
+"""Returns a newer subject than the one on view, or None; called in a thread of its own."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server listens."""
+
+    host: str
+    port: int
+    token: str
+
+    @property
+    def url(self) -> str:
+        """Address of the page, with its secret."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/?token={self.token}"
+
+    @property
+    def forward(self) -> str:
+        """Command that makes the page's address work on another machine."""
+        return f"ssh -N -L {self.port}:127.0.0.1:{self.port} USER@THIS_MACHINE"
+
+
+class Viewer:
+    """A server of one page.
+
+    Args:
+        stage: what is on view.
+        host: address to bind to.
+        port: port to bind to; 0 takes a free one.
+        watch: looks for a newer subject; None: nothing is watched.
+
+    Raises:
+        InputError: websockets is not installed.
+    """
+
+    def __init__(self, stage: Stage, host: str, port: int, watch: Watch | None = None) -> None:
+        require_websockets()
+        self.stage, self.access = stage, Access(host)
+        self._host, self._port, self._watch = host, port, watch
+        self._pages: set[Connection] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._html = page_html()
+
+    async def serve(self, ready: Callable[[Address], None]) -> None:
+        """Serve until the task is cancelled; ``ready`` is called with the address once pages can be opened.
+
+        Raises:
+            InputError: the address or the port cannot be bound.
+        """
+        from websockets.asyncio.server import serve
+
+        self._loop = asyncio.get_running_loop()
+        async with AsyncExitStack() as stack:
+            try:
+                server = await stack.enter_async_context(
+                    serve(
+                        self._page,
+                        self._host,
+                        self._port,
+                        process_request=self._answer,
+                        compression=None,  # frames are compressed
+                        max_size=MOST_BYTES,
+                        max_queue=4,
+                    )
+                )
+            except (OSError, OverflowError) as error:
+                raise InputError(
+                    f"port {self._port} of {self._host} cannot be opened ({last_line(error)}), "
+                    f"expected another --port or --host"
+                ) from None
+            port = server.sockets[0].getsockname()[1]
+            ready(Address(self._host, port, self.access.token))
+            if self._watch is None:
+                await asyncio.get_running_loop().create_future()
+            while True:
+                await self._look_for_newer()
+                await asyncio.sleep(WATCH_S)
+
+    def redraw(self) -> None:
+        """Tell every page that its view can be drawn anew; may be called from any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(lambda: asyncio.ensure_future(self._to_all({"type": "redraw"})))
+
+    async def _look_for_newer(self) -> None:
+        assert self._watch is not None
+        try:
+            subject = await asyncio.to_thread(self._watch)
+        except Exception as error:  # noqa: BLE001  the next look may succeed
+            await self._to_all({"type": "error", "line": said(error), "id": None})
+            return
+        if subject is not None:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self.stage.thread, self.stage.show, subject)
+            await self._introduce()
+
+    async def _introduce(self) -> None:
+        await self._to_all(self.stage.description())
+
+    async def _to_all(self, facts: dict[str, Any]) -> None:
+        await asyncio.gather(*(page.say(facts) for page in self._pages), return_exceptions=True)
+
+    async def _page(self, socket: Any) -> None:
+        page = Connection(socket, self.stage, self._introduce)
+        self._pages.add(page)
+        try:
+            await page.run()
+        except Exception as error:  # noqa: BLE001  a page that has gone is nobody's mistake
+            if not is_closed(error):
+                said(error)
+        finally:
+            self._pages.discard(page)
+
+    def _answer(self, connection: Any, request: Any) -> Any:
+        """Answer an HTTP request: with the page, with a refusal, or, with None, by opening a WebSocket."""
+        path = urlsplit(request.path).path
+        given = {name: ", ".join(request.headers.get_all(name)) for name in ("Host", "Origin")}
+        headers = {name: value for name, value in given.items() if value}  # one that comes twice is nobody's
+        refusal = self.access.refusal(request.path, headers, opens_socket=path == "/socket")
+        if path not in ("/", "/socket"):
+            return response(HTTPStatus.NOT_FOUND, "there is nothing at this address\n")
+        if refusal is not None:
+            return response(HTTPStatus.FORBIDDEN, f"refused: {refusal}\n")
+        if path == "/":
+            return response(HTTPStatus.OK, self._html, "text/html")
+        if len(self._pages) >= MOST_PAGES:
+            return response(HTTPStatus.SERVICE_UNAVAILABLE, f"{MOST_PAGES} pages are open, close one\n")
+        return None
+
+
+def response(status: HTTPStatus, text: str, kind: str = "text/plain") -> Any:
+    """Return an HTTP response that no other page may show or keep."""
+    from websockets.datastructures import Headers
+    from websockets.http11 import Response
+
+    body = text.encode()
+    headers = {
+        "Content-Type": f"{kind}; charset=utf-8",
+        "Content-Length": str(len(body)),
+        "Content-Security-Policy": POLICY,
+        "Cache-Control": "no-store",
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "Connection": "close",
+    }
+    return Response(status.value, status.phrase, Headers(headers), body)
+
+
+def require_websockets() -> None:
+    """Require that the package websockets can be imported.
+
+    Raises:
+        InputError: it cannot; the message says how to get it.
+    """
+    try:
+        import websockets.asyncio.server  # noqa: F401
+    except ImportError as error:
+        raise InputError(f"websockets: cannot be imported ({last_line(error)}): {INSTALL_EXTRA}") from None
+
+
+def ready_lines(address: Address) -> str:
+    """Return what the command prints when the page can be opened."""
+    lines = [f"open {address.url}"]
+    if is_loopback(address.host):
+        lines.append(f"from another machine: {address.forward}   then open the same address there")
+    else:
+        lines.append(f"warning: {address.host} is open to other machines; the address above is the only lock")
+    return "\n".join(lines)
