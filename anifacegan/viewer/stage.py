@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import environ
 from pathlib import Path
 from time import perf_counter
@@ -85,8 +85,9 @@ class Stage:
         known = subject.description()
         names = {*known["expressions"], *known["units"]}
         kept = {name: value for name, value in self.newest.strengths.items() if name in names}
-        self.newest = View(
-            seed=self.newest.seed, psi=self.newest.psi, strengths=kept, source=known["sources"][0]
+        shown = self.newest.shown if self.newest.shown in known["shown"] else "colour"
+        self.newest = replace(
+            self.newest, strengths=kept, coefficients=(), source=known["sources"][0], shown=shown
         )
         self.subject = subject
 
