@@ -69,7 +69,7 @@ class LandmarkDetector:
         self.mirrored = mirrored
         with quiet_stderr():
             self._mediapipe = import_mediapipe()
-            self._landmarker = _open_landmarker(self.path, self._content)
+            self._landmarker = open_landmarker(self.path, self._content)
 
     def __enter__(self) -> "LandmarkDetector":
         return self
@@ -86,7 +86,7 @@ class LandmarkDetector:
         """Make a landmarker that follows one face from image to image."""
         with quiet_stderr():
             return VideoLandmarker(
-                self._mediapipe, _open_landmarker(self.path, self._content, video=True), self.path
+                self._mediapipe, open_landmarker(self.path, self._content, video=True), self.path
             )
 
     def faces(self, photograph: Photograph) -> list[DetectedFace]:
@@ -165,6 +165,17 @@ class VideoLandmarker:
             result = self._landmarker.detect_for_video(_mediapipe_image(self._mediapipe, image), millisecond)
         return next(iter(_landmarks_of(result, image, self._path)), None)
 
+    def blendshapes(self, image: Photograph, millisecond: int) -> dict[str, float] | None:
+        """Return the strengths of ARKit's facial movements in the next image by their names; None if no face is found.
+
+        ``millisecond`` is as for :meth:`landmarks`. The landmarker has to be opened with blendshapes.
+        """
+        with quiet_stderr():
+            result = self._landmarker.detect_for_video(_mediapipe_image(self._mediapipe, image), millisecond)
+        if not result.face_blendshapes:
+            return None
+        return {item.category_name: float(item.score) for item in result.face_blendshapes[0]}
+
     def close(self) -> None:
         """Free the networks."""
         with quiet_stderr():
@@ -232,7 +243,18 @@ def _library_message(error: OSError) -> str:
     return f"mediapipe: a library of the system is missing ({last_line(error)}): apt-get install libegl1 libgles2"
 
 
-def _open_landmarker(path: Path, content: bytes, video: bool = False) -> Any:
+def open_landmarker(path: Path, content: bytes, video: bool = False, blendshapes: bool = False) -> Any:
+    """Open MediaPipe's face landmarker.
+
+    Args:
+        path: its file, for messages.
+        content: what the file holds.
+        video: follow one face from image to image; otherwise every image is read for itself.
+        blendshapes: also give the strengths of ARKit's facial movements.
+
+    Raises:
+        InputError: a system library is missing, or MediaPipe cannot use the file.
+    """
     try:
         from mediapipe.tasks.python import vision
         from mediapipe.tasks.python.core.base_options import BaseOptions
@@ -240,6 +262,7 @@ def _open_landmarker(path: Path, content: bytes, video: bool = False) -> Any:
         options = vision.FaceLandmarkerOptions(
             base_options=BaseOptions(model_asset_buffer=content),
             num_faces=1 if video else MOST_FACES,
+            output_face_blendshapes=blendshapes,
             running_mode=vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE,
         )
         return vision.FaceLandmarker.create_from_options(options)

@@ -34,6 +34,10 @@ class CameraDriver(Protocol):
         """Return the strength of each action unit by its name; None if there is no face in the picture."""
         ...
 
+    def close(self) -> None:
+        """Free what it holds."""
+        ...
+
 
 @dataclass(frozen=True)
 class EncodedFrame:
@@ -132,6 +136,8 @@ class Stage:
         if self.subject is not None:
             self.subject.close()
         self.thread.shutdown(cancel_futures=True)
+        if self.webcam is not None:
+            self.webcam.close()
 
     def _on_view(self) -> Subject:
         if self.subject is None:

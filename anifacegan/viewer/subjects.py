@@ -14,7 +14,7 @@ from anifacegan.avatars.avatar import Avatar, load_avatar
 from anifacegan.avatars.config import SUFFIX, BakeConfig
 from anifacegan.evaluation.figures.slices import Slice, manifold_lines
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
-from anifacegan.face_model.expressions import ACTIONS
+from anifacegan.face_model.expressions import ACTIONS, is_strong_unit
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.rendering.images import to_bytes
 from anifacegan.rendering.model import Face, Model, load_model
@@ -96,7 +96,7 @@ class ModelSubject:
             "name": card.name,
             "licence": card.licence,
             "expressions": [] if basis is None else list(card.presets),
-            "units": [] if basis is None else list(basis.names),
+            "units": [] if basis is None else sorted(basis.names, key=is_strong_unit),  # ARKit's first
             "coefficients": list(ACTIONS)[:COEFFICIENTS] if named else _numbered(),
             "widest": self.baker.config.widest_rad,
             "shown": ["colour", "depth", "normals", "slice"],

@@ -46,6 +46,9 @@ class Smiles:
     def strengths(self, picture: np.ndarray) -> dict[str, float] | None:
         return {"halfLeft": round(float(picture.mean()) / 255, 2)} if picture.any() else None
 
+    def close(self) -> None:
+        pass
+
 
 def viewer_of(subject: Subject | None, out: Path, **given: Any) -> Viewer:
     webcam = given.pop("webcam", None)
