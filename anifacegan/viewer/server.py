@@ -5,6 +5,7 @@ change while the server runs: pages load another one, or the server watches for 
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src blob:; connect-src 'self'; "
     "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
+_silent = logging.getLogger("anifacegan.viewer")
+_silent.addHandler(logging.NullHandler())
+_silent.propagate = False  # what strangers send to the port is nothing for the terminal
 Watch = Callable[[], Subject | None]
 """Returns a newer subject than the one on view, or None; called in a thread of its own."""
 
@@ -96,6 +100,7 @@ class Viewer:
                         compression=None,  # frames are compressed
                         max_size=MOST_BYTES,
                         max_queue=4,
+                        logger=_silent,
                     )
                 )
             except (OSError, OverflowError) as error:
@@ -114,7 +119,7 @@ class Viewer:
     def redraw(self) -> None:
         """Tell every page that its view can be drawn anew; may be called from any thread."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(lambda: asyncio.ensure_future(self._to_all({"type": "redraw"})))
+            asyncio.run_coroutine_threadsafe(self._to_all({"type": "redraw"}), self._loop)
 
     async def _look_for_newer(self) -> None:
         assert self._watch is not None

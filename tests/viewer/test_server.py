@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +236,26 @@ def test_the_page_is_sent_to_who_knows_its_address(viewer: Viewer) -> None:
         assert (await asked(address, f"/etc/passwd?token={address.token}")).startswith("HTTP/1.1 404")
 
     with_server(viewer, test)
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x16\x03\x01\x02nonsense\r\n\r\n", b"POST / HTTP/1.1\r\n\r\n", b"GET /" + b"x" * 10**5]
+)
+def test_what_is_no_request_is_dropped_without_a_word(
+    viewer: Viewer, content: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def test(address: Address) -> None:
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(content)
+        with suppress(ConnectionError):
+            await writer.drain()
+            await asyncio.wait_for(reader.read(), 30)
+        writer.close()
+        async with connect(address) as socket:
+            assert (await Client(socket).frame(1, size=32))["type"] == "frame"
+
+    with_server(viewer, test)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_too_many_pages_are_refused(viewer: Viewer, monkeypatch: pytest.MonkeyPatch) -> None:
