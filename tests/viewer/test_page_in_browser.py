@@ -184,6 +184,18 @@ def test_files_and_errors_are_said_on_the_page(page: Any, served: Served) -> Non
     wait_until(page, "document.getElementById('said').textContent.endsWith('clip_0001.mp4')")
 
 
+def running_out(page: Any) -> list[str]:
+    """What lies outside of the panel's width, or is wider than its own box."""
+    return page.evaluate("""() => {
+        for (const box of document.querySelectorAll("details")) box.open = true;
+        const panel = document.querySelector("#panel").getBoundingClientRect();
+        return [...document.querySelectorAll("#panel *")].filter((part) => {
+            const box = part.getBoundingClientRect();
+            return box.width && (box.right > panel.right + 1 || box.left < panel.left - 1);
+        }).map((part) => part.outerHTML.slice(0, 60));
+    }""")
+
+
 def test_nothing_overlaps_or_runs_out_of_the_page(page: Any) -> None:
     for width, height in ((1100, 800), (420, 800), (1600, 500)):
         page.set_viewport_size({"width": width, "height": height})
@@ -193,7 +205,7 @@ def test_nothing_overlaps_or_runs_out_of_the_page(page: Any) -> None:
             const [a, b] = ["#stage", "#panel"].map((name) => document.querySelector(name).getBoundingClientRect());
             return a.right <= b.left || a.bottom <= b.top || b.right <= a.left || b.bottom <= a.top;
         }""")
-        assert apart, width
+        assert apart and running_out(page) == [], width
 
 
 def test_another_model_opens_while_the_page_runs(browser: Any, tmp_path: Path) -> None:
@@ -208,6 +220,7 @@ def test_another_model_opens_while_the_page_runs(browser: Any, tmp_path: Path) -
         wait_until(page, "viewer.about.name === 'small'")
         wait_until(page, "viewer.newest !== null && viewer.newest.size === 128")
         assert page.locator("#person").is_visible()
+        assert running_out(page) == []
         page.locator("#after").click()
         assert page.evaluate("viewer.view.seed") == 2
         page.locator("#shown label", has_text="Slices").click()
