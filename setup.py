@@ -89,7 +89,9 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["anifacegan", "anifacegan.*"]),
-    package_data={"anifacegan": ["py.typed", "capture/correspondence.npz", "avatars/export/page/*", "viewer/page/*"]},
+    package_data={
+        "anifacegan": ["py.typed", "capture/correspondence.npz", "avatars/export/page/*", "viewer/page/*"]
+    },
     cmdclass={"build_py": BuildWithShippedFiles},
     entry_points={"console_scripts": ["anifacegan = anifacegan.cli.main:main"]},
     python_requires=">=3.11",
