@@ -16,10 +16,10 @@ from anifacegan.rendering.surface import visible_surface
 
 OPAQUE = 0.95
 """Opacity from which a pixel shows the person alone."""
-LEAST_FACING = 0.25
+LEAST_FACING = 0.15
 """Smallest cosine of the angle between a surface and the viewing direction at which its colour is taken."""
 SAME_SURFACE = 0.006
-"""Largest distance along a ray between a mesh's point and the avatar's surface that counts as the same, world units."""
+"""Largest distance along a ray between the neutral mesh and the avatar that counts as the same surface, world units."""
 BEHIND = 2.5e-4
 """How far behind the mesh's nearest point a point may be that is still seen, world units, where the mesh faces us."""
 
@@ -67,14 +67,17 @@ class AvatarView:
         return inside, np.linalg.norm(points - self.origin, axis=1) - self.distance[row, column]
 
     def may_show(
-        self, points: Float[np.ndarray, "point 3"], normals: Float[np.ndarray, "point 3"]
+        self,
+        points: Float[np.ndarray, "point 3"],
+        normals: Float[np.ndarray, "point 3"],
+        same_surface: float = SAME_SURFACE,
     ) -> Bool[np.ndarray, "point"]:
         """Return whether the view could show points of a surface at all: it faces the camera, near the avatar's."""
         inside, behind = self.surface_at(points)
         return (
             inside
             & (normals @ self.camera.rotation[0, :, 2].numpy() > 0)
-            & (np.abs(behind) < 2 * SAME_SURFACE)
+            & (np.abs(behind) < 2 * same_surface)
         )
 
     def look_at(
@@ -82,10 +85,12 @@ class AvatarView:
         points: Float[np.ndarray, "point 3"],
         normals: Float[np.ndarray, "point 3"],
         mesh: tuple[Float[np.ndarray, "vertex 3"], Int[np.ndarray, "triangle 3"]],
+        same_surface: float = SAME_SURFACE,
     ) -> SeenPoints:
         """Return what the view says about points of a mesh, which is posed as the avatar is.
 
-        ``mesh`` are the vertices and triangles; the points' ``normals`` are unit vectors.
+        ``mesh`` are the vertices and triangles; the points' ``normals`` are unit vectors; ``same_surface`` is the
+        largest distance from the avatar's surface, world units, of a point that is seen.
         """
         place = self.pixels(points)
         inside = ((place >= 1) & (place <= self.camera.size - 2)).all(axis=1)
@@ -95,7 +100,7 @@ class AvatarView:
         read = self._read(np.concatenate([self.rgb, self.opacity[None]]), place)
         behind = self.surface_at(points)[1]
         seen = (
-            inside & near & (facing > LEAST_FACING) & (read[:, 3] > OPAQUE) & (np.abs(behind) < SAME_SURFACE)
+            inside & near & (facing > LEAST_FACING) & (read[:, 3] > OPAQUE) & (np.abs(behind) < same_surface)
         )
         return SeenPoints(seen, facing, read[:, :3])
 

@@ -14,7 +14,13 @@ from jaxtyping import Bool, Float, UInt8
 from scipy.ndimage import distance_transform_edt
 
 from anifacegan.avatars.avatar import Avatar
-from anifacegan.avatars.export.avatar_views import LEAST_FACING, AvatarView, avatar_view, within_reach
+from anifacegan.avatars.export.avatar_views import (
+    LEAST_FACING,
+    SAME_SURFACE,
+    AvatarView,
+    avatar_view,
+    within_reach,
+)
 from anifacegan.avatars.export.person_shape import PersonShape
 from anifacegan.face_model.parts import SKIN
 from anifacegan.geometry.conventions import EXP_DIM
@@ -31,11 +37,17 @@ REVEALING = {
     "blink": ("eyeBlinkLeft", "the lids"),
 }
 """Named expression of the avatar -> action unit without which a face lacks it, and what only the expression shows."""
-HIDDEN_WORTH = 1e-3
-"""Weight of a view with another expression against one of the neutral face."""
-SHARPNESS = 6
+SIDE_WORTH, HIDDEN_WORTH = 0.05, 1e-4
+"""Weights, against the frontal view of the neutral face, of its other views, and of those with another expression.
+
+The avatar's surface is not exactly the mesh, so a mean over views of equal weight would be blurred.
+"""
+ANYWHERE_NEAR = 0.08
+"""Distance, world units, between mesh and avatar that counts as the same surface in views with another expression: a
+baked mouth is torn open, and its inside lies anywhere."""
+SHARPNESS = 4
 """Power of the cosine of the angle to the viewing axis in a view's weight."""
-SURE_FACING = 0.45
+SURE_FACING = 0.3
 """Cosine of that angle from which a texel is taken as it was seen; below, it is mixed with its surroundings."""
 TRUST, GUESS_PULL = 10.0, 0.02
 """Weights, against smoothness on the mesh, of seen colours and of the face model's own."""
@@ -68,6 +80,8 @@ class PosedView:
     """The person's mesh with that expression, hair included."""
     worth: float
     """Weight of the view."""
+    same_surface: float = SAME_SURFACE
+    """Largest distance between mesh and avatar that counts as the same surface, world units."""
 
 
 def neutral_views(avatar: Avatar, size: int) -> list[AvatarView]:
@@ -85,7 +99,10 @@ def posed_views(
     ``hair`` is added to the vertices. An expression that the avatar cannot make is left out; a line on standard error
     says what is guessed then.
     """
-    found = [PosedView(view, shape.neutral + hair, 1.0) for view in neutral]
+    worths = [1.0, *[SIDE_WORTH] * (len(neutral) - 1)]
+    found = [
+        PosedView(view, shape.neutral + hair, worth) for view, worth in zip(neutral, worths, strict=True)
+    ]
     for name, (unit_name, shows) in REVEALING.items():
         z_exp = None
         if name in avatar.card.presets:
@@ -101,7 +118,7 @@ def posed_views(
         for yaw, pitch in within_reach(avatar, FEW_DIRECTIONS):
             size = neutral[0].camera.size
             view = avatar_view(avatar, yaw=yaw, pitch=pitch, size=size, z_exp=z_exp)
-            found.append(PosedView(view, vertices, HIDDEN_WORTH))
+            found.append(PosedView(view, vertices, HIDDEN_WORTH, ANYWHERE_NEAR))
     return found
 
 
@@ -113,11 +130,11 @@ def head_texture(shape: PersonShape, views: Sequence[PosedView], size: int) -> H
     triangles = shape.triangles
     for posed in views:
         normals = vertex_normals_numpy(posed.vertices, triangles)
-        likely = posed.view.may_show(posed.vertices, normals)
+        likely = posed.view.may_show(posed.vertices, normals, posed.same_surface)
         here = np.flatnonzero(likely[owners.corners].any(axis=1))
         some = TexelOwners(owners.flat[here], owners.corners[here], owners.shares[here])
         points, ways = _at_texels(posed.vertices, some), unit(_at_texels(normals, some))
-        seen = posed.view.look_at(points, ways, (posed.vertices, triangles))
+        seen = posed.view.look_at(points, ways, (posed.vertices, triangles), posed.same_surface)
         worth = np.where(seen.seen, posed.worth * seen.facing**SHARPNESS, 0.0)
         total[here] += worth[:, None] * seen.rgb
         weight[here] += worth
