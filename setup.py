@@ -135,6 +135,8 @@ setup(
         # Web pages need AVIF pictures; playwright drives a Chromium in their tests.
         "web": ["pillow>=11.3"],
         "browser": ["playwright>=1.49"],
+        # Heads for other programs: the .glb container, which nothing else here needs.
+        "glb": ["pygltflib>=1.16.2"],
         # An independent face detector, to judge the demo's frames. Its landmark model is for research only.
         "demo-check": ["dlib-bin>=19.24", "face_recognition_models>=0.3"],
     },

@@ -31,7 +31,7 @@ class GlbConfig:
 
     texture: int = 2048
     """Height and width of the texture, texels."""
-    view: int = 768
+    view: int = 512
     """Height and width of the avatar's images that the texture is read from, pixels."""
     quality: int = 92
     """Quality of the texture's JPEG file, 1 to 100."""

@@ -121,7 +121,7 @@ def glb_scene(
     pivot = shape.pivot("jaw") + NECK_FROM_JAW
     children = []
     for label, name in enumerate(PART_NAMES):
-        if label != SKIN:
+        if label != SKIN and (shape.parts.part[shape.triangles] == label).all(axis=1).any():
             place = shape.pivot(PIVOTS.get(label, name))
             mesh = part_mesh(head, targets, label, place, not unlit)
             children.append(GlbNode(name, place - pivot, mesh))
