@@ -18,7 +18,7 @@ OPAQUE = 0.95
 """Opacity from which a pixel shows the person alone."""
 LEAST_FACING = 0.15
 """Smallest cosine of the angle between a surface and the viewing direction at which its colour is taken."""
-SAME_SURFACE = 0.006
+SAME_SURFACE = 0.01
 """Largest distance along a ray between the neutral mesh and the avatar that counts as the same surface, world units."""
 BEHIND = 2.5e-4
 """How far behind the mesh's nearest point a point may be that is still seen, world units, where the mesh faces us."""

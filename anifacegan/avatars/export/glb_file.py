@@ -15,8 +15,8 @@ from anifacegan.runtime.paths import exists
 
 GENERATOR = "anifacegan export glb"
 """By this a file is known as one of this program's."""
-MAGIC, HEADER_BYTES = b"glTF", 4096
-"""First bytes of a file, and how far from its start the generator stands."""
+MAGIC, HEADER_BYTES, MOST_DESCRIPTION = b"glTF", 20, 2**24
+"""First bytes of a file; bytes before its description, whose length is in them; how much of it is looked at."""
 UNLIT = "KHR_materials_unlit"
 FLOAT, UNSIGNED_BYTE, UNSIGNED_SHORT, UNSIGNED_INT = 5126, 5121, 5123, 5125
 VERTEX_BUFFER, INDEX_BUFFER = 34962, 34963
@@ -101,7 +101,8 @@ def require_room_for_glb(path: Path, overwrite: bool = False) -> None:
         return
     with path.open("rb") as file:
         head = file.read(HEADER_BYTES)
-    if not (head.startswith(MAGIC) and GENERATOR.encode() in head):
+        description = file.read(min(int.from_bytes(head[12:16], "little"), MOST_DESCRIPTION))
+    if not (head.startswith(MAGIC) and GENERATOR.encode() in description):
         raise InputError(
             f"{path}: is in the way and no file of ours, expected another --out, or --overwrite true"
         )
