@@ -29,11 +29,11 @@ def export(folder: Path, out: Path, *options: object) -> int:
 def test_an_avatar_becomes_a_head(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "talk.csv").write_text("jawOpen,eyeBlinkLeft\n0,0\n1,0.5\n")
     out = tmp_path / "tiny.glb"
-    options = ("--sequence", tmp_path / "talk.csv", "--fps", 10, "--expressions", "jaw_open", "smile")
+    options = ("--sequence", tmp_path / "talk.csv", "--fps", 10, "--expressions", "jaw_open", "mouthSmile")
     assert export(folder, out, *options) == 0
     assert "morph targets" in capsys.readouterr().out
     reader = GlbReader(out)
-    assert reader.target_names("skin")[-2:] == ["jaw_open", "smile"]
+    assert reader.target_names("skin")[-2:] == ["jaw_open", "mouthSmile"]
     assert reader.gltf.animations[0].name == "talk" and reader.gltf.asset.copyright == "CC0"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["talk.csv", "tiny.glb"]
     assert export(folder, out, "--albedo") == 0  # its own file is replaced

@@ -106,7 +106,9 @@ def test_every_dependency_is_pinned() -> None:
 
 def test_every_development_dependency_is_pinned() -> None:
     extras = ast.literal_eval(setup_arguments()["extras_require"])
-    target = {project_name(item) for item in extras["dev"] + extras["figures"] + extras["eval"] + extras["glb"]}
+    target = {
+        project_name(item) for item in extras["dev"] + extras["figures"] + extras["eval"] + extras["glb"]
+    }
     assert target <= pins("requirements-dev.txt").keys()
 
 
