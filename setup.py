@@ -141,6 +141,8 @@ setup(
         "viewer": ["websockets>=14"],
         # Runs the notebooks in their tests.
         "notebooks": ["nbclient>=0.10", "nbformat>=5.10", "ipykernel>=6"],
+        # Heads for other programs: the .glb container, which nothing else here needs.
+        "glb": ["pygltflib>=1.16.2"],
         # An independent face detector, to judge the demo's frames. Its landmark model is for research only.
         "demo-check": ["dlib-bin>=19.24", "face_recognition_models>=0.3"],
     },

@@ -28,7 +28,7 @@ from anifacegan.face_model.coefficients import ExpressionBasis
 from anifacegan.face_model.expressions import STRONGEST, ExpressionInput, ExpressionReader
 from anifacegan.geometry.cameras import WIDEST_VIEW_RAD, from_frontal
 from anifacegan.geometry.config import RaySamplingConfig
-from anifacegan.geometry.conventions import EXP_DIM
+from anifacegan.geometry.conventions import EXP_DIM, ID_DIM
 from anifacegan.rendering.frame import RenderedImage, checked_size
 from anifacegan.runtime.arguments import number
 from anifacegan.runtime.devices import select_device
@@ -75,6 +75,8 @@ class AvatarCard:
     """Names of the action units by which an expression can be given."""
     baking: dict[str, Any] = field(default_factory=dict)
     """Settings with which the avatar was baked, and the approximation errors of baking."""
+    identity: tuple[float, ...] = ()
+    """Identity coefficients of the person, 80 of the face model; none in files of older versions."""
 
 
 @dataclass(frozen=True)
@@ -289,8 +291,11 @@ def _read_header(path: Path, text: str) -> dict[str, Any]:
 
 
 def _check_card(path: Path, card: AvatarCard) -> None:
-    """Refuse a card with numbers that are not finite."""
+    """Refuse a card with numbers that are not finite, or too few of them."""
+    if len(card.identity) not in (0, ID_DIM):
+        raise InputError(f"{path}: card.identity has {len(card.identity)} numbers, expected {ID_DIM}")
     numbers = {"psi": card.psi, "pitch_offset": card.pitch_offset}
+    numbers |= {f"identity[{k}]": value for k, value in enumerate(card.identity)}
     for name, units in card.presets.items():
         numbers |= {f"presets.{name}.{unit}": weight for unit, weight in units.items()}
     for name, value in numbers.items():

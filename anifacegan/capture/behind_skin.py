@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from anifacegan.capture.filling import filled
 from anifacegan.capture.head_surface import EYE_REACH, RECTANGLE_MARGIN, RECTANGLES, HeadSurface
-from anifacegan.capture.painting import SeenTexels, TexelOwners
+from anifacegan.capture.painting import SeenTexels
 from anifacegan.face_model.parts import (
     EYE_LABELS,
     LOWER_TEETH,
@@ -22,6 +22,7 @@ from anifacegan.face_model.parts import (
     UPPER_TOOTH_WIDTHS,
 )
 from anifacegan.geometry.conventions import EXP_DIM, WORLD_PER_MODEL_UNIT
+from anifacegan.geometry.rasterization.texels import TexelOwners
 from anifacegan.geometry.resampling import smoothstep
 
 MOUTH_RGB = {

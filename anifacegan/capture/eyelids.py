@@ -7,7 +7,8 @@ from scipy.spatial import cKDTree
 
 from anifacegan.capture.filling import blurred, filled
 from anifacegan.capture.head_surface import HeadSurface
-from anifacegan.capture.painting import SeenTexels, TexelOwners
+from anifacegan.capture.painting import SeenTexels
+from anifacegan.geometry.rasterization.texels import TexelOwners
 from anifacegan.geometry.resampling import smoothstep
 
 RING = 26

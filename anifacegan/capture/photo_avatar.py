@@ -118,6 +118,7 @@ class PhotoAvatarMaker:
                 "landmark_error_px": fit.error_px,
                 "expression": [round(float(x), 5) for x in fit.z_exp],
             },
+            identity=tuple(np.asarray(fit.z_id, np.float64).tolist()),
         )
 
 

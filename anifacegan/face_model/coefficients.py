@@ -141,6 +141,15 @@ def read_poses(path: Path, pitch_offset: float) -> np.ndarray:
     return np.stack([_relative_to_frontal(angle, pitch_offset) for angle in arrays["angle"]])
 
 
+def has_poses(path: Path) -> bool:
+    """Return whether a .mat file holds what :func:`read_poses` reads.
+
+    Raises:
+        InputError: the file is missing or no MATLAB file, or the angles are misshaped or not finite.
+    """
+    return bool(read_rows(path, (), ("pose", "angle")).arrays)
+
+
 def camera_angles(face: FaceCoefficients, pitch_offset: float) -> np.ndarray:
     """Get the (2,) pitch and yaw of the generator's camera that shows a face, radians relative to frontal.
 

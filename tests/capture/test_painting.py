@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from anifacegan.capture.painting import SeenTexels, TexelOwners, seen_texels, texel_owners
+from anifacegan.capture.painting import SeenTexels, seen_texels
 from anifacegan.geometry.cameras import Camera, orbit_camera
+from anifacegan.geometry.rasterization.texels import TexelOwners, texel_owners
 
 SIZE, TEXTURE = 64, 48
 

@@ -27,6 +27,7 @@ OF_TRAINING = ("train", "ablate")
 LEAF_COMMANDS = [
     *(name for name in COMMANDS if name not in ("figure", "export")),
     "figure truncation",
+    "export glb",
     "export snapshot",
     "export web",
 ]
@@ -34,6 +35,7 @@ HELP_TEXTS = [
     *COMMANDS,
     *(f"train --task {task}" for task in TASKS),
     *(f"figure {name}" for name in KINDS | TOGETHER),
+    "export glb",
     "export snapshot",
     "export web",
 ]

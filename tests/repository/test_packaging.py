@@ -93,6 +93,7 @@ def imported_packages() -> set[str]:
 def test_dependencies_are_what_the_package_imports() -> None:
     distributions = packages_distributions()
     extras = {"nvdiffrast", "torch_fidelity", "onnxruntime", "dlib", "h5py", "mediapipe", "websockets"}
+    extras |= {"pygltflib"}
     extras |= {"llvmlite"}  # a part of numba, which pins its version
     used = {project_name(distributions[name][0]) for name in imported_packages() - extras}
     target = {project_name(item) for item in ast.literal_eval(setup_arguments()["install_requires"])}
@@ -106,7 +107,9 @@ def test_every_dependency_is_pinned() -> None:
 
 def test_every_development_dependency_is_pinned() -> None:
     extras = ast.literal_eval(setup_arguments()["extras_require"])
-    target = {project_name(item) for item in extras["dev"] + extras["figures"] + extras["eval"]}
+    target = {
+        project_name(item) for item in extras["dev"] + extras["figures"] + extras["eval"] + extras["glb"]
+    }
     assert target <= pins("requirements-dev.txt").keys()
 
 

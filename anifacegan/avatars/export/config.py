@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from anifacegan.runtime.errors import ConfigError, require_above
+from anifacegan.runtime.errors import ConfigError, require_above, require_within
 
 
 @dataclass(frozen=True)
@@ -23,3 +23,26 @@ class WebConfig:
             raise ConfigError("quality", self.quality, "a whole number from 1 to 100")
         if not 0.001 <= self.precision_mm <= 1:
             raise ConfigError("precision_mm", self.precision_mm, "a number from 0.001 to 1")
+
+
+@dataclass(frozen=True)
+class GlbConfig:
+    """How a person becomes a head for other programs."""
+
+    texture: int = 2048
+    """Height and width of the texture, texels."""
+    view: int = 512
+    """Height and width of the avatar's images that the texture is read from, pixels."""
+    quality: int = 92
+    """Quality of the texture's JPEG file, 1 to 100."""
+    least_move: float = 0.01
+    """Movement of a vertex that a morph target leaves out, as a share of the target's largest. 0.01 leaves out what
+    moves less than a hundredth of it; the rest sets in smoothly."""
+
+    def __post_init__(self) -> None:
+        require_within(self, 64, 8192, "texture")
+        require_within(self, 64, 4096, "view")
+        if not 1 <= self.quality <= 100:
+            raise ConfigError("quality", self.quality, "a whole number from 1 to 100")
+        if not 0 <= self.least_move <= 0.1:
+            raise ConfigError("least_move", self.least_move, "a number from 0 to 0.1")

@@ -30,7 +30,8 @@ def baked_avatar(config: BakeCommand, model: Model) -> Avatar:
         raise InputError(
             f"expressions: model '{model.card.name}' has no named ones, expected names or .mat files"
         )
-    condition = person_condition(model, person_latents(config, model), config.psi)
+    latents = person_latents(config, model)
+    condition = person_condition(model, latents, config.psi)
     charts = model_charts(model, config.bake.grid)
     layered_mesh, report = bake(condition, np.stack(z_exp), charts, config.bake)
     residuals = dict(zip(labels, report.residual.tolist(), strict=True))
@@ -50,6 +51,7 @@ def baked_avatar(config: BakeCommand, model: Model) -> Avatar:
             "residual_world": residuals,
             "folded_share": report.folded_share,
         },
+        identity=tuple(latents[0][0].cpu().double().tolist()),
     )
     return Avatar(layered_mesh, card, model.checkpoint.basis)
 

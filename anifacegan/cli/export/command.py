@@ -10,6 +10,10 @@ KINDS = {
         "Write the generator of a snapshot of a training run as a model folder.",
         "anifacegan.cli.export.snapshot",
     ),
+    "glb": Subcommand(
+        "Write a person as a head with morph targets (.glb) for Blender, game engines and three.js.",
+        "anifacegan.cli.export.glb",
+    ),
     "web": Subcommand(
         "Write an avatar as one web page, which plays in a browser without anything else.",
         "anifacegan.cli.export.web",

@@ -13,12 +13,15 @@ from itertools import product
 from types import ModuleType
 
 import numpy as np
+import scipy.sparse as sparse
 import torch
 from jaxtyping import Bool, Float, Int
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from anifacegan.geometry.cameras import orbit_camera, orbit_rotation
 from anifacegan.geometry.conventions import FOV_DEG, WORLD_PER_NETWORK_UNIT
+from anifacegan.geometry.mesh_values import smooth_values
 from anifacegan.geometry.resampling import read_pixels
 from anifacegan.rendering.surface import VisibleSurface
 from anifacegan.runtime.errors import InputError
@@ -26,6 +29,10 @@ from anifacegan.runtime.errors import InputError
 EXTRA = "pip install scikit-image trimesh"
 TRUNCATION = 0.012
 """Largest absolute value of a signed distance, world units."""
+CRUMB = 0.02
+"""Number of triangles, in those of the largest piece, below which a piece of the mesh is left out."""
+LEAST_WEIGHT = 1e-3
+"""Weight of all views together (1 for a view on whose surface it is) from which they give a vertex its colour."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +119,8 @@ def extract_mesh(views: Sequence[SurfaceView], resolution: int) -> SurfaceMesh:
     points = (vertices * (2 * WORLD_PER_NETWORK_UNIT / resolution) - WORLD_PER_NETWORK_UNIT).astype(
         np.float32
     )
-    rgb = _colours(views, torch.from_numpy(points))
-    return SurfaceMesh(points, triangles.astype(np.int64), rgb.numpy())
+    points, triangles = without_crumbs(points, triangles.astype(np.int64))
+    return SurfaceMesh(points, triangles, vertex_colours(views, points, triangles))
 
 
 def _in_known_cells(
@@ -158,12 +165,38 @@ def _project_into_view(
     return signed.clamp(max=TRUNCATION), known, rgb
 
 
-def _colours(views: Sequence[SurfaceView], points: Float[Tensor, "vertex 3"]) -> Float[Tensor, "vertex 3"]:
-    """Average the colours that the views show at points; a view counts more, the nearer the point is to its surface."""
+def without_crumbs(
+    vertices: Float[np.ndarray, "vertex 3"], triangles: Int[np.ndarray, "triangle 3"]
+) -> tuple[Float[np.ndarray, "used_vertex 3"], Int[np.ndarray, "used_triangle 3"]]:
+    """Leave out the connected pieces of a mesh that are small next to the largest one."""
+    pairs = np.concatenate([triangles[:, :2], triangles[:, 1:]])
+    count = len(vertices)
+    graph = sparse.coo_matrix((np.ones(len(pairs)), pairs.T), (count, count))
+    piece = connected_components(graph, directed=False)[1][triangles[:, 0]]
+    sizes = np.bincount(piece)
+    used, renumbered = np.unique(triangles[sizes[piece] >= CRUMB * sizes.max()], return_inverse=True)
+    return vertices[used], renumbered.reshape(-1, 3)
+
+
+def vertex_colours(
+    views: Sequence[SurfaceView],
+    vertices: Float[np.ndarray, "vertex 3"],
+    triangles: Int[np.ndarray, "triangle 3"],
+) -> Float[np.ndarray, "vertex 3"]:
+    """Average the colours that the views show at vertices; a view counts more, the nearer the vertex is to its surface.
+
+    A vertex that is near no view's surface gets its neighbours' colours, smoothly.
+    """
+    points = torch.from_numpy(vertices)
     total, weight = torch.zeros_like(points), torch.zeros_like(points[:, :1])
     for view in views:
         signed, known, rgb = _project_into_view(view, points)
         near = (1 - (signed / TRUNCATION).square()).clamp(min=0) ** 4 * known
         total += near[:, None] * rgb
         weight += near[:, None]
-    return (total / weight.clamp(min=1e-6)).clamp(0, 1)
+    rgb = (total / weight.clamp(min=1e-6)).clamp(0, 1).numpy()
+    shown = weight[:, 0].numpy() >= LEAST_WEIGHT
+    if shown.all() or not shown.any():
+        return rgb
+    smooth = smooth_values(rgb, np.where(shown, 100.0, 0.0), rgb[shown].mean(axis=0) + 0 * rgb, triangles)
+    return np.where(shown[:, None], rgb, smooth.clip(0, 1)).astype(np.float32)

@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from anifacegan.evaluation.figures.mesh import mesh_images
-from anifacegan.evaluation.figures.surface_mesh import SurfaceMesh, extract_mesh, fused_distances
+from anifacegan.evaluation.figures.surface_mesh import (
+    SurfaceMesh,
+    extract_mesh,
+    fused_distances,
+    vertex_colours,
+    without_crumbs,
+)
 from anifacegan.geometry.conventions import WORLD_PER_NETWORK_UNIT
 from tests.fixtures.one_line import assert_one_line
 from tests.fixtures.sphere_views import RADIUS, RAY_SAMPLING, SIZE, ball, red, view_of
@@ -50,6 +56,27 @@ def test_a_mesh_has_the_colours_of_its_views(sphere_mesh: SurfaceMesh) -> None:
     coloured, grey = mesh_images(sphere_mesh, 0.0, SIZE, RAY_SAMPLING.fov_deg)
     assert coloured[SIZE // 2, SIZE // 2].tolist() == [255, 0, 0] and (coloured[0, 0] == 255).all()
     assert len(set(grey[SIZE // 2, SIZE // 2].tolist())) == 1
+
+
+def test_a_vertex_that_no_view_shows_has_its_neighbours_colour() -> None:
+    """The second triangle lies behind the ball, where nothing is known; its own colour would be black."""
+    on_ball = np.array([[0.0, 0.0, 0.06], [0.01, 0.0, 0.059], [0.0, 0.01, 0.059]])
+    behind = np.array([[0.0, 0.0, 0.0], [0.01, 0.01, 0.0]])
+    vertices = np.concatenate([on_ball, behind]).astype(np.float32)
+    triangles = np.array([[0, 1, 2], [1, 3, 2], [1, 4, 3]])
+    found = vertex_colours([view_of(ball(), 0.0)], vertices, triangles)
+    np.testing.assert_allclose(found, np.tile([1.0, 0.0, 0.0], (5, 1)), atol=0.02)
+
+
+def test_crumbs_are_left_out_and_large_pieces_stay(sphere_mesh: SurfaceMesh) -> None:
+    vertices, triangles = sphere_mesh.vertices, sphere_mesh.triangles
+    count = len(vertices)
+    crumb = np.array([[0.1, 0.1, 0.1], [0.11, 0.1, 0.1], [0.1, 0.11, 0.1]], np.float32)
+    both = np.concatenate([vertices, crumb, vertices + np.float32(0.2)])
+    pieces = np.concatenate([triangles, [[count, count + 1, count + 2]], triangles + count + 3])
+    kept, renumbered = without_crumbs(both, pieces)
+    np.testing.assert_array_equal(kept, np.concatenate([vertices, vertices + np.float32(0.2)]))
+    np.testing.assert_array_equal(renumbered, np.concatenate([triangles, triangles + count]))
 
 
 def test_nothing_to_see_is_no_mesh() -> None:

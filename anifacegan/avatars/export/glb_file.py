@@ -1,0 +1,327 @@
+"""A binary glTF 2.0 file of textured meshes with morph targets, nodes and one animation, written by pygltflib.
+
+Morph targets are sparse accessors: only the vertices that move are stored. Everything is in one buffer.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.paths import exists
+
+GENERATOR = "anifacegan export glb"
+"""By this a file is known as one of this program's."""
+MAGIC, HEADER_BYTES, MOST_DESCRIPTION = b"glTF", 20, 2**24
+"""First bytes of a file; bytes before its description, whose length is in them; how much of it is looked at."""
+UNLIT = "KHR_materials_unlit"
+FLOAT, UNSIGNED_BYTE, UNSIGNED_SHORT, UNSIGNED_INT = 5126, 5121, 5123, 5125
+VERTEX_BUFFER, INDEX_BUFFER = 34962, 34963
+LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE = 9729, 9987, 33071
+"""Numbers of glTF for types, buffers and samplers."""
+
+
+@dataclass(frozen=True)
+class GlbMesh:
+    """A textured mesh; points are relative to its node."""
+
+    points: Float[np.ndarray, "vertex 3"]
+    uv: Float[np.ndarray, "vertex 2"]
+    """Texture coordinates in [0, 1], v down."""
+    triangles: Int[np.ndarray, "triangle 3"]
+    targets: dict[str, Float[np.ndarray, "vertex 3"]]
+    """Name of each morph target -> what it adds to the points at weight 1."""
+    normals: Float[np.ndarray, "vertex 3"] | None = None
+    """Unit normals; None where the material needs none."""
+    head_weight: Float[np.ndarray, "vertex"] | None = None
+    """How far each vertex turns with the file's turning node, 0 to 1; None: the mesh belongs to its node alone."""
+
+
+@dataclass(frozen=True)
+class GlbNode:
+    """A named node with a pivot."""
+
+    name: str
+    pivot: Float[np.ndarray, "3"]
+    """Its place relative to its parent, metres."""
+    mesh: GlbMesh | None = None
+    children: tuple["GlbNode", ...] = ()
+
+
+@dataclass(frozen=True)
+class GlbAnimation:
+    """One animation of all morph targets, and of the turning node's rotation."""
+
+    name: str
+    times: Float[np.ndarray, "frame"]
+    """Seconds from the start."""
+    weights: dict[str, Float[np.ndarray, "frame"]]
+    """Name of each morph target that moves -> its weight in each frame."""
+    rotation: Float[np.ndarray, "frame 4"] | None
+    """Rotation of the turning node in each frame, as a quaternion x, y, z, w; None: it does not turn."""
+
+
+@dataclass(frozen=True)
+class GlbScene:
+    """What a file holds."""
+
+    nodes: tuple[GlbNode, ...]
+    """The scene's roots. The turning node is the first child of the first root; a mesh with ``head_weight`` is moved
+    by these two nodes."""
+    texture: bytes
+    """The texture of all meshes, a JPEG file."""
+    unlit: bool
+    """Whether the texture is shown as it is, without light."""
+    copyright: str
+    extras: dict[str, Any] = field(default_factory=dict)
+    """Further facts, at the file's ``asset``."""
+    animation: GlbAnimation | None = None
+
+
+def glb_bytes(scene: GlbScene) -> bytes:
+    """Return the content of the file.
+
+    Raises:
+        InputError: pygltflib is not installed.
+    """
+    return _Writer(_pygltflib()).written(scene)
+
+
+def require_room_for_glb(path: Path, overwrite: bool = False) -> None:
+    """Require that a file may be written: there is none yet, or one of this program.
+
+    Raises:
+        InputError: another file is in the way, and ``overwrite`` is not set; or pygltflib is not installed.
+    """
+    _pygltflib()
+    if overwrite or not exists(path):
+        return
+    with path.open("rb") as file:
+        head = file.read(HEADER_BYTES)
+        description = file.read(min(int.from_bytes(head[12:16], "little"), MOST_DESCRIPTION))
+    if not (head.startswith(MAGIC) and GENERATOR.encode() in description):
+        raise InputError(
+            f"{path}: is in the way and no file of ours, expected another --out, or --overwrite true"
+        )
+
+
+def _pygltflib() -> Any:
+    try:
+        import pygltflib
+    except ImportError:
+        raise InputError(
+            "pygltflib: not installed, needed for .glb files: pip install 'anifacegan[glb]'"
+        ) from None
+    return pygltflib
+
+
+class _Writer:
+    """Collects the parts of one file; ``gltf`` is the module pygltflib."""
+
+    def __init__(self, gltf: Any) -> None:
+        self.gltf = gltf
+        self.blob = bytearray()
+        self.document = gltf.GLTF2()
+        self.joints: list[int] = []
+        self.morphed: list[tuple[int, list[str]]] = []
+
+    def written(self, scene: GlbScene) -> bytes:
+        gltf, document = self.gltf, self.document
+        document.asset = gltf.Asset(
+            version="2.0", generator=GENERATOR, copyright=scene.copyright, extras=scene.extras
+        )
+        self._material(scene)
+        turned = scene.nodes[0].children[0] if scene.nodes[0].children else None
+        roots = [self._node(node, (scene.nodes[0], turned)) for node in scene.nodes]
+        self._skin(scene.nodes[0], turned)
+        document.scene, document.scenes = 0, [gltf.Scene(nodes=roots)]
+        if scene.animation is not None:
+            self._animation(scene.animation)
+        self._pad()
+        document.buffers = [gltf.Buffer(byteLength=len(self.blob))]
+        document.set_binary_blob(bytes(self.blob))
+        return b"".join(document.save_to_bytes())
+
+    def _material(self, scene: GlbScene) -> None:
+        gltf, document = self.gltf, self.document
+        document.images = [gltf.Image(bufferView=self._view(scene.texture), mimeType="image/jpeg")]
+        document.samplers = [
+            gltf.Sampler(
+                magFilter=LINEAR, minFilter=LINEAR_MIPMAP_LINEAR, wrapS=CLAMP_TO_EDGE, wrapT=CLAMP_TO_EDGE
+            )
+        ]
+        document.textures = [gltf.Texture(source=0, sampler=0)]
+        base = gltf.TextureInfo(index=0)
+        surface = gltf.PbrMetallicRoughness(baseColorTexture=base, metallicFactor=0.0, roughnessFactor=0.8)
+        document.materials = [
+            gltf.Material(
+                name="person",
+                pbrMetallicRoughness=surface,
+                extensions={UNLIT: {}} if scene.unlit else {},
+                alphaCutoff=None,
+            )
+        ]
+        if scene.unlit:
+            document.extensionsUsed = [UNLIT]
+
+    def _node(self, node: GlbNode, joints: tuple[GlbNode, GlbNode | None]) -> int:
+        """Add a node, its mesh and its children; return its number."""
+        gltf, document = self.gltf, self.document
+        number = len(document.nodes)
+        entry = gltf.Node(name=node.name)
+        document.nodes.append(entry)
+        if any(node is joint for joint in joints):
+            self.joints.append(number)
+        if np.any(node.pivot):
+            entry.translation = node.pivot.astype(np.float64).tolist()
+        if node.mesh is not None:
+            entry.mesh = self._mesh(node.name, node.mesh)
+            if node.mesh.targets:
+                self.morphed.append((number, list(node.mesh.targets)))
+            if node.mesh.head_weight is not None:
+                entry.skin = 0
+        entry.children = [self._node(child, joints) for child in node.children]
+        return number
+
+    def _mesh(self, name: str, mesh: GlbMesh) -> int:
+        gltf = self.gltf
+        attributes = gltf.Attributes(
+            POSITION=self._accessor(mesh.points.astype(np.float32), "VEC3", FLOAT, VERTEX_BUFFER, True),
+            TEXCOORD_0=self._accessor(mesh.uv.astype(np.float32), "VEC2", FLOAT, VERTEX_BUFFER),
+        )
+        if mesh.normals is not None:
+            attributes.NORMAL = self._accessor(mesh.normals.astype(np.float32), "VEC3", FLOAT, VERTEX_BUFFER)
+        if mesh.head_weight is not None:
+            joints, weights = _skin_weights(mesh.head_weight)
+            attributes.JOINTS_0 = self._accessor(joints, "VEC4", UNSIGNED_BYTE, VERTEX_BUFFER)
+            attributes.WEIGHTS_0 = self._accessor(
+                weights, "VEC4", UNSIGNED_BYTE, VERTEX_BUFFER, normalized=True
+            )
+        primitive = gltf.Primitive(
+            attributes=attributes,
+            indices=self._accessor(*_indices(mesh.triangles.ravel(), len(mesh.points)), INDEX_BUFFER),
+            material=0,
+        )
+        entry = gltf.Mesh(name=name, primitives=[primitive])
+        if mesh.targets:
+            primitive.targets = [{"POSITION": self._sparse(moves)} for moves in mesh.targets.values()]
+            entry.weights, entry.extras = [0.0] * len(mesh.targets), {"targetNames": list(mesh.targets)}
+        self.document.meshes.append(entry)
+        return len(self.document.meshes) - 1
+
+    def _sparse(self, moves: Float[np.ndarray, "vertex 3"]) -> int:
+        """Add an accessor that is zero but for the vertices that move."""
+        gltf = self.gltf
+        moved = np.flatnonzero(np.any(moves != 0, axis=1))
+        values = moves[moved].astype(np.float32)
+        still = np.zeros((int(len(moved) < len(moves)), 3), np.float32)
+        bounds = np.concatenate([values, still])
+        entry = gltf.Accessor(
+            componentType=FLOAT,
+            byteOffset=None,
+            count=len(moves),
+            type="VEC3",
+            min=bounds.min(axis=0).tolist(),
+            max=bounds.max(axis=0).tolist(),
+        )
+        if len(moved):
+            indices, _, kind = _indices(moved, len(moves))
+            entry.sparse = gltf.Sparse(
+                count=len(moved),
+                indices=gltf.AccessorSparseIndices(
+                    bufferView=self._view(indices.tobytes()), componentType=kind
+                ),
+                values=gltf.AccessorSparseValues(bufferView=self._view(values.tobytes())),
+            )
+        self.document.accessors.append(entry)
+        return len(self.document.accessors) - 1
+
+    def _skin(self, root: GlbNode, turned: GlbNode | None) -> None:
+        """Add the skin of the meshes that two nodes move, if there are any."""
+        if all(node.skin is None for node in self.document.nodes):
+            return
+        assert turned is not None and len(self.joints) == 2
+        inverse = np.tile(np.eye(4, dtype=np.float32), (2, 1, 1))
+        inverse[0, 3, :3] = -root.pivot  # glTF stores matrices column by column
+        inverse[1, 3, :3] = -(root.pivot + turned.pivot)
+        matrices = self._accessor(inverse.reshape(2, 16), "MAT4", FLOAT)
+        skin = self.gltf.Skin(joints=self.joints, inverseBindMatrices=matrices, skeleton=self.joints[0])
+        self.document.skins = [skin]
+
+    def _animation(self, animation: GlbAnimation) -> None:
+        gltf = self.gltf
+        entry = gltf.Animation(name=animation.name)
+        times = self._accessor(animation.times.astype(np.float32)[:, None], "SCALAR", FLOAT, bounds=True)
+        frames = len(animation.times)
+
+        def add(node: int, path: str, values: np.ndarray, kind: str) -> None:
+            sampler = gltf.AnimationSampler(input=times, output=self._accessor(values, kind, FLOAT))
+            target = gltf.AnimationChannelTarget(node=node, path=path)
+            entry.channels.append(gltf.AnimationChannel(sampler=len(entry.samplers), target=target))
+            entry.samplers.append(sampler)
+
+        still = np.zeros(frames)
+        for node, names in self.morphed:
+            rows = np.stack([animation.weights.get(name, still) for name in names], axis=1)
+            if rows.any():
+                add(node, "weights", rows.astype(np.float32).reshape(-1, 1), "SCALAR")
+        if animation.rotation is not None:
+            add(self.joints[1], "rotation", animation.rotation.astype(np.float32), "VEC4")
+        if entry.channels:
+            self.document.animations = [entry]
+
+    def _accessor(
+        self,
+        values: np.ndarray,
+        kind: str,
+        component: int,
+        target: int | None = None,
+        bounds: bool = False,
+        normalized: bool = False,
+    ) -> int:
+        entry = self.gltf.Accessor(
+            bufferView=self._view(np.ascontiguousarray(values).tobytes(), target),
+            componentType=component,
+            normalized=normalized,
+            count=len(values),
+            type=kind,
+        )
+        if bounds:
+            entry.min, entry.max = values.min(axis=0).tolist(), values.max(axis=0).tolist()
+        self.document.accessors.append(entry)
+        return len(self.document.accessors) - 1
+
+    def _view(self, content: bytes, target: int | None = None) -> int:
+        self._pad()
+        view = self.gltf.BufferView(
+            buffer=0, byteOffset=len(self.blob), byteLength=len(content), target=target
+        )
+        self.document.bufferViews.append(view)
+        self.blob += content
+        return len(self.document.bufferViews) - 1
+
+    def _pad(self) -> None:
+        """Let the next part begin at a multiple of four bytes."""
+        self.blob += bytes(-len(self.blob) % 4)
+
+
+def _indices(values: Int[np.ndarray, "index"], count: int) -> tuple[np.ndarray, str, int]:
+    """Return indices of ``count`` vertices in the smallest type, with glTF's names of shape and type."""
+    short = count <= 2**16 - 1
+    return (
+        values.astype(np.uint16 if short else np.uint32),
+        "SCALAR",
+        UNSIGNED_SHORT if short else UNSIGNED_INT,
+    )
+
+
+def _skin_weights(head: Float[np.ndarray, "vertex"]) -> tuple[np.ndarray, np.ndarray]:
+    """Return joints and weights (sums are 255) of vertices that follow joint 1 by ``head`` and joint 0 by the rest."""
+    share = np.rint(255 * head.clip(0, 1)).astype(np.uint8)
+    joints, weights = (np.zeros((len(head), 4), np.uint8) for _ in range(2))
+    weights[:, 0], weights[:, 1] = 255 - share, share
+    joints[:, 1] = share > 0  # glTF wants joint 0 where a weight is 0
+    return joints, weights

@@ -1,0 +1,153 @@
+"""``anifacegan export glb``: write a person as a head for Blender, game engines and three.js."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from anifacegan.avatars.config import SUFFIX, BakeConfig
+from anifacegan.avatars.export.config import GlbConfig
+from anifacegan.face_model.config import require_finite
+from anifacegan.runtime.devices import Device
+from anifacegan.runtime.errors import ConfigError, InputError, require_above
+from anifacegan.runtime.typed_config import read_config
+
+if TYPE_CHECKING:
+    from anifacegan.avatars.avatar import Avatar
+
+
+@dataclass(frozen=True)
+class GlbCommand:
+    """Write a person as a head in one .glb file (glTF 2.0): a closed textured mesh with ARKit's 52 movements and the
+    named expressions as morph targets, and head, eyes, teeth and tongue as nodes that turn about their pivots. The
+    person is one of a model, by --seed or --latents, or that of an avatar file, as 'anifacegan bake' and 'anifacegan
+    animate' write it.
+    """
+
+    out: Path
+    """File to write; its name ends in .glb."""
+    avatar: Path | None = None
+    """Avatar file of the person. null: the person of --seed or --latents."""
+    model: Path = Path("checkpoints/demo")
+    """Model folder, or the name of a shipped model, of the person of --seed or --latents."""
+    seed: int | None = None
+    """Random seed of the person's latents."""
+    latents: Path | None = None
+    """An .npz file with z_id and z_noise of one person."""
+    psi: float = 0.7
+    """Truncation psi of the appearance of the person of --seed or --latents."""
+    expressions: tuple[str, ...] | None = None
+    """Expressions that become morph targets beside ARKit's: names, .mat files. null: the named expressions of the
+    model."""
+    sequence: Path | None = None
+    """File of expressions, one a frame, that becomes an animation: .mat, whose poses turn the head, or blendshapes of
+    ARKit or MediaPipe as .csv or .json. null: no animation."""
+    fps: float = 30.0
+    """Frames a second of the sequence."""
+    albedo: bool = False
+    """Remove the light's shading from the texture, as far as it can be told, and write a material that is lit, with
+    normals. Otherwise the material is unlit and the texture has the light in which the person was made."""
+    mark_synthetic: bool = True
+    """Say in the file that the person is synthetic."""
+    overwrite: bool = False
+    """Replace the file if it is no head of this program. Such a head is always replaced."""
+    face_model: Path | None = None
+    """File of the open face model. null: that in the cache, as 'anifacegan face-model' makes it."""
+    bake: BakeConfig = field(default_factory=BakeConfig)
+    """Size of the textures and meshes of the avatar that is baked for the person of --seed or --latents."""
+    glb: GlbConfig = field(default_factory=GlbConfig)
+    """Size and quality of the texture, precision of the morph targets."""
+    device: Device = "auto"
+    """Device that bakes. auto: a GPU if PyTorch finds one, else the CPU."""
+
+    def __post_init__(self) -> None:
+        if self.out.suffix != ".glb":
+            raise ConfigError("out", self.out, "NAME.glb")
+        require_above(self, 0, "fps")
+        require_finite("psi", self.psi)
+        if self.seed is not None and not 0 <= self.seed < 2**63:
+            raise ConfigError("seed", self.seed, "a whole number from 0")
+        given = [name for name in ("avatar", "seed", "latents") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise InputError(
+                f"got {' and '.join(given) or 'nobody'}, expected one of --avatar, --seed and --latents"
+            )
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run ``anifacegan export glb`` with the command-line words ``arguments``; prints what was written.
+
+    Raises:
+        InputError: a wrong option, or a file that cannot be used.
+    """
+    config = read_config(GlbCommand, arguments, "anifacegan export glb")
+    if config.out.is_dir() or not config.out.parent.is_dir():
+        raise InputError(f"out is {config.out}, expected a file in a folder that exists")
+    from anifacegan.avatars.export.glb_file import glb_bytes, require_room_for_glb
+    from anifacegan.avatars.export.glb_head import (
+        arkit_units,
+        glb_scene,
+        morph_targets,
+        painted_head,
+        require_exportable,
+        sequence_animation,
+    )
+    from anifacegan.avatars.export.person_shape import person_shape
+    from anifacegan.avatars.export.unit_weights import read_unit_sequence
+    from anifacegan.face_model.expressions import is_expression_file
+    from anifacegan.runtime.errors import warnings_in_one_line
+    from anifacegan.runtime.files import write_complete
+
+    require_room_for_glb(config.out, config.overwrite)
+    avatar = _avatar(config)
+    shape = person_shape(require_exportable(avatar), config.face_model)
+    names = tuple(avatar.card.presets) if config.expressions is None else config.expressions
+    animation, missed = None, 0.0
+    with warnings_in_one_line():
+        expressions = {
+            Path(name).stem if is_expression_file(name) else name: avatar.expressions.coefficients(name)
+            for name in names
+        }
+        if config.sequence is not None:
+            sequence = read_unit_sequence(config.sequence, avatar.expressions, shape, arkit_units(shape))
+            animation = sequence_animation(config.sequence.stem, sequence, config.fps)
+            missed = sequence.missed
+    targets = morph_targets(shape, expressions, config.glb.least_move)
+    head = painted_head(avatar, shape, config.glb, config.albedo)
+    scene = glb_scene(
+        avatar,
+        head,
+        targets,
+        config.glb,
+        unlit=not config.albedo,
+        animation=animation,
+        mark_synthetic=config.mark_synthetic,
+    )
+    content = glb_bytes(scene)
+    write_complete(config.out, content)
+    print(
+        f"{config.out}: {len(content) / 1e6:.2f} MB, {len(targets)} morph targets, {head.seen:.0%} of the texture seen"
+        + (f", {missed:.0%} of the sequence's movement at most not made by ARKit's" if missed else "")
+    )
+
+
+def _avatar(config: GlbCommand) -> "Avatar":
+    """Load the avatar, or bake the person of the model.
+
+    Raises:
+        InputError: a file is missing or damaged, or the model has no named expressions.
+    """
+    if config.avatar is not None:
+        from anifacegan.avatars.avatar import load_avatar
+
+        return load_avatar(config.avatar)
+    from anifacegan.cli.bake.config import BakeCommand
+    from anifacegan.cli.bake.run import baked_avatar
+    from anifacegan.rendering.model import load_model
+
+    seed = 0 if config.seed is None else config.seed
+    baking = BakeCommand(
+        out=config.out.with_suffix(SUFFIX), model=config.model, seed=seed, latents=config.latents, psi=config.psi,
+        bake=config.bake, device=config.device,
+    )  # fmt: skip
+    return baked_avatar(baking, load_model(config.model, config.device))

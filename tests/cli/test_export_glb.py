@@ -1,0 +1,83 @@
+"""``anifacegan export glb``: what it writes, and what it refuses in one line."""
+
+from pathlib import Path
+
+import pytest
+
+from anifacegan.avatars.avatar import load_avatar, save_avatar
+from tests.fixtures.commands import command, one_error_line
+from tests.fixtures.drawn_glb import GlbReader
+from tests.fixtures.tiny_person import tiny_avatar, tiny_shape
+
+pytest.importorskip("pygltflib", reason="pip install 'anifacegan[glb]'")
+SMALL = ("--glb.texture", 64, "--glb.view", 64)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an avatar and its face model."""
+    folder = tmp_path_factory.mktemp("avatar")
+    save_avatar(folder / "tiny.safetensors", tiny_avatar(tiny_shape(folder)))
+    return folder
+
+
+def export(folder: Path, out: Path, *options: object) -> int:
+    files = ("--avatar", folder / "tiny.safetensors", "--face_model", folder / "face_model.npz")
+    return command("export", "glb", *files, "--out", out, *SMALL, *options)
+
+
+def test_an_avatar_becomes_a_head(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "talk.csv").write_text("jawOpen,eyeBlinkLeft\n0,0\n1,0.5\n")
+    out = tmp_path / "tiny.glb"
+    options = ("--sequence", tmp_path / "talk.csv", "--fps", 10, "--expressions", "jaw_open", "mouthSmile")
+    assert export(folder, out, *options) == 0
+    assert "morph targets" in capsys.readouterr().out
+    reader = GlbReader(out)
+    assert reader.target_names("skin")[-2:] == ["jaw_open", "mouthSmile"]
+    assert reader.gltf.animations[0].name == "talk" and reader.gltf.asset.copyright == "CC0"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["talk.csv", "tiny.glb"]
+    assert export(folder, out, "--albedo") == 0  # its own file is replaced
+    assert GlbReader(out).attribute("skin", "NORMAL").shape[1] == 3
+
+
+def test_an_avatar_file_keeps_the_identity(folder: Path) -> None:
+    assert len(load_avatar(folder / "tiny.safetensors").card.identity) == 80
+
+
+@pytest.mark.parametrize(
+    ("out", "options", "expected"),
+    [
+        ("me.gltf", (), "NAME.glb"),
+        ("missing/me.glb", (), "expected a file in a folder that exists"),
+        ("me.glb", ("--glb.quality", "0"), "from 1 to 100"),
+        ("me.glb", ("--fps", "0"), "fps is 0"),
+        ("me.glb", ("--seed", "7"), "got avatar and seed, expected one of"),
+        ("me.glb", ("--sequence", "absent.mat"), "absent.mat"),
+        ("me.glb", ("--expressions", "grimace"), "grimace"),
+    ],
+)
+def test_wrong_options_are_refused_and_nothing_is_written(
+    out: str,
+    options: tuple[str, ...],
+    expected: str,
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert export(folder, tmp_path / out, *options) == 2
+    assert expected in one_error_line(capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("export", "glb", "--out", tmp_path / "me.glb") == 2
+    assert "got nobody, expected one of --avatar, --seed and --latents" in one_error_line(capsys)
+
+
+def test_an_avatar_without_identity_is_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_avatar(tmp_path / "old.safetensors", tiny_avatar(tiny_shape(folder), identity=()))
+    words = ("--avatar", tmp_path / "old.safetensors", "--out", tmp_path / "me.glb")
+    assert command("export", "glb", *words) == 2
+    assert "does not say its identity coefficients: make it again" in one_error_line(capsys)
