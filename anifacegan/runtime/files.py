@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -16,6 +16,9 @@ from anifacegan.runtime.errors import InputError
 
 _LONGEST_NAME = 150
 """Largest number of characters of a file's name that its temporary name repeats; names end at 255 bytes."""
+
+_LEFTOVER = re.compile(r"\.(.+)\.\d+\.[0-9a-f]{16}\.tmp", re.DOTALL)
+"""Temporary name of a file, with the final one."""
 
 
 @contextmanager
@@ -54,15 +57,17 @@ def write_complete(path: Path, content: bytes | memoryview | str) -> None:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def remove_leftovers(folder: Path, names: str) -> None:
+def remove_leftovers(folder: Path, names: str | Container[str]) -> None:
     """Remove temporary files of :func:`complete_or_absent` that killed processes have left in a folder.
 
-    ``names`` is a regular expression for the whole name of the final files. No other process may be writing to the
-    folder.
+    ``names`` are the names of the final files, or a regular expression for a whole one. No other process may be writing
+    to the folder.
     """
-    leftover = re.compile(rf"\.({names})\.\d+\.[0-9a-f]{{16}}\.tmp")
     for path in folder.glob(".*.tmp"):
-        if leftover.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+        found = _LEFTOVER.fullmatch(path.name)
+        if found is None or not path.is_file() or path.is_symlink():
+            continue
+        if re.fullmatch(names, found[1]) if isinstance(names, str) else found[1] in names:
             path.unlink()
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ class FolderLock:
         """
         if fcntl is None:
             return
+        file = None
         try:
             while True:
                 file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+b")
@@ -60,6 +62,10 @@ class FolderLock:
             file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode())
             file.flush()
         except OSError as error:
+            if file is not None:  # it is locked, and this process could not say so: the disk is full
+                self.path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    file.close()
             raise not_writable_error(self.path, error) from None
         self._file = file
 

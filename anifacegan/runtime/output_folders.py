@@ -19,7 +19,7 @@ from typing import Any
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import not_writable_error, put_in_place, write_complete
 from anifacegan.runtime.paths import exists
-from anifacegan.runtime.structured_text import parse_json
+from anifacegan.runtime.structured_text import read_json
 
 MANIFEST = "manifest.json"
 """Name of the file that lists what a run wrote into a folder: its key ``files`` holds paths relative to the folder."""
@@ -79,8 +79,16 @@ def claim(out: Path, names: Iterable[str], overwrite: bool = False) -> None:
         raise not_writable_error(out, error) from None
     own = own_files(out)
     if not own.issuperset(names):
-        content = {"program": _PROGRAM, "files": sorted(own.union(names))}
-        write_complete(out / MARKER, json.dumps(content, indent=1) + "\n")
+        write_complete(out / MARKER, _marker_text(own.union(names)))
+
+
+def withdraw_claim(out: Path, names: Iterable[str]) -> None:
+    """Note that the named files in a folder, which this program has not written after all, are not this program's."""
+    own = own_files(out).difference(names)
+    if own:
+        write_complete(out / MARKER, _marker_text(own))
+    else:
+        (out / MARKER).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -152,10 +160,14 @@ def _is_left_behind(marker: dict[str, Any]) -> bool:
 def _marker(folder: Path) -> dict[str, Any]:
     """Return the content of a folder's marker; empty if it has none of ours."""
     try:
-        content = parse_json((folder / MARKER).read_bytes(), folder / MARKER)
-    except (OSError, InputError):
+        content = read_json(folder / MARKER, "a list of files")
+    except InputError:
         return {}
     return content if isinstance(content, dict) and content.get("program") == _PROGRAM else {}
+
+
+def _marker_text(names: Iterable[str]) -> str:
+    return json.dumps({"program": _PROGRAM, "files": sorted(names)}, indent=1) + "\n"
 
 
 def _is_inside(name: str) -> bool:

@@ -28,6 +28,9 @@ from anifacegan.runtime.files import complete_or_absent, remove_leftovers, write
 from anifacegan.runtime.image_files import encoded_image
 from anifacegan.runtime.paths import exists
 
+COUNTED_PEOPLE = 10_000
+"""Largest number of people whose sexes, ages and descents are counted."""
+
 
 def write_dataset(config: DatasetConfig) -> int:
     """Render the images of a synthetic data set that are not finished yet; return how many these were.
@@ -55,11 +58,12 @@ def write_dataset(config: DatasetConfig) -> int:
 
 
 def set_proportions(config: DatasetConfig, renderer: SyntheticRenderer) -> str:
-    """Return one line of text with the shares of sexes, ages and descents among the people of the whole data set, as
-    they are predicted from the identity coefficients."""
-    parts = renderer.head.parts
-    identities = [item_identity(parts, config.seed, index) for index in range(config.count)]
-    return proportions(renderer.prior.groups(np.stack(identities)))
+    """Return one line of text with the shares of sexes, ages and descents among the people of the data set, as they are
+    predicted from the identity coefficients; of a large set, among its first COUNTED_PEOPLE."""
+    parts, count = renderer.head.parts, min(config.count, COUNTED_PEOPLE)
+    identities = [item_identity(parts, config.seed, index) for index in range(count)]
+    shares = proportions(renderer.prior.groups(np.stack(identities)))
+    return shares if count == config.count else f"of the first {count}: {shares}"
 
 
 def describe(config: DatasetConfig, head: HeadGeometry) -> None:
