@@ -64,7 +64,7 @@ def require_at_least(config: object, bound: int | float, *names: str) -> None:
     """
     for name in names:
         value = getattr(config, name)
-        if not (value >= bound and math.isfinite(value)):
+        if not bound <= value < math.inf:  # a whole number of any length compares
             raise ConfigError(name, value, f"at least {bound}")
         if value > largest(name):
             raise ConfigError(name, value, f"at most {largest(name)}")
@@ -108,7 +108,7 @@ def require_above(config: object, bound: int | float, *names: str) -> None:
     """
     for name in names:
         value = getattr(config, name)
-        if not (value > bound and math.isfinite(value)):
+        if not bound < value < math.inf:
             raise ConfigError(name, value, f"more than {bound}")
 
 

@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import secrets
+import time
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,8 +18,10 @@ from anifacegan.runtime.errors import InputError
 _LONGEST_NAME = 150
 """Largest number of characters of a file's name that its temporary name repeats; names end at 255 bytes."""
 
-_LEFTOVER = re.compile(r"\.(.+)\.\d+\.[0-9a-f]{16}\.tmp", re.DOTALL)
-"""Temporary name of a file, with the final one."""
+_LEFTOVER = re.compile(r"\.(.+)\.(\d+)\.[0-9a-f]{16}\.tmp", re.DOTALL)
+"""Temporary name of a file, with the final one and the process that writes it."""
+_ABANDONED_S = 60.0
+"""Time after which nobody has written to a temporary file, seconds."""
 
 
 @contextmanager
@@ -69,6 +72,31 @@ def remove_leftovers(folder: Path, names: str | Container[str]) -> None:
             continue
         if re.fullmatch(names, found[1]) if isinstance(names, str) else found[1] in names:
             path.unlink()
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove temporary files of :func:`complete_or_absent` for one file that killed processes have left behind.
+
+    Others may be writing to the folder: a temporary file of this minute, or of a process that runs here, stays.
+    """
+    for temporary in path.parent.glob(".*.tmp"):
+        found = _LEFTOVER.fullmatch(temporary.name)
+        if found is None or found[1] != path.name[:_LONGEST_NAME] or temporary.is_symlink():
+            continue
+        with suppress(OSError):  # it has gone in between
+            if time.time() - temporary.stat().st_mtime > _ABANDONED_S and not runs_here(int(found[2])):
+                temporary.unlink()
+
+
+def runs_here(pid: int) -> bool:
+    """Return whether a process of this machine is running."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass
+    return True
 
 
 def flush(path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import not_writable_error, remove_leftovers
 from anifacegan.runtime.locks import FolderLock
-from anifacegan.runtime.output_folders import claim, own_files, require_room, withdraw_claim
+from anifacegan.runtime.output_folders import MARKER, claim, own_files, require_room, withdraw_claim
 from anifacegan.runtime.paths import exists
 
 
@@ -33,7 +33,11 @@ class GrowingFolder:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._lock is not None:
-            if kind is not None and not any(exists(self.path / name) for name in self._claimed):
+            if (
+                kind is not None
+                and self._claimed
+                and not any(exists(self.path / name) for name in self._claimed)
+            ):
                 with suppress(OSError, InputError):  # the disk is full
                     withdraw_claim(self.path, self._claimed)
             self._lock.release()
@@ -70,8 +74,8 @@ class GrowingFolder:
             before = own_files(self.path)
             claim(self.path, names, self._overwrite)
             self._claimed.update(names)
-            finals = {PurePosixPath(name).name for name in before}
-            for folder in {(self.path / name).parent for name in names if name in before}:
+            finals = {MARKER, *(PurePosixPath(name).name for name in before)}
+            for folder in {self.path, *((self.path / name).parent for name in names if name in before)}:
                 remove_leftovers(folder, finals)
 
     def file(self, name: str) -> Path:

@@ -17,7 +17,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import not_writable_error, put_in_place, write_complete
+from anifacegan.runtime.files import (
+    not_writable_error,
+    put_in_place,
+    remove_abandoned,
+    remove_leftovers,
+    runs_here,
+    write_complete,
+)
 from anifacegan.runtime.paths import exists
 from anifacegan.runtime.structured_text import read_json
 
@@ -77,6 +84,7 @@ def claim(out: Path, names: Iterable[str], overwrite: bool = False) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise not_writable_error(out, error) from None
+    remove_abandoned(out / MARKER)
     own = own_files(out)
     if not own.issuperset(names):
         write_complete(out / MARKER, _marker_text(own.union(names)))
@@ -112,7 +120,6 @@ def filled_when_complete(out: Path, overwrite: bool = False) -> Iterator[Path]:
         process = {"program": _PROGRAM, "host": socket.gethostname(), "pid": os.getpid()}
         (temporary / MARKER).write_text(json.dumps(process))
         yield temporary
-        (temporary / MARKER).unlink()
         _publish(temporary, out, overwrite)
     except OSError as error:
         raise not_writable_error(out, error) from None
@@ -126,29 +133,30 @@ def filled_when_complete(out: Path, overwrite: bool = False) -> Iterator[Path]:
                 break
 
 
-def remove_unfinished(out: Path, names: tuple[str, ...]) -> None:
+def remove_unfinished(out: Path, names: Iterable[str]) -> None:
     """Remove temporary folders of :func:`filled_when_complete` that killed processes of this machine left in ``out``.
 
-    Only files with the given names are deleted; a folder that holds other files stays.
+    Only files with the given names, relative to the folder, are deleted; a folder that holds other files stays.
     """
-    for folder in out.glob(f"{_UNFINISHED}*"):
-        if folder.is_symlink() or not folder.is_dir() or not _is_left_behind(_marker(folder)):
-            continue
+    left = [
+        folder
+        for folder in out.glob(f"{_UNFINISHED}*")
+        if not folder.is_symlink() and folder.is_dir() and _is_left_behind(_marker(folder))
+    ]
+    names = list(names)
+    for folder in left:
+        emptied = set()
         for name in (*names, MARKER):
-            (folder / name).unlink(missing_ok=True)
-        with suppress(OSError):  # something else is in it
-            folder.rmdir()
-
-
-def runs_here(pid: int) -> bool:
-    """Return whether a process of this machine is running."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        pass
-    return True
+            parents = [folder / parent for parent in PurePosixPath(name).parents[:-1]]
+            if not any(parent.is_symlink() for parent in parents):
+                with suppress(OSError):  # it is not there, or a folder
+                    (folder / name).unlink()
+                emptied.update(parents)
+        finals = {PurePosixPath(name).name for name in names}
+        for parent in (*sorted(emptied, reverse=True), folder):
+            with suppress(OSError):  # something else is in it
+                remove_leftovers(parent, finals)
+                parent.rmdir()
 
 
 def _is_left_behind(marker: dict[str, Any]) -> bool:
@@ -176,9 +184,11 @@ def _is_inside(name: str) -> bool:
 
 
 def _publish(temporary: Path, out: Path, overwrite: bool) -> None:
-    paths = sorted(path.relative_to(temporary) for path in temporary.rglob("*") if path.is_file())
+    found = (path.relative_to(temporary) for path in temporary.rglob("*") if path.is_file())
+    paths = sorted(path for path in found if path != Path(MARKER))  # that goes last, with the folder
     paths.sort(key=lambda path: path == Path(MANIFEST))  # stable: the manifest comes last
     claim(out, [path.as_posix() for path in paths], overwrite)
+    remove_unfinished(out, [path.as_posix() for path in paths])
     for path in paths:
         (out / path).parent.mkdir(parents=True, exist_ok=True)
         put_in_place(temporary / path, out / path)

@@ -56,6 +56,8 @@ def test_a_count_has_the_limit_of_its_name() -> None:
     require_at_least(Tiles(batch=limits.LARGEST["batch"]), 1, "batch")
     with pytest.raises(InputError, match="batch is 65537, expected at most 65536"):
         require_at_least(Tiles(batch=limits.LARGEST["batch"] + 1), 1, "batch")
+    with pytest.raises(InputError, match="batch is 999.*, expected at most 65536"):
+        require_at_least(Tiles(batch=10**500 - 1), 1, "batch")
     assert limits.largest("first_seed") == 2**63 - 1 and limits.largest("warm_up") == limits.LARGEST_COUNT
 
 
