@@ -33,7 +33,7 @@ from anifacegan.rendering.frame import RenderedImage, checked_size
 from anifacegan.runtime.arguments import number
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import write_complete
+from anifacegan.runtime.files import remove_abandoned, write_complete
 from anifacegan.runtime.paths import exists, user_path
 from anifacegan.runtime.structured_text import parse_json
 from anifacegan.runtime.tensor_files import check_ordinary, read_safetensors
@@ -219,6 +219,7 @@ def save_avatar(path: Path, avatar: Avatar) -> None:
     content = save(
         {name: np.ascontiguousarray(array) for name, array in arrays.items()}, {_HEADER: json.dumps(header)}
     )
+    remove_abandoned(path)
     write_complete(path, content)
 
 

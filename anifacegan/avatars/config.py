@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
-from anifacegan.runtime.errors import ConfigError, require_within
+from anifacegan.runtime.errors import ConfigError, require_memory, require_within
 
 SUFFIX = ".safetensors"
 """Ending of the names of avatar files."""
+BYTES_OF_A_TEXEL = 200
+"""Memory that baking needs for each texel of a layer's texture, all layers' textures included, bytes."""
 COARSE = 4
 """Number of texels of the final textures, in each direction, for each texel of the coarse textures."""
 
@@ -29,6 +31,7 @@ class BakeConfig:
     def __post_init__(self) -> None:
         require_within(self, 4 * COARSE, 8192, "texture")
         require_within(self, 8, 1024, "grid")
+        require_memory(self, BYTES_OF_A_TEXEL * self.texture**2, "texture")
         require_within(self, 1, 16, "inbetweens")
         if not 0 < self.widest_rad <= 1.2:
             raise ConfigError("widest_rad", self.widest_rad, "more than 0, at most 1.2")

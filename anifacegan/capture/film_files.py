@@ -23,6 +23,8 @@ FILM_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg
 """Endings of the films that are read, in lower case; upper case is read as well."""
 _EVERY_FRAME = ["-map", "0:v:0", "-fps_mode", "passthrough"]
 _MICROSECONDS = ["-enc_time_base", "1:1000000"]
+_LOCAL = ["-protocol_whitelist", "file,pipe"]
+"""Option of ffmpeg by which a film that is a playlist fetches nothing from a network."""
 _TINY = ["-vf", "scale=16:16:flags=fast_bilinear"]
 """Options of ffmpeg by which times are listed: their unit, and frames that cost little to check."""
 
@@ -62,7 +64,9 @@ class Film:
             InputError: the file cannot be decoded to its end.
         """
         logging.getLogger("imageio_ffmpeg").setLevel(logging.ERROR)  # it warns of turned films
-        reader: Any = imageio_ffmpeg.read_frames(self.path, output_params=_EVERY_FRAME)
+        reader: Any = imageio_ffmpeg.read_frames(
+            _as_input(self.path), input_params=_LOCAL, output_params=_EVERY_FRAME
+        )
         with closing(reader):
             try:
                 width, height = next(reader)["size"]
@@ -70,6 +74,11 @@ class Film:
                     yield np.frombuffer(next(reader), np.uint8).reshape(height, width, 3)
             except (OSError, RuntimeError, StopIteration) as error:
                 raise InputError(f"{self.path}: cannot be read to its end ({first_line(error)})") from None
+
+
+def _as_input(path: Path) -> str:
+    """Return a path as ffmpeg takes it for a file, whatever is in its name."""
+    return f"file:{path}"
 
 
 def open_film(path: Path) -> Film:
@@ -80,7 +89,7 @@ def open_film(path: Path) -> Film:
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected a film")
-    program = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-i", str(path)]
+    program = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", *_LOCAL, "-i", _as_input(path)]
     listed = subprocess.run(
         [*program, *_EVERY_FRAME, *_MICROSECONDS, *_TINY, "-f", "framecrc", "-"],
         capture_output=True,

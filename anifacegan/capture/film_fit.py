@@ -36,8 +36,11 @@ from anifacegan.capture.person_fit import PLACE, POSE, UNITS, PersonFitter, Refe
 from anifacegan.geometry.conventions import LIGHT_DIM, TEX_DIM
 from anifacegan.runtime.cpu import one_blas_thread
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import complete_or_absent
+from anifacegan.runtime.files import complete_or_absent, write_complete
+from anifacegan.runtime.paths import exists
 
+MARK_FILE, LANDMARKS, FITS = "film.txt", "landmarks", "fits"
+"""Names of the files of a work folder: of which film it is, and, before the number of a first frame, of each chunk."""
 CHUNK_FRAMES = 250
 """Number of frames whose results are kept in one file; the tracker starts anew at each chunk."""
 OVERLAP_FRAMES = 60
@@ -165,13 +168,23 @@ def fit_film(
     return replace(result, colours=_colours(fitter, result, {k: keys[k] for k in keys if fitted[k]}))
 
 
+def work_files(film: Film) -> list[str]:
+    """Return the names of all files that the fit of a film keeps in its work folder."""
+    starts = [chunk.start for chunk in _chunks(len(film))]
+    return [MARK_FILE, *(_chunk_file(kind, start) for start in starts for kind in (LANDMARKS, FITS))]
+
+
+def _chunk_file(kind: str, start: int) -> str:
+    return f"{kind}-{start:06d}.npy"
+
+
 def _require_same_film(film: Film, number: int | None, work: Path) -> None:
     """Write what the work folder belongs to, or require that it belongs to this film."""
-    mark, state = work / "film.txt", film.path.stat()
+    mark, state = work / MARK_FILE, film.path.stat()
     text = f"{film.path.name} {state.st_size} bytes, {len(film)} frames, face {number or 1}\n"
-    if not mark.exists():
-        mark.write_text(text)
-    elif mark.read_text() != text:
+    if not exists(mark):
+        write_complete(mark, text)
+    elif not mark.is_file() or mark.stat().st_size > 1000 or mark.read_bytes() != text.encode():
         raise InputError(f"{work}: holds an unfinished fit of another film, expected none; remove the folder")
 
 
@@ -190,9 +203,9 @@ def _tracked(
     with closing(film.frames()) as frames, tqdm(**_bar(film, "tracking", quiet)) as progress:
         with closing(FaceTracker(fitter.detector, number or 1)) as tracker:
             for chunk in _chunks(len(film)):
-                file = work / f"landmarks-{chunk.start:06d}.npy"
-                known = np.load(file) if file.is_file() else None
+                file = work / _chunk_file(LANDMARKS, chunk.start)
                 rows = np.full((chunk.stop - chunk.start, 478, 2), np.nan, np.float32)
+                known = _kept(file, rows.shape, rows.dtype)
                 tracker.start_anew()
                 for k, row in enumerate(range(chunk.start, chunk.stop)):
                     frame = next(frames)
@@ -260,12 +273,13 @@ def _fitted(
         total=len(landmarks), unit="frame", desc="fitting", disable=True if quiet else None
     ) as progress:
         for chunk in _chunks(len(landmarks)):
-            file = work / f"fits-{chunk.start:06d}.npy"
+            file = work / _chunk_file(FITS, chunk.start)
             size = chunk.stop - chunk.start
-            if file.is_file():
-                rows = np.load(file)
+            rows = np.zeros((size, count + 2, count))  # unknowns, error, precision
+            kept = _kept(file, rows.shape, rows.dtype)
+            if kept is not None and np.isfinite(kept).all():
+                rows = kept
             else:
-                rows = np.zeros((size, count + 2, count))  # unknowns, error, precision
                 selected = found[chunk]
                 if selected.any():
                     fits = person.fit(landmarks[chunk][selected])
@@ -296,7 +310,7 @@ def _smoothed(
             parts.append(unknowns[chunk])
             continue
         near = [start for start in starts if start < high and start + CHUNK_FRAMES > low]
-        rows = np.concatenate([np.load(work / f"fits-{start:06d}.npy")[:, 2:] for start in near])
+        rows = np.concatenate([np.load(work / _chunk_file(FITS, start))[:, 2:] for start in near])
         normal = bridged_normal(rows[low - near[0] : high - near[0]], selected)
         window = smoothed(unknowns[low:high], normal, film.times[low:high], acceleration)
         parts.append(window[chunk.start - low : chunk.stop - low])
@@ -312,6 +326,19 @@ def _runs(reasons: np.ndarray) -> tuple[LostFrames, ...]:
         for start, stop in zip(starts, stops, strict=True)
         if reasons[start]
     )
+
+
+def _kept(file: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray | None:
+    """Read what an earlier run kept; None if there is nothing, or something else, which is then computed again."""
+    if not file.is_file():
+        return None
+    try:
+        found = np.load(
+            file, mmap_mode="r"
+        )  # a shape that the file does not hold is refused before it is allocated
+        return np.array(found) if found.shape == shape and found.dtype == dtype else None
+    except (OSError, ValueError, EOFError, AttributeError):
+        return None
 
 
 def _save(file: Path, rows: np.ndarray) -> None:

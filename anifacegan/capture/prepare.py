@@ -131,10 +131,10 @@ class Preparer:
         return landmark_offset(found, expected)
 
 
-def is_complete(target: Path, mirror: bool) -> bool:
-    """Return whether all files of a photograph exist; ``target`` is their path without suffix."""
+def item_files(target: Path, mirror: bool) -> list[Path]:
+    """Return the files that are written of a photograph; ``target`` is their path without suffix."""
     names = [target, target.with_name(target.name + MIRRORED_SUFFIX)] if mirror else [target]
-    return all(_with(name, suffix).is_file() for name in names for suffix in (".mat", ".png"))
+    return [_with(name, suffix) for name in names for suffix in (".mat", ".png")]
 
 
 def _with(target: Path, suffix: str) -> Path:

@@ -11,6 +11,7 @@ from typing import Any
 
 from anifacegan.runtime.errors import InputError, first_line
 from anifacegan.runtime.files import numeric_order
+from anifacegan.runtime.paths import require_file
 
 MOST_BYTES = 2**30
 """Largest size of a file in an archive; a small archive may hold a file that would fill the memory."""
@@ -35,6 +36,7 @@ class FolderFiles:
             InputError: the file cannot be read, or has more than MOST_BYTES bytes.
         """
         path = self.root / name
+        require_file(path, "a file of a data set")
         try:
             size = path.stat().st_size
             if size > MOST_BYTES:
@@ -57,6 +59,7 @@ class ZipFiles:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._archive: zipfile.ZipFile | None = None
+        require_file(path, "a folder or a .zip of images")
         try:
             entries = [entry.filename for entry in self._open().infolist() if not entry.is_dir()]
         except Exception:  # zipfile raises many kinds for a broken archive

@@ -6,7 +6,7 @@ from typing import Literal
 
 from anifacegan.models.config import ViewSamplingConfig
 from anifacegan.runtime.devices import Device
-from anifacegan.runtime.errors import ConfigError, require_at_least
+from anifacegan.runtime.errors import ConfigError, require_at_least, require_memory
 from anifacegan.runtime.typed_config import as_tuple
 
 ExpressionSource = Literal["prior", "data"]
@@ -35,8 +35,14 @@ class SampleConfig:
         require_at_least(self, 1, "count", "batch")
         require_at_least(self, 2, "size")
         require_at_least(self, 0, "seed", "psi")
+        pixels = BYTES_OF_A_PIXEL * self.size**2
+        require_memory(self, self.count * (pixels + BYTES_OF_A_FACE), "count", "size")
+        require_memory(self, BATCH_FACTOR * min(self.batch, self.count) * pixels, "batch", "size")
 
 
+BYTES_OF_A_PIXEL, BYTES_OF_A_FACE, BATCH_FACTOR = 6, 20_000, 20
+"""Memory that each image of a set needs: bytes a pixel (it is copied once), bytes for its latents and features; and how
+much more a pixel needs while networks measure it."""
 DEFINITIONS = {
     "inception": "FID, KID x 100 and Inception Score by torch-fidelity, on 8-bit images; generated against real",
     "frechet": "Frechet distance of the judge's features, generated against real; floor: real against other real",
@@ -143,6 +149,15 @@ class EvaluationConfig:
         require_at_least(self, 1, "mesh_faces", "inception_count", "consistency_faces", "ramps")
         require_at_least(self, 1, "detected_people", "detected_expressions")
         require_at_least(self, 3, "frames")
+        image = BYTES_OF_A_PIXEL * self.samples.size**2 + BYTES_OF_A_FACE
+        for people, others in (
+            ("people", "expressions"),
+            ("people", "appearances"),
+            ("ramps", "frames"),
+            ("detected_people", "detected_expressions"),
+        ):
+            count = getattr(self, people) * getattr(self, others)
+            require_memory(self, count * image, people, others)
 
 
 LARGEST_SEED = 2**62

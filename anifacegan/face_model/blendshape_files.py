@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from anifacegan.face_model.config import MOST_FRAMES
 from anifacegan.runtime.errors import InputError, first_line
+from anifacegan.runtime.paths import require_file
 from anifacegan.runtime.resources import located
 from anifacegan.runtime.structured_text import parse_json
 
@@ -48,6 +49,7 @@ def read_blendshapes(path: Path, units: Sequence[str]) -> Float[np.ndarray, "fra
             given twice, or a strength is no number or beyond STRONGEST; the message names the first.
     """
     path = located(path, "a file of blendshapes")
+    require_file(path, "a file of blendshapes")
     size = path.stat().st_size
     if size > MOST_BYTES:
         raise InputError(f"{path}: has {size} bytes, expected at most {MOST_BYTES}")

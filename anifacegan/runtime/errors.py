@@ -12,6 +12,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from anifacegan.runtime.limits import largest, memory_bytes
+
 DEBUG_VARIABLE = "ANIFACEGAN_DEBUG"
 """Environment variable that lets the traceback of a mistake of the program through; worker processes inherit it."""
 LONGEST_LINE = 300
@@ -53,24 +55,37 @@ class ConfigError(InputError):
         super().__init__(f"{key} is {value}, expected {expected}")
 
 
-LARGEST_COUNT = 10**9
-"""Largest number of steps, images, people and the like."""
-
-
 def require_at_least(config: object, bound: int | float, *names: str) -> None:
-    """Require that fields of a configuration are finite, at least ``bound``, and no larger than any machine could use:
-    LARGEST_COUNT, or the largest whole number of 64 bits for a seed.
+    """Require that fields of a configuration are finite, at least ``bound``, and no larger than
+    :func:`anifacegan.runtime.limits.largest` says.
 
     Raises:
         ConfigError: a field is not; the message names the first such field, its value, and the bound.
     """
     for name in names:
         value = getattr(config, name)
-        if not (value >= bound and math.isfinite(value)):
+        if not bound <= value < math.inf:  # a whole number of any length compares
             raise ConfigError(name, value, f"at least {bound}")
-        most = 2**63 - 1 if "seed" in name else LARGEST_COUNT
-        if value > most:
-            raise ConfigError(name, value, f"at most {most}")
+        if value > largest(name):
+            raise ConfigError(name, value, f"at most {largest(name)}")
+
+
+def require_memory(config: object, needed: int | float, *names: str) -> None:
+    """Require that this process may use as much memory as fields of a configuration ask for.
+
+    ``needed`` is the estimated number of bytes; ``names`` are the fields on which it depends, the first to blame.
+
+    Raises:
+        ConfigError: it may not; the message names the fields, their values, and both numbers of bytes.
+    """
+    most = memory_bytes()
+    if needed > most:
+        others = "".join(f", with {name} {getattr(config, name)}" for name in names[1:])
+        raise ConfigError(
+            names[0],
+            getattr(config, names[0]),
+            f"less{others}: about {needed / 1e9:.3g} GB of memory are needed, at most {most / 1e9:.3g} GB can be used",
+        )
 
 
 def require_within(config: object, least: int | float, most: int | float, *names: str) -> None:
@@ -93,7 +108,7 @@ def require_above(config: object, bound: int | float, *names: str) -> None:
     """
     for name in names:
         value = getattr(config, name)
-        if not (value > bound and math.isfinite(value)):
+        if not bound < value < math.inf:
             raise ConfigError(name, value, f"more than {bound}")
 
 

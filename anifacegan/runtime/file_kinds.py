@@ -4,9 +4,10 @@ Download tools leave web pages, Git LFS pointers and empty files under the names
 """
 
 from pathlib import Path
+from typing import BinaryIO
 
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.paths import exists
+from anifacegan.runtime.paths import require_file
 
 HEAD_BYTES = 64
 """Number of bytes of a file's beginning that :func:`foreign_kind` looks at."""
@@ -23,7 +24,26 @@ _OF_OTHERS = {
     NUMPY_ARRAY: "is a NumPy array (.npy)",
     ZIP: "is a zip archive, such as NumPy's .npz and PyTorch's .pth",
     PICKLE: "is a Python pickle",
+    b"(dp": "is a Python pickle",
 }
+
+HDF5 = b"\x89HDF"
+_USED = "'anifacegan face-model' builds the one used here"
+_FLAME = (
+    (b"shapedirs", b"v_template"),
+    f"is the FLAME face model, a Python pickle that is not read; {_USED}",
+)
+_FACE_MODELS = {
+    PICKLE: _FLAME,
+    b"(dp": _FLAME,
+    HDF5: (
+        (b"pcaBasis", b"pcaVariance"),
+        f"is a Basel Face Model of 2017 or 2019 (.h5), whose coefficients are others; {_USED}",
+    ),
+}
+"""Face models of others: how their files begin, names that are in them, and words for a message."""
+SEARCHED_BYTES, _PART, _LONGEST_NAME = 2**28, 2**22, 16
+"""Number of bytes in which these names are searched for, read in parts; and the length of the longest name."""
 
 
 def foreign_kind(head: bytes, *own: bytes) -> str | None:
@@ -43,21 +63,39 @@ def foreign_kind(head: bytes, *own: bytes) -> str | None:
     return next(found, None)
 
 
+def foreign_face_model(head: bytes, file: BinaryIO) -> str | None:
+    """Return what a file is if it is a face model that other programs use, as :func:`foreign_kind` does; else None.
+
+    ``head`` are the first bytes of the file.
+    """
+    for start, (names, words) in _FACE_MODELS.items():
+        if not head.startswith(start):
+            continue
+        file.seek(0)
+        missing, before = set(names), b""
+        for _ in range(SEARCHED_BYTES // _PART):
+            part = file.read(_PART)
+            missing -= {name for name in missing if name in before + part}
+            if not missing:
+                return words
+            if len(part) < _PART:
+                break
+            before = part[-_LONGEST_NAME:]
+    return None
+
+
 def require_kind(path: Path, expected: str, *own: bytes) -> None:
     """Require that a file can be read and does not begin like a file of another kind.
 
     Raises:
         InputError: it does not exist, cannot be read, or is of another kind; the message ends with ``expected``.
     """
-    if not exists(path):
-        raise InputError(f"{path}: no such file, expected {expected}")
-    if not path.is_file():
-        raise InputError(f"{path}: is no file, expected {expected}")
+    require_file(path, expected)
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
+            kind = foreign_face_model(head, file) or foreign_kind(head, *own)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}), expected {expected}") from None
-    kind = foreign_kind(head, *own)
     if kind is not None:
         raise InputError(f"{path}: {kind}, expected {expected}")

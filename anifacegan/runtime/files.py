@@ -8,7 +8,8 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -16,6 +17,11 @@ from anifacegan.runtime.errors import InputError
 
 _LONGEST_NAME = 150
 """Largest number of characters of a file's name that its temporary name repeats; names end at 255 bytes."""
+
+_LEFTOVER = re.compile(r"\.(.+)\.(\d+)\.[0-9a-f]{16}\.tmp", re.DOTALL)
+"""Temporary name of a file, with the final one and the process that writes it."""
+_ABANDONED_S = 60.0
+"""Time after which nobody has written to a temporary file, seconds."""
 
 
 @contextmanager
@@ -54,16 +60,43 @@ def write_complete(path: Path, content: bytes | memoryview | str) -> None:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def remove_leftovers(folder: Path, names: str) -> None:
+def remove_leftovers(folder: Path, names: str | Container[str]) -> None:
     """Remove temporary files of :func:`complete_or_absent` that killed processes have left in a folder.
 
-    ``names`` is a regular expression for the whole name of the final files. No other process may be writing to the
-    folder.
+    ``names`` are the names of the final files, or a regular expression for a whole one. No other process may be writing
+    to the folder.
     """
-    leftover = re.compile(rf"\.({names})\.\d+\.[0-9a-f]{{16}}\.tmp")
     for path in folder.glob(".*.tmp"):
-        if leftover.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+        found = _LEFTOVER.fullmatch(path.name)
+        if found is None or not path.is_file() or path.is_symlink():
+            continue
+        if re.fullmatch(names, found[1]) if isinstance(names, str) else found[1] in names:
             path.unlink()
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove temporary files of :func:`complete_or_absent` for one file that killed processes have left behind.
+
+    Others may be writing to the folder: a temporary file of this minute, or of a process that runs here, stays.
+    """
+    for temporary in path.parent.glob(".*.tmp"):
+        found = _LEFTOVER.fullmatch(temporary.name)
+        if found is None or found[1] != path.name[:_LONGEST_NAME] or temporary.is_symlink():
+            continue
+        with suppress(OSError):  # it has gone in between
+            if time.time() - temporary.stat().st_mtime > _ABANDONED_S and not runs_here(int(found[2])):
+                temporary.unlink()
+
+
+def runs_here(pid: int) -> bool:
+    """Return whether a process of this machine is running."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass
+    return True
 
 
 def flush(path: Path) -> None:

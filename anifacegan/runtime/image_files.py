@@ -93,6 +93,8 @@ def image_size(source: Path | bytes) -> tuple[int, int]:
 @contextmanager
 def _opened(source: Path | bytes) -> Iterator[Image.Image]:
     """Open an image without decoding it; whatever Pillow raises, also in the block, becomes an OSError of one line."""
+    if isinstance(source, Path) and source.exists() and not source.is_file():
+        raise OSError("it is no file but a folder, pipe, socket or device")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter(

@@ -7,7 +7,9 @@ one takes it over, and says so.
 import json
 import os
 import socket
+import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +47,13 @@ class FolderLock:
         """
         if fcntl is None:
             return
+        file, held = None, False
         try:
             while True:
                 file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+b")
                 self._lock(file)
                 if self.path.exists() and os.path.samestat(os.fstat(file.fileno()), os.stat(self.path)):
+                    held = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
                     break
                 file.close()  # its holder has ended in between, and removed it
             before = _holder(file.read(1000))
@@ -60,6 +64,11 @@ class FolderLock:
             file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode())
             file.flush()
         except OSError as error:
+            if held:  # the disk is full
+                self.path.unlink(missing_ok=True)
+            if file is not None:
+                with suppress(OSError):
+                    file.close()
             raise not_writable_error(self.path, error) from None
         self._file = file
 

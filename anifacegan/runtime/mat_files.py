@@ -15,7 +15,8 @@ import numpy as np
 import scipy.io
 
 from anifacegan.runtime.errors import InputError, first_line
-from anifacegan.runtime.file_kinds import foreign_kind
+from anifacegan.runtime.file_kinds import foreign_face_model, foreign_kind
+from anifacegan.runtime.paths import require_file
 
 MOST_VALUES = 2**26
 """Largest number of values of a variable: 512 MB of float64. The largest basis of the Basel face model has 8.6
@@ -116,6 +117,8 @@ def opened_mat(
     Raises:
         InputError: the file is missing, is no MATLAB file, or is a MATLAB 7.3 file and h5py is not installed.
     """
+    if file is None:
+        require_file(path, "a .mat file")
     try:
         stream = path.open("rb") if file is None else file
     except OSError as error:
@@ -124,8 +127,8 @@ def opened_mat(
         ) from None
     with stream:
         head = stream.read(_HDF5_START + len(_HDF5))
+        kind = foreign_face_model(head, stream) or foreign_kind(head, b"MATLAB", _HDF5[:4])
         stream.seek(0)
-        kind = foreign_kind(head, b"MATLAB", _HDF5[:4])
         if kind is not None:
             raise InputError(f"{path}: {kind}, expected {expected}")
         if head.startswith((_HDF5, b"MATLAB 7.3")) or head[_HDF5_START:] == _HDF5:

@@ -17,9 +17,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import not_writable_error, put_in_place, write_complete
+from anifacegan.runtime.files import (
+    not_writable_error,
+    put_in_place,
+    remove_abandoned,
+    remove_leftovers,
+    runs_here,
+    write_complete,
+)
 from anifacegan.runtime.paths import exists
-from anifacegan.runtime.structured_text import parse_json
+from anifacegan.runtime.structured_text import read_json
 
 MANIFEST = "manifest.json"
 """Name of the file that lists what a run wrote into a folder: its key ``files`` holds paths relative to the folder."""
@@ -77,10 +84,19 @@ def claim(out: Path, names: Iterable[str], overwrite: bool = False) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise not_writable_error(out, error) from None
+    remove_abandoned(out / MARKER)
     own = own_files(out)
     if not own.issuperset(names):
-        content = {"program": _PROGRAM, "files": sorted(own.union(names))}
-        write_complete(out / MARKER, json.dumps(content, indent=1) + "\n")
+        write_complete(out / MARKER, _marker_text(own.union(names)))
+
+
+def withdraw_claim(out: Path, names: Iterable[str]) -> None:
+    """Note that the named files in a folder, which this program has not written after all, are not this program's."""
+    own = own_files(out).difference(names)
+    if own:
+        write_complete(out / MARKER, _marker_text(own))
+    else:
+        (out / MARKER).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -104,7 +120,6 @@ def filled_when_complete(out: Path, overwrite: bool = False) -> Iterator[Path]:
         process = {"program": _PROGRAM, "host": socket.gethostname(), "pid": os.getpid()}
         (temporary / MARKER).write_text(json.dumps(process))
         yield temporary
-        (temporary / MARKER).unlink()
         _publish(temporary, out, overwrite)
     except OSError as error:
         raise not_writable_error(out, error) from None
@@ -118,29 +133,30 @@ def filled_when_complete(out: Path, overwrite: bool = False) -> Iterator[Path]:
                 break
 
 
-def remove_unfinished(out: Path, names: tuple[str, ...]) -> None:
+def remove_unfinished(out: Path, names: Iterable[str]) -> None:
     """Remove temporary folders of :func:`filled_when_complete` that killed processes of this machine left in ``out``.
 
-    Only files with the given names are deleted; a folder that holds other files stays.
+    Only files with the given names, relative to the folder, are deleted; a folder that holds other files stays.
     """
-    for folder in out.glob(f"{_UNFINISHED}*"):
-        if folder.is_symlink() or not folder.is_dir() or not _is_left_behind(_marker(folder)):
-            continue
+    left = [
+        folder
+        for folder in out.glob(f"{_UNFINISHED}*")
+        if not folder.is_symlink() and folder.is_dir() and _is_left_behind(_marker(folder))
+    ]
+    names = list(names)
+    for folder in left:
+        emptied = set()
         for name in (*names, MARKER):
-            (folder / name).unlink(missing_ok=True)
-        with suppress(OSError):  # something else is in it
-            folder.rmdir()
-
-
-def runs_here(pid: int) -> bool:
-    """Return whether a process of this machine is running."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        pass
-    return True
+            parents = [folder / parent for parent in PurePosixPath(name).parents[:-1]]
+            if not any(parent.is_symlink() for parent in parents):
+                with suppress(OSError):  # it is not there, or a folder
+                    (folder / name).unlink()
+                emptied.update(parents)
+        finals = {PurePosixPath(name).name for name in names}
+        for parent in (*sorted(emptied, reverse=True), folder):
+            with suppress(OSError):  # something else is in it
+                remove_leftovers(parent, finals)
+                parent.rmdir()
 
 
 def _is_left_behind(marker: dict[str, Any]) -> bool:
@@ -152,10 +168,14 @@ def _is_left_behind(marker: dict[str, Any]) -> bool:
 def _marker(folder: Path) -> dict[str, Any]:
     """Return the content of a folder's marker; empty if it has none of ours."""
     try:
-        content = parse_json((folder / MARKER).read_bytes(), folder / MARKER)
-    except (OSError, InputError):
+        content = read_json(folder / MARKER, "a list of files")
+    except InputError:
         return {}
     return content if isinstance(content, dict) and content.get("program") == _PROGRAM else {}
+
+
+def _marker_text(names: Iterable[str]) -> str:
+    return json.dumps({"program": _PROGRAM, "files": sorted(names)}, indent=1) + "\n"
 
 
 def _is_inside(name: str) -> bool:
@@ -164,9 +184,11 @@ def _is_inside(name: str) -> bool:
 
 
 def _publish(temporary: Path, out: Path, overwrite: bool) -> None:
-    paths = sorted(path.relative_to(temporary) for path in temporary.rglob("*") if path.is_file())
+    found = (path.relative_to(temporary) for path in temporary.rglob("*") if path.is_file())
+    paths = sorted(path for path in found if path != Path(MARKER))  # that goes last, with the folder
     paths.sort(key=lambda path: path == Path(MANIFEST))  # stable: the manifest comes last
     claim(out, [path.as_posix() for path in paths], overwrite)
+    remove_unfinished(out, [path.as_posix() for path in paths])
     for path in paths:
         (out / path).parent.mkdir(parents=True, exist_ok=True)
         put_in_place(temporary / path, out / path)

@@ -8,6 +8,9 @@ from anifacegan.runtime.errors import InputError
 LONGEST_NAME, LONGEST_PATH = 255, 4000
 """Largest number of bytes of a name and of a path, as file systems have it."""
 
+_OF_SHELLS = ("/dev/fd/", "/proc/self/fd/", "/dev/stdin")
+"""Beginnings of the names of pipes that are open already."""
+
 
 def user_path(text: str | Path) -> Path:
     """Return a path, in which ``~`` and ``~name`` are home folders.
@@ -44,3 +47,19 @@ def exists(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be looked up ({getattr(error, 'strerror', error)})") from None
+
+
+def require_file(path: Path, expected: str) -> None:
+    """Require that a path is a file that can be read to its end: no folder, pipe, socket or device.
+
+    A pipe would be waited for, and some devices never end. A pipe that a shell has opened (``<(command)``) is a file.
+
+    Raises:
+        InputError: it is none, or nothing is there; the message ends with ``expected``.
+    """
+    if not exists(path):
+        raise InputError(f"{path}: no such file, expected {expected}")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, expected {expected}")
+    if not path.is_file() and not (path.is_fifo() and path.as_posix().startswith(_OF_SHELLS)):
+        raise InputError(f"{path}: is a pipe, socket or device, expected {expected}")

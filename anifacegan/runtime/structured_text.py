@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from anifacegan.runtime.errors import InputError, first_line
+from anifacegan.runtime.paths import require_file
 
 MOST_BYTES = 2**18
 """Largest size of a YAML file; that of the demo model's card is 10 KB."""
@@ -120,9 +121,8 @@ def read_yaml(path: Path, expected: str) -> dict[str, Any]:
     Raises:
         InputError: the file cannot be read, is too large, or holds something else.
     """
+    require_file(path, expected)
     try:
-        if path.is_dir():
-            raise InputError(f"{path}: is a folder, expected {expected}")
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
@@ -147,6 +147,7 @@ def read_json(path: Path, expected: str) -> Any:
     Raises:
         InputError: the file cannot be read, is too large, or is no JSON.
     """
+    require_file(path, expected)
     try:
         with path.open("rb") as file:
             content = file.read(MOST_JSON_BYTES + 1)

@@ -15,6 +15,7 @@ from anifacegan.models.model_folder import CARD, TENSORS
 from anifacegan.runtime.errors import InputError, first_line
 from anifacegan.runtime.files import remove_leftovers, write_complete
 from anifacegan.runtime.output_folders import claim, own_files, remove_unfinished
+from anifacegan.runtime.paths import require_file
 from anifacegan.runtime.tensor_files import read_pytorch
 
 _SHEETS = ("preview", "expressions", "deformation", "yaw", "depth")
@@ -111,8 +112,11 @@ def _read(path: Path) -> dict:
     Raises:
         InputError: it is damaged, or no snapshot.
     """
+    require_file(path, "a snapshot of a training run")
     try:
         with zipfile.ZipFile(path) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise zipfile.BadZipFile("it is compressed, which PyTorch's files are not")
             broken = archive.testzip()
     except Exception as error:  # zipfile and zlib raise many kinds for a broken file
         raise InputError(f"{path}: damaged ({first_line(error)})") from None

@@ -1,5 +1,6 @@
 """All frames of a film are read with their own times."""
 
+import socket
 import subprocess
 from pathlib import Path
 
@@ -61,3 +62,24 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         open_film(tmp_path / "nothing.mp4")
     assert is_film(Path("A.MOV")) and not is_film(Path("a.png"))
+
+
+def test_a_name_that_looks_like_an_address_or_an_option_is_a_file(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("http:film.mp4", "-i.mp4"):
+        Path(name).write_bytes(film.read_bytes())
+        assert len(list(open_film(Path(name)).frames())) == 10
+
+
+def test_a_playlist_in_place_of_a_film_fetches_nothing(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.2)
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/a.ts"
+        playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{address}\n#EXT-X-ENDLIST\n"
+        (tmp_path / "a.mp4").write_text(playlist)
+        with pytest.raises(InputError, match="no frames"):
+            open_film(tmp_path / "a.mp4")
+        with pytest.raises(TimeoutError):
+            server.accept()

@@ -24,6 +24,8 @@ from anifacegan.face_model.open_model import load_head_parts
 from anifacegan.face_model.trajectories import planned_trajectory, requested_expressions
 from anifacegan.rendering.video import write_video
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.growing_folders import GrowingFolder
+from anifacegan.runtime.output_folders import MARKER
 from tests.capture.conftest import Motion
 
 LOST = range(12, 17)
@@ -140,12 +142,11 @@ def test_the_written_sequence_drives_expression_and_pose(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     follow(monkeypatch, motion)
-    for folder in ("faces", "overlays"):
-        (tmp_path / folder).mkdir()
     config = FitConfig(photographs=film.path, out=tmp_path, crops=True, size=64)
-    film_command.fit_one_film(config, fitter, film.path)
+    with GrowingFolder(tmp_path) as folder:
+        film_command.fit_one_film(config, fitter, folder, film.path)
     assert "frames 12 to 16 (0.48 to 0.64 s): no face found, bridged" in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["faces", "me.mat", "overlays"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [MARKER, "faces", "me.mat", "overlays"]
     assert len(open_film(tmp_path / "overlays" / "me.mp4")) == 40
     reader = ExpressionReader("demo", OPEN_FACE_MODEL, {}, fitter.parts.expression_basis())
     drive = DriveConfig(expression=str(tmp_path / "me.mat"), pose_from_mat=True)

@@ -126,11 +126,52 @@ def test_wrong_folders_are_refused(raw: Path, tmp_path: Path, asked: list[str]) 
         (tmp_path / "other").mkdir()
         Image.new("RGB", (8, 8)).save(tmp_path / "other" / "a.png")
         prepare.prepare_images(PrepareConfig(images=raw, out=tmp_path / "other"))
-    (tmp_path / "bad").mkdir()
-    (tmp_path / "bad" / "broken.png").write_text("text")
+    assert not asked
+
+
+def test_files_of_others_stay(raw: Path, tmp_path: Path, asked: list[str]) -> None:
+    config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0)
+    for name in ("data/sub/a.mat", "data-report/report.json"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("mine")
+        with pytest.raises(InputError, match=r"is in the way and was not written by"):
+            prepare.prepare_images(config)
+        assert (tmp_path / name).read_text() == "mine" and not asked
+        (tmp_path / name).unlink()
+    prepare.prepare_images(config)
+    (raw / "new.png").write_bytes((raw / "b2.PNG").read_bytes())
+    (tmp_path / "data" / "new.png").write_text("mine")
+    with pytest.raises(InputError, match=r"new\.png: is in the way"):
+        prepare.prepare_images(config)
+
+
+def test_a_folder_without_a_usable_photograph_leaves_no_trace(tmp_path: Path, asked: list[str]) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "broken.png").write_text("text")
     with pytest.raises(InputError, match=r"no usable photograph of 1; the first: .*no face found"):
-        prepare.prepare_images(PrepareConfig(images=tmp_path / "bad", out=tmp_path / "data"))
-    assert not asked[1:]
+        prepare.prepare_images(PrepareConfig(images=tmp_path / "raw", out=tmp_path / "data", size=SIZE))
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
+def test_a_mirror_image_does_not_take_the_name_of_a_photograph(
+    raw: Path, tmp_path: Path, asked: list[str]
+) -> None:
+    (raw / "b2_mirrored.png").write_bytes((raw / "b2.PNG").read_bytes())
+    jobs, repeated = prepare.photographs_of(PrepareConfig(images=raw, out=tmp_path / "data", mirror=True))
+    assert [path.name for path in repeated] == ["b2_mirrored.png", "a.webp"]
+    assert len(jobs) == 4
+
+
+@pytest.mark.parametrize("damage", ['[[1], 2, 3]\n{"a": 1}\n5\n', "\udc80[[[[", "[" * 5000])
+def test_a_damaged_list_of_what_was_left_out_is_begun_anew(
+    raw: Path, tmp_path: Path, asked: list[str], damage: str
+) -> None:
+    config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0)
+    prepare.prepare_images(config)
+    (tmp_path / "data-report" / "left_out.jsonl").write_text(damage, errors="surrogateescape")
+    asked.clear()
+    prepare.prepare_images(config)
+    assert asked == ["broken.png"]
 
 
 @pytest.mark.slow  # compiles the renderer

@@ -92,8 +92,31 @@ USUAL = {
     "measure": ["--model", "NOWHERE", "--data.path", "NOWHERE"],
     "expressions": ["--out", "OUT", "--face-model", "NOWHERE"],
     "figure": ["truncation", "--model", "MODEL", "--out", "OUT", "--seed", "a"],
+    "fit": ["NOWHERE", "--out", "OUT", "--size", "64", "--face", "1", "--same-person", "--overwrite"],
+    "prepare": [
+        *(
+            "--images",
+            "NOWHERE",
+            "--out",
+            "OUT",
+            "--size",
+            "64",
+            "--mirror",
+            "--processes",
+            "1",
+            "--sheet",
+            "2",
+        ),
+        *("--blur", "4", "--camera", "gram"),
+    ],
+    "animate": [
+        *("NOWHERE", "--out", "OUT", "--size", "64", "--frames", "2", "--driver", "jaw_open=0.5"),
+        *("--yaw", "-0.1,0.1", "--fps", "25", "--model", "MODEL"),
+    ],
 }
 """Arguments of each command; NOWHERE does not exist, so that none but render computes for long."""
+PROCESSES = ("render", "dataset", "fit", "prepare", "animate", "bake", "evaluate", "expressions", "train")
+"""Commands that are run as processes; most of them read their options before they import much."""
 
 
 def options(rng: random.Random, world: World, folder: Path) -> Case:
@@ -187,23 +210,23 @@ def output_folder(rng: random.Random, world: World, folder: Path) -> Case:
 
 def process(rng: random.Random, world: World, folder: Path) -> Case:
     """A command in a process of its own, with odd standard streams and locale."""
-    name = rng.choice(["train", "render", "dataset"])
-    words = [
-        word.replace("OUT", str(folder / "out")).replace("NOWHERE", str(folder / "nowhere"))
-        for word in USUAL[name]
-    ]
-    words = [word for word in changed_words(rng, words) if "\0" not in word]
-    words = words if "MODEL" not in words else [*words, "--model", str(folder / "nowhere"), "--bad"]
+    name = rng.choice(PROCESSES)
+    places = {"OUT": folder / "out", "NOWHERE": folder / "nowhere", "MODEL": folder / "nowhere"}
+    words = [word for word in changed_words(rng, USUAL[name]) if "\0" not in word]
+    for place, path in places.items():
+        words = [word.replace(place, str(path)) for word in words]
     environment = os.environ | {"LC_ALL": rng.choice(["C", "POSIX", "C.UTF-8"]), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "anifacegan.cli", name, *words, "--unknown", "--debug"]
+    started = subprocess.Popen(  # beside the cases of this process
+        command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True, errors="replace",
+    )  # fmt: skip
 
     def call() -> None:
-        command = [sys.executable, "-m", "anifacegan.cli", name, *words, "--unknown", "--debug"]
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, errors="replace", timeout=120
-        )
-        if done.returncode != 2 or done.stderr.count("\n") != 1 or not done.stderr.startswith("error: "):
-            raise AssertionError(f"exit code {done.returncode}: {done.stderr[-500:]}")
-        raise InputError(done.stderr.strip())
+        _, said = started.communicate(timeout=120)
+        if started.returncode != 2 or said.count("\n") != 1 or not said.startswith("error: "):
+            raise AssertionError(f"exit code {started.returncode}: {said[-500:]}")
+        raise InputError(said.strip())
 
     return call
 

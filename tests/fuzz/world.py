@@ -21,6 +21,7 @@ from anifacegan.avatars.avatar import Avatar, AvatarCard, save_avatar
 from anifacegan.face_model.coefficients import BFM, ExpressionBasis
 from anifacegan.models.checkpoints import save_checkpoint
 from anifacegan.rendering.model import Model, load_model
+from anifacegan.rendering.video import write_video
 from anifacegan.training.snapshots import save_snapshot
 from tests.fixtures.flat_avatars import bumpy_layer, layered_mesh_of
 from tests.fixtures.released_layout import write_released
@@ -96,6 +97,12 @@ class World:
     @cached_property
     def image(self) -> np.ndarray:
         return np.random.default_rng(2).integers(0, 256, (16, 16, 3)).astype(np.uint8)
+
+    @cached_property
+    def film(self) -> bytes:
+        """A film of three frames of 16 px."""
+        write_video(self.folder / "film.mp4", iter([self.image] * 3), 25)
+        return (self.folder / "film.mp4").read_bytes()
 
     def image_bytes(self, kind: str) -> bytes:
         buffer = io.BytesIO()

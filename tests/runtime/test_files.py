@@ -11,7 +11,12 @@ import pytest
 
 from anifacegan.runtime import files
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import complete_or_absent, remove_leftovers, write_complete
+from anifacegan.runtime.files import (
+    complete_or_absent,
+    remove_abandoned,
+    remove_leftovers,
+    write_complete,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -128,3 +133,16 @@ def test_files_are_renamed_into_place_by_this_module_only() -> None:
     sources = [*ROOT.glob("anifacegan/**/*.py"), *ROOT.glob("scripts/*.py"), *ROOT.glob("*.py")]
     renaming = {path.name for path in sources if "os.replace(" in path.read_text()}
     assert renaming == {Path(files.__file__).name}
+
+
+def test_a_temporary_file_goes_when_its_process_has_ended_long_ago(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    mark = "0123456789abcdef.tmp"
+    old, new = (tmp_path / f".a.png.{dead.pid}.{digit}{mark[1:]}" for digit in "12")
+    running, other = tmp_path / f".a.png.{os.getpid()}.{mark}", tmp_path / f".b.png.{dead.pid}.{mark}"
+    for path in (old, new, running, other):
+        path.write_text("half")
+        os.utime(path, None if path == new else (0, 0))
+    remove_abandoned(tmp_path / "a.png")
+    assert not old.exists() and all(path.exists() for path in (new, running, other))

@@ -23,7 +23,7 @@ from anifacegan.avatars.export.web_geometry import packed_geometry
 from anifacegan.avatars.export.web_textures import pictures, require_avif
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.paths import exists
+from anifacegan.runtime.paths import exists, require_file
 
 SCRIPTS = ("geometry.js", "expression.js", "shaders.js", "renderer.js", "controls.js", "main.js")
 """The parts of the page's program, in the order in which they are put together."""
@@ -82,6 +82,7 @@ def require_room_for_page(path: Path, overwrite: bool = False) -> None:
     """
     if overwrite or not exists(path):
         return
+    require_file(path, "a page of ours, or another --out")
     with path.open("rb") as file:
         is_page = GENERATOR in file.read(4096)
     if not is_page:

@@ -26,7 +26,10 @@ from anifacegan.face_model.people import proportions
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import complete_or_absent, remove_leftovers, write_complete
 from anifacegan.runtime.image_files import encoded_image
-from anifacegan.runtime.paths import exists
+from anifacegan.runtime.paths import exists, require_file
+
+COUNTED_PEOPLE = 10_000
+"""Largest number of people whose sexes, ages and descents are counted."""
 
 
 def write_dataset(config: DatasetConfig) -> int:
@@ -55,11 +58,12 @@ def write_dataset(config: DatasetConfig) -> int:
 
 
 def set_proportions(config: DatasetConfig, renderer: SyntheticRenderer) -> str:
-    """Return one line of text with the shares of sexes, ages and descents among the people of the whole data set, as
-    they are predicted from the identity coefficients."""
-    parts = renderer.head.parts
-    identities = [item_identity(parts, config.seed, index) for index in range(config.count)]
-    return proportions(renderer.prior.groups(np.stack(identities)))
+    """Return one line of text with the shares of sexes, ages and descents among the people of the data set, as they are
+    predicted from the identity coefficients; of a large set, among its first COUNTED_PEOPLE."""
+    parts, count = renderer.head.parts, min(config.count, COUNTED_PEOPLE)
+    identities = [item_identity(parts, config.seed, index) for index in range(count)]
+    shares = proportions(renderer.prior.groups(np.stack(identities)))
+    return shares if count == config.count else f"of the first {count}: {shares}"
 
 
 def describe(config: DatasetConfig, head: HeadGeometry) -> None:
@@ -79,7 +83,8 @@ def describe(config: DatasetConfig, head: HeadGeometry) -> None:
         "world_offset": [round(x, 6) for x in head.world_offset.tolist()],
         "pitch_offset": 0.0,
     }
-    if path.exists():
+    if exists(path):
+        require_file(path, "the description of a data set")
         found = parsed_description(path.read_bytes(), path)
         for key, value in description.items():
             if found.get(key) != value:
@@ -126,6 +131,7 @@ def require_room_for_archive(config: DatasetConfig) -> None:
     path, description = archive_path(config.out), config.out / DESCRIPTION_FILE
     if config.overwrite or not exists(path):
         return
+    require_file(path, "an archive of this data set, or another --out")
     try:
         with zipfile.ZipFile(path) as found:
             if found.getinfo(DESCRIPTION_FILE).file_size > 2**20:

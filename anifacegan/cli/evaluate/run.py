@@ -22,7 +22,7 @@ from anifacegan.rendering.model import load_model
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import markdown_table, write_complete
-from anifacegan.runtime.output_folders import claim, require_room
+from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.provenance import installed_versions, without_nan
 from anifacegan.runtime.resources import located_model
 from anifacegan.runtime.typed_config import plain
@@ -37,17 +37,18 @@ def run(config: EvaluateConfig) -> str:
     Raises:
         InputError: a model or file cannot be used.
     """
-    require_room(config.out, RESULTS, config.overwrite)
-    config = dataclasses.replace(config, model=located_model(config.model))
-    device = torch.device(select_device(config.device))
-    model = load_model(config.model, str(device))
-    opened = evaluation_setup(config, model.card, device)
-    evaluation = opened.evaluation(config, model)
-    claim(config.out, RESULTS, config.overwrite)
-    document = provenance(config, model.card, opened, evaluation, str(device))
-    text = table(results(evaluation, document, config.out))
-    write_complete(config.out / "table.md", text)
-    return text
+    with GrowingFolder(config.out, config.overwrite) as folder:
+        folder.require_room(RESULTS)
+        config = dataclasses.replace(config, model=located_model(config.model))
+        device = torch.device(select_device(config.device))
+        model = load_model(config.model, str(device))
+        opened = evaluation_setup(config, model.card, device)
+        evaluation = opened.evaluation(config, model)
+        folder.claim(RESULTS)
+        document = provenance(config, model.card, opened, evaluation, str(device))
+        text = table(results(evaluation, document, config.out))
+        write_complete(config.out / "table.md", text)
+        return text
 
 
 def results(evaluation: Evaluation, document: dict[str, Any], out: Path) -> dict[str, Any]:

@@ -20,6 +20,8 @@ class FitConfig:
     """Photograph, folder of photographs, or film (.mp4, .mov, .webm and others) of one person."""
     out: Path
     """Folder to write to."""
+    overwrite: bool = False
+    """Replace files in the folder that this program did not write, too. false: refuse, before anything is computed."""
     size: int = 256
     """Height and width of the aligned crops, pixels."""
     face: int | None = None

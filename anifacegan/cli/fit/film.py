@@ -1,6 +1,5 @@
 """Fits a film and writes its coefficients, an overlay film and, on request, aligned crops."""
 
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,13 +10,14 @@ from jaxtyping import UInt8
 from tqdm import tqdm
 
 from anifacegan.capture.face_fitter import FaceFitter
-from anifacegan.capture.film_files import open_film
-from anifacegan.capture.film_fit import FittedFilm, fit_film
+from anifacegan.capture.film_files import Film, open_film
+from anifacegan.capture.film_fit import FittedFilm, fit_film, work_files
 from anifacegan.capture.overlay import dotted, mesh_over
 from anifacegan.cli.fit.config import FitConfig
 from anifacegan.face_model.coefficients import FaceCoefficients, write_coefficients, write_sequence
 from anifacegan.rendering.video import write_video
 from anifacegan.runtime.files import complete_or_absent, write_complete
+from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.image_files import encoded_image
 
 FACES, OVERLAYS = "faces", "overlays"
@@ -26,14 +26,24 @@ OVERLAY_PX = 256
 """Height of the overlay film, pixels."""
 
 
-def fit_one_film(config: FitConfig, fitter: FaceFitter, path: Path) -> None:
+def film_results(config: FitConfig, path: Path) -> list[str]:
+    """Return the names of a film's files in the output folder, but for crops, whose number is not known yet."""
+    return [f"{path.stem}.mat", *([f"{OVERLAYS}/{path.stem}.mp4"] if config.overlays else [])]
+
+
+def fit_one_film(config: FitConfig, fitter: FaceFitter, folder: GrowingFolder, path: Path) -> None:
     """Fit a film; an interrupted fit of the same film goes on where it was.
 
     Raises:
-        InputError: the film cannot be read or fitted, or files cannot be written.
+        InputError: the film cannot be read or fitted, files of others are in the way, or files cannot be written.
     """
-    work = config.out / f"unfinished-{path.stem}"
-    fitted = fit_film(fitter, open_film(path), work, number=config.face)
+    film = open_film(path)
+    work = f"unfinished-{path.stem}"
+    kept = [f"{work}/{name}" for name in work_files(film)]
+    results = film_results(config, path) + (_crop_files(film) if config.crops else [])
+    folder.require_room([*kept, *results], [path])
+    folder.claim([*kept, *results])
+    fitted = fit_film(fitter, film, folder.path / work, number=config.face)
     for run in fitted.lost:
         start, end = fitted.film.times[[run.first, run.last]]
         print(
@@ -42,12 +52,12 @@ def fit_one_film(config: FitConfig, fitter: FaceFitter, path: Path) -> None:
         )
     faces = [fitted.frame(k, fitter).coefficients() for k in range(len(fitted.film))]
     if config.overlays or config.crops:
-        _write_pictures(config, fitter, fitted, faces)
+        _write_pictures(config, fitter, folder, fitted, faces)
     fits = np.ones(len(faces))
     for run in fitted.lost:
         fits[run.first : run.last + 1] = 0
-    write_sequence(config.out / f"{path.stem}.mat", faces, time=fitted.film.times, fitted=fits)
-    shutil.rmtree(work)
+    write_sequence(folder.file(f"{path.stem}.mat"), faces, time=fitted.film.times, fitted=fits)
+    folder.remove(kept)
     lost = sum(run.last - run.first + 1 for run in fitted.lost)
     print(
         f"{path.name}: {len(faces)} frames, {lost} bridged, landmarks "
@@ -55,25 +65,41 @@ def fit_one_film(config: FitConfig, fitter: FaceFitter, path: Path) -> None:
     )
 
 
+def _crop_files(film: Film) -> list[str]:
+    """Return the names of the crops of all frames, and of their coefficients."""
+    digits = len(str(len(film) - 1))
+    stems = (f"{FACES}/{film.path.stem}_{k:0{digits}}" for k in range(len(film)))
+    return [f"{stem}{suffix}" for stem in stems for suffix in (".mat", ".png")]
+
+
 def _write_pictures(
-    config: FitConfig, fitter: FaceFitter, fitted: FittedFilm, faces: list[FaceCoefficients]
+    config: FitConfig,
+    fitter: FaceFitter,
+    folder: GrowingFolder,
+    fitted: FittedFilm,
+    faces: list[FaceCoefficients],
 ) -> None:
     """Read the film again; write the overlay film and the crops with their coefficients."""
-    frames = _pictures(config, fitter, fitted, faces)
+    frames = _pictures(config, fitter, folder, fitted, faces)
     if not config.overlays:
         for _ in frames:
             pass
         return
     fps = max(1, round(fitted.film.frames_per_second))
-    with complete_or_absent(config.out / OVERLAYS / f"{fitted.film.path.stem}.mp4") as temporary:
+    with complete_or_absent(folder.file(f"{OVERLAYS}/{fitted.film.path.stem}.mp4")) as temporary:
         write_video(temporary, frames, fps)
 
 
 def _pictures(
-    config: FitConfig, fitter: FaceFitter, fitted: FittedFilm, faces: list[FaceCoefficients]
+    config: FitConfig,
+    fitter: FaceFitter,
+    folder: GrowingFolder,
+    fitted: FittedFilm,
+    faces: list[FaceCoefficients],
 ) -> Iterator[UInt8[np.ndarray, "size width 3"]]:
     """Yield the frames of the overlay film (landmarks, mesh); write each frame's crop on the way, if asked for."""
-    film, digits = fitted.film, len(str(len(fitted.film) - 1))
+    film = fitted.film
+    crop_files = _crop_files(film)
     with (
         closing(film.frames()) as frames,
         tqdm(total=len(film), unit="frame", desc="drawing", disable=None) as bar,
@@ -81,9 +107,10 @@ def _pictures(
         for k, frame in enumerate(frames):
             crop = fitted.crops[k]
             if config.crops:
-                name = config.out / FACES / f"{film.path.stem}_{k:0{digits}}.png"
-                write_coefficients(name.with_suffix(".mat"), faces[k])
-                write_complete(name, encoded_image(crop.cut(frame, config.size)))
+                write_coefficients(folder.file(crop_files[2 * k]), faces[k])
+                write_complete(
+                    folder.file(crop_files[2 * k + 1]), encoded_image(crop.cut(frame, config.size))
+                )
             if config.overlays:
                 face = fitted.frame(k, fitter)
                 image = crop.cut(frame, OVERLAY_PX)

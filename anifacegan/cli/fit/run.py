@@ -14,10 +14,11 @@ from anifacegan.capture.landmarks import DetectedFace
 from anifacegan.capture.overlay import overlay_image
 from anifacegan.capture.photographs import photograph_files, read_photograph
 from anifacegan.cli.fit.config import FitConfig
-from anifacegan.cli.fit.film import FACES, OVERLAYS, fit_one_film
+from anifacegan.cli.fit.film import FACES, OVERLAYS, film_results, fit_one_film
 from anifacegan.face_model.coefficients import write_coefficients
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import not_writable_error, write_complete
+from anifacegan.runtime.files import write_complete
+from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.image_files import encoded_image
 
 OVERLAY_PX = 384
@@ -34,24 +35,37 @@ def fit_photographs(config: FitConfig) -> tuple[int, int]:
     """
     films = is_film(config.photographs) and config.photographs.expanduser().is_file()
     files = [config.photographs.expanduser()] if films else photograph_files(config.photographs)
-    with FaceFitter(config.face_model, config.landmark_model, config.network) as fitter:
-        _make_folders(config.out)
-        if films:
-            fit_one_film(config, fitter, files[0])
-            return 1, 0
-        if config.same_person:
-            return _fit_one_person(config, fitter, files)
-        refused: list[str] = []
-        for file in tqdm(files, unit="image", disable=None if len(files) > 1 else True):
-            try:
-                photograph, detected = _found(config, fitter, file)
-                _write(config, fitter, file, photograph, fitter.fit(photograph, detected, file))
-            except InputError as error:
-                refused.append(str(error))
-        return _counts(files, refused)
+    with GrowingFolder(config.out, config.overwrite) as folder:
+        names = (
+            film_results(config, files[0]) if films else [name for file in files for name in _results(file)]
+        )
+        folder.require_room(names, files)
+        with FaceFitter(config.face_model, config.landmark_model, config.network) as fitter:
+            if films:
+                fit_one_film(config, fitter, folder, files[0])
+                return 1, 0
+            if config.same_person:
+                return _fit_one_person(config, fitter, folder, files)
+            refused: list[str] = []
+            for file in tqdm(files, unit="image", disable=None if len(files) > 1 else True):
+                try:
+                    photograph, detected = _found(config, fitter, file)
+                    fitted = fitter.fit(photograph, detected, file)
+                except InputError as error:
+                    refused.append(str(error))
+                else:
+                    _write(config, fitter, folder, file, photograph, fitted)
+            return _counts(files, refused)
 
 
-def _fit_one_person(config: FitConfig, fitter: FaceFitter, files: list[Path]) -> tuple[int, int]:
+def _results(file: Path) -> tuple[str, str, str]:
+    """Return the names of a photograph's files in the output folder: overlay, coefficients, crop."""
+    return f"{OVERLAYS}/{file.stem}.png", f"{FACES}/{file.stem}.mat", f"{FACES}/{file.stem}.png"
+
+
+def _fit_one_person(
+    config: FitConfig, fitter: FaceFitter, folder: GrowingFolder, files: list[Path]
+) -> tuple[int, int]:
     """Fit each photograph alone, then all with the mean of their identities."""
     refused: list[str] = []
     usable: list[tuple[Photograph, DetectedFace, Path]] = []
@@ -67,7 +81,8 @@ def _fit_one_person(config: FitConfig, fitter: FaceFitter, files: list[Path]) ->
     counts = _counts(files, refused)
     identity = shared_identity(fits)
     for photograph, detected, file in usable:
-        _write(config, fitter, file, photograph, fitter.fit(photograph, detected, file, identity))
+        fitted = fitter.fit(photograph, detected, file, identity)
+        _write(config, fitter, folder, file, photograph, fitted)
     return counts
 
 
@@ -93,16 +108,13 @@ def _counts(files: list[Path], refused: list[str]) -> tuple[int, int]:
     return len(files) - len(refused), len(refused)
 
 
-def _make_folders(out: Path) -> None:
-    try:
-        for name in (FACES, OVERLAYS):
-            (out / name).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise not_writable_error(out, error) from None
-
-
 def _write(
-    config: FitConfig, fitter: FaceFitter, file: Path, photograph: Photograph, face: FittedFace
+    config: FitConfig,
+    fitter: FaceFitter,
+    folder: GrowingFolder,
+    file: Path,
+    photograph: Photograph,
+    face: FittedFace,
 ) -> None:
     """Write the three files of a photograph, the crop last."""
     if face.edge_px > BLURRED_PX:
@@ -116,9 +128,12 @@ def _write(
         crop.to_unit(face.detected.landmarks),
         face.lm68,
     )
-    write_complete(config.out / OVERLAYS / f"{file.stem}.png", encoded_image(overlay))
-    write_coefficients(config.out / FACES / f"{file.stem}.mat", face.coefficients())
-    write_complete(config.out / FACES / f"{file.stem}.png", encoded_image(crop.cut(photograph, config.size)))
+    names = _results(file)
+    folder.claim(names)
+    overlay_file, coefficient_file, crop_file = map(folder.file, names)
+    write_complete(overlay_file, encoded_image(overlay))
+    write_coefficients(coefficient_file, face.coefficients())
+    write_complete(crop_file, encoded_image(crop.cut(photograph, config.size)))
     yaw, pitch = np.degrees([face.fit.yaw, face.fit.pitch])
     tqdm.write(
         f"{file.name}: yaw {yaw:.0f}, pitch {pitch:.0f} degrees, "

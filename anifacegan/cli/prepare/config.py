@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from anifacegan.runtime.errors import ConfigError, require_at_least
+from anifacegan.runtime.errors import ConfigError, require_at_least, require_within
 
 SIZES = range(32, 1025)
+MOST_ON_SHEET, MOST_PROCESSES = 200, 1024
+"""Largest number of items on the contact sheet, and of processes."""
 AlignmentName = Literal["generator", "gram", "deep3dfacerecon"]
 
 
@@ -21,6 +23,8 @@ class PrepareConfig:
     """Folder of photographs; folders in it are read, too, and kept."""
     out: Path
     """Folder to write the data set to."""
+    overwrite: bool = False
+    """Replace files in the folders that this program did not write, too. false: refuse, before anything is computed."""
     size: int = 256
     """Height and width of the images, pixels."""
     camera: AlignmentName = "generator"
@@ -49,8 +53,9 @@ class PrepareConfig:
     def __post_init__(self) -> None:
         if self.size not in SIZES:
             raise ConfigError("size", self.size, f"{SIZES.start} to {SIZES.stop - 1}")
-        require_at_least(self, 0, "sheet", "blur")
+        require_within(self, 0, MOST_ON_SHEET, "sheet")
+        require_at_least(self, 0, "blur")
         if self.processes is not None:
-            require_at_least(self, 1, "processes")
+            require_within(self, 1, MOST_PROCESSES, "processes")
         if self.out.exists() and not self.out.is_dir():
             raise ConfigError("out", self.out, "a folder, not a file")

@@ -22,6 +22,8 @@ from anifacegan.runtime.image_files import encoded_image, read_image
 
 SETTINGS_FILE, REJECTED_FILE = "settings.json", "left_out.jsonl"
 """Files of the report's folder: options that a resumed run must share, and photographs left out, one a line."""
+REPORT_FILES = (SETTINGS_FILE, REJECTED_FILE, "report.json", "report.txt", "sheet.png")
+"""All files of the report's folder."""
 BARS, BAR_WIDTH = 12, 40
 SHEET_SEED = 0
 MOST_READ = 5000

@@ -12,15 +12,23 @@ import torch
 from tqdm import tqdm
 
 from anifacegan.capture.face_fitter import FaceFitter
-from anifacegan.capture.prepare import REPEATED, PreparedItem, Preparer, is_complete
+from anifacegan.capture.prepare import REPEATED, PreparedItem, Preparer, item_files
 from anifacegan.cli.prepare.config import PrepareConfig
-from anifacegan.cli.prepare.report import REJECTED_FILE, SETTINGS_FILE, report_folder, write_report
+from anifacegan.cli.prepare.report import (
+    REJECTED_FILE,
+    REPORT_FILES,
+    SETTINGS_FILE,
+    report_folder,
+    write_report,
+)
 from anifacegan.runtime.cpu import one_blas_thread
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import not_writable_error, numeric_order, remove_leftovers, write_complete
+from anifacegan.runtime.files import numeric_order, write_complete
+from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.image_files import IMAGE_SUFFIXES, is_image_file
-from anifacegan.runtime.locks import FolderLock
-from anifacegan.runtime.structured_text import parse_json
+from anifacegan.runtime.output_folders import own_files
+from anifacegan.runtime.paths import exists
+from anifacegan.runtime.structured_text import parse_json, read_json
 
 MOST_NAMED = 20
 """Largest number of photographs left out that are named on stderr; all are in the report."""
@@ -46,31 +54,49 @@ def prepare_images(config: PrepareConfig) -> str:
     torch.set_num_threads(1)
     jobs, repeated = photographs_of(config)
     folder = report_folder(config.out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise not_writable_error(folder, error) from None
-    lock = FolderLock(folder)
-    lock.take()
-    try:
-        return _prepare_locked(config, folder, jobs, repeated)
-    finally:
-        lock.release()
+    with (
+        GrowingFolder(folder, config.overwrite) as report,
+        GrowingFolder(config.out, config.overwrite) as out,
+    ):
+        _require_same_settings(config, folder / SETTINGS_FILE)
+        before = {config.out / name for name in own_files(config.out)}
+        names = [
+            str(path.relative_to(config.out))
+            for job in jobs
+            for path in item_files(job.target, config.mirror)
+        ]
+        out.require_room(names, (job.photograph for job in jobs))
+        report.claim(REPORT_FILES)
+        out.claim(names)
+        write_complete(folder / SETTINGS_FILE, json.dumps(_settings(config)) + "\n")
+        finished = {
+            job
+            for job in jobs
+            if before.issuperset(item_files(job.target, config.mirror)) and _exists(job, config)
+        }
+        try:
+            return _prepare_missing(config, jobs, repeated, finished)
+        except NoUsablePhotographError:
+            report.remove([SETTINGS_FILE, REJECTED_FILE])
+            raise
 
 
-def _prepare_locked(config: PrepareConfig, folder: Path, jobs: list[Job], repeated: list[Path]) -> str:
-    _start_folder(config, folder)
-    rejected = _read_rejected(folder / REJECTED_FILE)
-    todo = [
-        job
-        for job in jobs
-        if str(job.photograph) not in rejected and not is_complete(job.target, config.mirror)
-    ]
-    done = len(jobs) - len(todo)
+class NoUsablePhotographError(InputError):
+    """All photographs of a folder were left out."""
+
+
+def _exists(job: Job, config: PrepareConfig) -> bool:
+    return all(path.is_file() for path in item_files(job.target, config.mirror))
+
+
+def _prepare_missing(config: PrepareConfig, jobs: list[Job], repeated: list[Path], finished: set[Job]) -> str:
+    log_file = report_folder(config.out) / REJECTED_FILE
+    rejected = _read_rejected(log_file)
+    todo = [job for job in jobs if str(job.photograph) not in rejected and job not in finished]
     offsets, several = [], 0
     with (
-        (folder / REJECTED_FILE).open("a") as log,
-        tqdm(initial=done, total=len(jobs), unit="image", disable=None) as bar,
+        log_file.open("a", encoding="utf-8") as log,
+        tqdm(initial=len(jobs) - len(todo), total=len(jobs), unit="image", disable=None) as bar,
     ):
         for item in _prepared(config, todo):
             bar.update()
@@ -82,14 +108,16 @@ def _prepare_locked(config: PrepareConfig, folder: Path, jobs: list[Job], repeat
             log.write(json.dumps([str(item.photograph), item.reason, item.message]) + "\n")
             log.flush()
     for path in repeated:
-        message = f"{path}: another photograph of the folder has the same name without ending"
+        message = f"{path}: another photograph of the folder gives files of the same name"
         rejected[str(path)] = (REPEATED, message)
     _name_rejected(rejected)
-    finished = [job.target for job in jobs if is_complete(job.target, config.mirror)]
-    if not finished:
+    targets = [job.target for job in jobs if str(job.photograph) not in rejected and _exists(job, config)]
+    if not targets:
         message = next(iter(rejected.values()))[1]
-        raise InputError(f"{config.images}: no usable photograph of {len(jobs)}; the first: {message}")
-    return write_report(config, finished, rejected, offsets, several)
+        raise NoUsablePhotographError(
+            f"{config.images}: no usable photograph of {len(jobs)}; the first: {message}"
+        )
+    return write_report(config, targets, rejected, offsets, several)
 
 
 def photographs_of(config: PrepareConfig) -> tuple[list[Job], list[Path]]:
@@ -116,53 +144,56 @@ def photographs_of(config: PrepareConfig) -> tuple[list[Job], list[Path]]:
     if not found:
         raise InputError(f"{images}: no photographs in the folder, expected {', '.join(IMAGE_SUFFIXES)}")
     jobs: dict[Path, Job] = {}
-    repeated = []
+    repeated, taken = [], set()
     for path in sorted(found, key=lambda path: numeric_order(str(path.relative_to(images)))):
         inside = path.relative_to(images)
         target = config.out / inside.parent / inside.stem
-        if target in jobs:
-            repeated.append(path)
-        else:
+        files = item_files(target, config.mirror)
+        if taken.isdisjoint(files):
             jobs[target] = Job(path, target)
+            taken.update(files)
+        else:
+            repeated.append(path)
     return list(jobs.values()), repeated
 
 
-def _start_folder(config: PrepareConfig, folder: Path) -> None:
-    """Make the folders; require that an earlier run had the same settings.
+def _settings(config: PrepareConfig) -> dict[str, object]:
+    """Return the options that all items of a data set share."""
+    return {"size": config.size, "camera": config.camera, "mirror": config.mirror, "blur": config.blur}
+
+
+def _require_same_settings(config: PrepareConfig, path: Path) -> None:
+    """Require that an earlier run had the same settings.
 
     Raises:
-        InputError: it had others, or ``out`` holds images of something else.
+        InputError: it had others, or there was none and the folder holds images.
     """
-    settings = {"size": config.size, "camera": config.camera, "mirror": config.mirror, "blur": config.blur}
-    path = folder / SETTINGS_FILE
-    if path.is_file():
-        found = parse_json(path.read_bytes(), path)
-        for key, value in settings.items():
-            old = found.get(key) if isinstance(found, dict) else None
-            if old != value:
-                raise InputError(
-                    f"{config.out} holds images with {key} {old}, expected {value}; choose another --out"
-                )
-    elif config.out.is_dir() and any(is_image_file(name.name) for name in config.out.iterdir()):
-        raise InputError(f"{config.out} holds images of another program; choose another --out")
-    try:
-        config.out.mkdir(parents=True, exist_ok=True)
-        for inside in (config.out, *(path for path in config.out.rglob("*") if path.is_dir())):
-            remove_leftovers(inside, r".*\.(png|mat)")  # of a process that was killed
-        write_complete(path, json.dumps(settings) + "\n")
-    except OSError as error:
-        raise not_writable_error(config.out, error) from None
+    if config.overwrite:
+        return
+    if not exists(path):
+        if config.out.is_dir() and any(is_image_file(item.name) for item in config.out.iterdir()):
+            raise InputError(f"{config.out} holds images of another program; choose another --out")
+        return
+    found = read_json(path, "settings of 'anifacegan prepare'")
+    for key, value in _settings(config).items():
+        old = found.get(key) if isinstance(found, dict) else None
+        if old != value:
+            raise InputError(
+                f"{config.out} holds images with {key} {old}, expected {value}; choose another --out"
+            )
 
 
 def _read_rejected(path: Path) -> dict[str, tuple[str, str]]:
     """Read the photographs that an earlier run left out: reason and message by path; a torn last line is ignored."""
     rejected = {}
-    for line in path.read_text().splitlines() if path.is_file() else ():
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    for line in lines:
         try:
-            photograph, reason, message = json.loads(line)
-        except ValueError:
+            row = parse_json(line, path)
+        except InputError:
             continue
-        rejected[photograph] = (reason, message)
+        if isinstance(row, list) and len(row) == 3 and all(isinstance(text, str) for text in row):
+            rejected[row[0]] = (row[1], row[2])
     return rejected
 
 

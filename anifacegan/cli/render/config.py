@@ -8,10 +8,12 @@ from typing import Literal
 from anifacegan.face_model.config import DriveConfig, require_finite
 from anifacegan.models.config import ViewSamplingConfig
 from anifacegan.runtime.devices import Device
-from anifacegan.runtime.errors import ConfigError
+from anifacegan.runtime.errors import ConfigError, require_memory
 from anifacegan.runtime.typed_config import as_tuple
 
 Renderer = Literal["adaptive", "baked", "auto"]
+SHEET_COLUMNS, BYTES_OF_A_PIXEL = 10, 12
+"""Number of columns of the contact sheet beside the requested expressions, about; memory for a pixel of it, bytes."""
 MOST_SEEDS = 1_000_000
 """Largest number of seeds in one range."""
 DEFAULT_PSI = 0.7
@@ -89,6 +91,9 @@ class RenderConfig(DriveConfig):
         seeds = expanded_seeds(self.seeds)
         if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**63 for seed in seeds):
             raise ValueError(f"seeds are {list(seeds)}, expected whole numbers from 0, each once")
+        rows = len(seeds) * len(as_tuple(self.grid_yaw)) if self.grid and not self.stills else 0
+        row = SHEET_COLUMNS + len(as_tuple(self.expression))
+        require_memory(self, BYTES_OF_A_PIXEL * self.grid_size**2 * rows * row, "grid_size", "grid_yaw")
         if self.stills and (self.views.poses != "gaussian" or self.latents is not None or self.depth):
             raise ValueError("stills are of seeds, with gaussian poses and without depth maps")
 

@@ -1,12 +1,23 @@
 """Options of every figure."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from anifacegan.runtime.devices import Device
-from anifacegan.runtime.errors import ConfigError, require_above, require_at_least
+from anifacegan.runtime.errors import (
+    ConfigError,
+    require_above,
+    require_at_least,
+    require_memory,
+    require_within,
+)
 from anifacegan.runtime.typed_config import as_tuple
+
+MOST_PANELS = 1000
+"""Largest number of people, expressions, views or steps of a figure."""
+BYTES_OF_A_PIXEL = 40
+"""Memory that a figure needs for each pixel of an image: colours, depth, and copies of them."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,15 @@ class FigureConfig:
             raise ValueError(f"seeds are {seeds}, expected whole numbers from 0, each once")
         if self.expressions is not None and not self.expressions:
             raise ValueError("expressions is empty, expected names, .mat files, drawn:SEED, or null")
+        for field in fields(self):
+            values = getattr(self, field.name)
+            if isinstance(values, tuple) and len(values) > MOST_PANELS:
+                raise ConfigError(field.name, f"{len(values)} values", f"at most {MOST_PANELS}")
+        self.require_panels("seeds", len(seeds))
+
+    def require_panels(self, name: str, count: int) -> None:
+        """Require that a number of images, which the option ``name`` asks for, fits into memory beside each other."""
+        require_memory(self, BYTES_OF_A_PIXEL * self.size**2 * count, name, "size")
 
 
 def selected_seeds(config: FigureConfig) -> tuple[int, ...]:
@@ -74,7 +94,9 @@ class IdentitiesConfig(FigureConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_at_least(self, 1, "count", "columns")
+        require_within(self, 1, MOST_PANELS, "count")
+        require_at_least(self, 1, "columns")
+        self.require_panels("count", self.count)
 
 
 @dataclass(frozen=True)
@@ -93,6 +115,7 @@ class ExpressionsConfig(FigureConfig):
         super().__post_init__()
         require_at_least(self, 1, "columns")
         require_at_least(self, 0, "drawn", "first_drawn")
+        self.require_panels("drawn", self.drawn)
 
 
 @dataclass(frozen=True)
@@ -104,7 +127,7 @@ class InterpolationConfig(FigureConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_at_least(self, 2, "steps")
+        require_within(self, 2, MOST_PANELS, "steps")
 
 
 @dataclass(frozen=True)
@@ -118,7 +141,7 @@ class DisentanglementConfig(FigureConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_at_least(self, 2, "steps")
+        require_within(self, 2, MOST_PANELS, "steps")
         require_above(self, 0, "reach")
 
 
@@ -200,6 +223,7 @@ class MeshConfig(FigureConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_at_least(self, 8, "resolution")
+        require_memory(self, 60 * self.resolution**3, "resolution")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,114 @@
+"""Folders of results that grow file by file, so that a run which was stopped goes on where it was."""
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.files import not_writable_error, remove_leftovers
+from anifacegan.runtime.locks import FolderLock
+from anifacegan.runtime.output_folders import MARKER, claim, own_files, require_room, withdraw_claim
+from anifacegan.runtime.paths import exists
+
+
+class GrowingFolder:
+    """A folder that one process at a time fills, within a ``with`` block.
+
+    The folder is locked from the beginning of the block, or from the moment in which the first file makes it. Files of
+    others are replaced with ``overwrite`` only. A run that fails before it has written a file leaves no trace.
+    """
+
+    def __init__(self, path: Path, overwrite: bool = False) -> None:
+        self.path, self._overwrite = path, overwrite
+        self._lock: FolderLock | None = None
+        self._claimed: set[str] = set()
+        self._made: list[Path] = []
+
+    def __enter__(self) -> "GrowingFolder":
+        require_room(self.path, [])
+        if self.path.is_dir():
+            self._take_lock()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._lock is not None:
+            if (
+                kind is not None
+                and self._claimed
+                and not any(exists(self.path / name) for name in self._claimed)
+            ):
+                with suppress(OSError, InputError):  # the disk is full
+                    withdraw_claim(self.path, self._claimed)
+            self._lock.release()
+        for folder in reversed(self._made):
+            with suppress(OSError):  # something is in it
+                folder.rmdir()
+
+    def require_room(self, names: Iterable[str], inputs: Iterable[Path] = ()) -> None:
+        """Require that files may be written, whose names are relative to the folder, and that none is an input.
+
+        Raises:
+            InputError: a file of others, or one of the files that the run reads, is in the way.
+        """
+        names = list(names)
+        require_room(self.path, names, self._overwrite)
+        read = {os.path.realpath(path) for path in inputs}
+        for name in names:
+            if exists(self.path / name) and os.path.realpath(self.path / name) in read:
+                raise InputError(f"{self.path / name}: is read and would be replaced, expected another --out")
+
+    def claim(self, names: Iterable[str]) -> None:
+        """Make the folder, lock it, and note that the named files in it are this program's.
+
+        Raises:
+            InputError: another process writes to the folder, a file of others is in the way, or the folder cannot be
+                written.
+        """
+        names = [name for name in names if name not in self._claimed]
+        if self._lock is None:
+            require_room(self.path, names, self._overwrite)
+            self._make(self.path)
+            self._take_lock()
+        if names:
+            before = own_files(self.path)
+            claim(self.path, names, self._overwrite)
+            self._claimed.update(names)
+            finals = {MARKER, *(PurePosixPath(name).name for name in before)}
+            for folder in {self.path, *((self.path / name).parent for name in names if name in before)}:
+                remove_leftovers(folder, finals)
+
+    def file(self, name: str) -> Path:
+        """Return the path of a file that may be written now; its folder exists, and the file is claimed.
+
+        Raises:
+            InputError: see :meth:`claim`.
+        """
+        self.claim([name])
+        path = self.path / name
+        self._make(path.parent)
+        return path
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files that this run has claimed, and their folders where nothing else is in them."""
+        paths = [self.path / name for name in names if name in self._claimed]
+        for path in paths:
+            with suppress(OSError):
+                path.unlink()
+        for folder in sorted({path.parent for path in paths} - {self.path}, reverse=True):
+            if not folder.is_symlink():
+                with suppress(OSError):  # something else is in it
+                    folder.rmdir()
+
+    def _make(self, folder: Path) -> None:
+        new = [path for path in (folder, *folder.parents) if not exists(path)]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise not_writable_error(folder, error) from None
+        self._made += reversed(new)
+
+    def _take_lock(self) -> None:
+        lock = FolderLock(self.path)
+        lock.take()
+        self._lock = lock

@@ -1,0 +1,122 @@
+"""``anifacegan fit``: what is written, replaced and kept, with a fitter that needs no MediaPipe."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from anifacegan.capture.crop import Photograph
+from anifacegan.capture.face_fitter import FaceFitter, FittedFace
+from anifacegan.capture.landmarks import DetectedFace
+from anifacegan.capture.light import Colours
+from anifacegan.cli.fit import run
+from anifacegan.face_model.coefficients import read_coefficients
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.image_files import read_image
+from tests.capture.test_face_fitter import fit_with
+from tests.fixtures.commands import command, one_error_line
+from tests.fixtures.small_disk import files_of_at_most
+
+
+class Fitter(FaceFitter):
+    """Finds a face in every photograph that is not black, and the same fit."""
+
+    def __init__(self, *files: object) -> None:
+        self.model = None
+
+    def __enter__(self) -> "Fitter":
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        pass
+
+    def select(self, photograph: Photograph, label: Path, number: int | None) -> tuple[DetectedFace, int]:
+        if not photograph.any():
+            raise InputError(f"{label}: no face found")
+        return DetectedFace(np.zeros((478, 2))), 1
+
+    def fit(self, photograph: Photograph, detected: DetectedFace, label: Path) -> FittedFace:
+        return FittedFace(
+            detected, fit_with(), Colours(np.zeros(80), np.zeros(27), 0.0), np.zeros((68, 2)), 1.0
+        )
+
+
+@pytest.fixture
+def photograph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(run, "FaceFitter", Fitter)
+    monkeypatch.setattr(run, "overlay_image", lambda *_: np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (64, 64), "grey").save(tmp_path / "in" / "a.png")
+    return tmp_path / "in" / "a.png"
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def test_a_fit_is_written_and_may_be_repeated(photograph: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert command("fit", photograph, "--out", tmp_path / "out", "--size", 64) == 0
+    assert {name for name in files(tmp_path / "out") if not name.startswith(".")} == {
+        "faces/a.mat",
+        "faces/a.png",
+        "overlays/a.png",
+    }
+    assert read_image(tmp_path / "out/faces/a.png").shape == (64, 64, 3)
+    assert read_coefficients(tmp_path / "out/faces/a.mat").exp.shape == (64,)
+
+
+@pytest.mark.parametrize("name", ["faces/a.png", "faces/a.mat", "overlays/a.png", "faces"])
+def test_files_of_others_stay(
+    photograph: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "out" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    assert command("fit", photograph, "--out", tmp_path / "out") == 2
+    assert str(path) in one_error_line(capsys)
+    assert files(tmp_path / "out") == {name: b"mine"}
+    if path.suffix:
+        assert command("fit", photograph, "--out", tmp_path / "out", "--overwrite") == 0
+        assert path.read_bytes() != b"mine"
+
+
+def test_a_photograph_is_never_replaced_by_its_crop(
+    photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "faces").mkdir()
+    original = photograph.rename(tmp_path / "faces" / "a.png")
+    before = original.read_bytes()
+    for words in ((), ("--overwrite",)):
+        assert command("fit", tmp_path / "faces", "--out", tmp_path, *words) == 2
+        assert "faces/a.png: is " in one_error_line(capsys)
+    assert original.read_bytes() == before
+
+
+def test_without_a_face_nothing_is_made(
+    photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (64, 64)).save(photograph)
+    assert command("fit", photograph, "--out", tmp_path / "deep" / "out") == 2
+    assert "no face found" in one_error_line(capsys)
+    assert not (tmp_path / "deep").exists()
+
+
+def test_a_full_disk_ends_the_fit_in_one_line_and_keeps_what_was_there(
+    photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert command("fit", photograph, "--out", out, "--size", 64) == 0
+    before = files(out)
+    capsys.readouterr()
+    with files_of_at_most(200):
+        assert command("fit", photograph, "--out", out, "--size", 128) == 2
+    assert "cannot be written (File too large)" in one_error_line(capsys)
+    assert {name: files(out)[name] for name in before} == before
+    with files_of_at_most(20):
+        assert command("fit", photograph, "--out", tmp_path / "new") == 2
+    assert not (tmp_path / "new").exists()
+    assert command("fit", photograph, "--out", out, "--size", 128) == 0
+    assert read_image(out / "faces/a.png").shape == (128, 128, 3)

@@ -1,0 +1,86 @@
+"""A folder that grows has one writer, keeps what others wrote, and is as before if nothing could be written."""
+
+from pathlib import Path
+
+import pytest
+
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.growing_folders import GrowingFolder
+from anifacegan.runtime.output_folders import MARKER, own_files
+from tests.fixtures.one_line import assert_one_line
+
+
+def test_files_are_claimed_as_they_are_written_and_written_again(tmp_path: Path) -> None:
+    for text in ("one", "two"):
+        with GrowingFolder(tmp_path / "new" / "out") as folder:
+            folder.file("faces/a.png").write_text(text)
+    out = tmp_path / "new" / "out"
+    assert (out / "faces" / "a.png").read_text() == "two"
+    assert own_files(out) == {"faces/a.png"}
+    assert sorted(path.name for path in out.iterdir()) == [MARKER, "faces"]
+
+
+def test_a_run_that_fails_before_its_first_file_leaves_no_trace(tmp_path: Path) -> None:
+    with pytest.raises(InputError), GrowingFolder(tmp_path / "new" / "out") as folder:
+        folder.file("faces/a.png")
+        raise InputError("no face")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "out").mkdir()
+    with GrowingFolder(tmp_path / "out") as folder:
+        folder.file("a.png").write_text("kept")
+    before = (tmp_path / "out" / MARKER).read_bytes()
+    with pytest.raises(InputError), GrowingFolder(tmp_path / "out") as folder:
+        folder.file("b.png")
+        raise InputError("no face")
+    assert own_files(tmp_path / "out") == {"a.png"} and (tmp_path / "out" / MARKER).read_bytes() == before
+
+
+def test_what_was_written_before_a_failure_stays(tmp_path: Path) -> None:
+    with pytest.raises(InputError), GrowingFolder(tmp_path / "out") as folder:
+        folder.file("a.png").write_text("whole")
+        raise InputError("disk full")
+    assert own_files(tmp_path / "out") == {"a.png"} and (tmp_path / "out" / "a.png").read_text() == "whole"
+
+
+def test_files_of_others_and_inputs_are_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("mine")
+    with GrowingFolder(tmp_path) as folder:
+        assert_one_line(lambda: folder.require_room(["a.png"]), "a.png: is in the way")
+        assert_one_line(lambda: folder.file("a.png"), "a.png: is in the way")
+    with GrowingFolder(tmp_path, overwrite=True) as folder:
+        folder.require_room(["a.png"])
+        (tmp_path / "link.png").symlink_to(tmp_path / "a.png")
+        for photograph in (tmp_path / "a.png", tmp_path / "link.png"):
+            assert_one_line(
+                lambda photograph=photograph: folder.require_room(["a.png"], [photograph]),
+                "a.png: is read and would be replaced",
+            )
+    assert (tmp_path / "a.png").read_text() == "mine"
+
+
+def test_a_second_writer_is_refused_from_the_first_file_on(tmp_path: Path) -> None:
+    with GrowingFolder(tmp_path / "out") as first, GrowingFolder(tmp_path / "out") as second:
+        first.file("a.png").write_text("first")
+        assert_one_line(lambda: second.file("b.png"), "is writing here")
+    assert own_files(tmp_path / "out") == {"a.png"}
+
+
+def test_leftovers_of_a_killed_run_go_and_files_of_others_stay(tmp_path: Path) -> None:
+    with GrowingFolder(tmp_path) as folder:
+        folder.file("faces/a.png").write_text("whole")
+    ours, theirs = (tmp_path / "faces" / f".{name}.12.0123456789abcdef.tmp" for name in ("a.png", "b.png"))
+    ours.write_text("half")
+    theirs.write_text("mine")
+    with GrowingFolder(tmp_path) as folder:
+        folder.file("faces/a.png")
+    assert not ours.exists() and theirs.exists()
+
+
+def test_only_claimed_files_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "mine.txt").write_text("mine")
+    with GrowingFolder(tmp_path) as folder:
+        for name in ("work/a.npy", "other/a.npy"):
+            folder.file(name).write_text("ours")
+        folder.remove(["work/a.npy", "work/mine.txt", "other/a.npy"])
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [MARKER, "mine.txt", "work"]
