@@ -11,8 +11,14 @@ from torch.profiler import record_function
 from anifacegan.data.posed_images import PosedImages, RealImages
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Generator
-from anifacegan.models.latent_sampling import PosedLatents, sample_generators, sample_posed_latents
+from anifacegan.models.latent_sampling import (
+    PosedLatents,
+    priors_on_cpu,
+    sample_generators,
+    sample_posed_latents,
+)
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
+from anifacegan.runtime.tensor_records import moved
 from anifacegan.training.adversarial_gradients import (
     accumulate_gradients,
     condition_for_template,
@@ -23,7 +29,15 @@ from anifacegan.training.adversarial_gradients import (
 )
 from anifacegan.training.config import AdversarialConfig
 from anifacegan.training.image_imitation import ImageImitation, ImitationTerms
-from anifacegan.training.optim import DATA, OPTIMIZER, adam, finite_total, learning_weights, take_step
+from anifacegan.training.optim import (
+    DATA,
+    OPTIMIZER,
+    LeftOutSteps,
+    adam,
+    finite_total,
+    learning_weights,
+    take_step,
+)
 from anifacegan.training.patch_gradients import Conditioning, ImageRenderer
 from anifacegan.training.schedule import Precision
 from anifacegan.training.weight_groups import PLANES, weight_groups
@@ -32,6 +46,20 @@ from anifacegan.training.weights import AdversarialWeights
 DRAW_FOR_DISCRIMINATOR, DRAW_FOR_GENERATOR, DRAW_REAL, DRAW_FOR_DEFORMATION = range(4)
 """Numbers that are mixed into the seed, one for each purpose of the random draws in an iteration. Step k of the
 deformation uses DRAW_FOR_DEFORMATION + k."""
+
+
+@dataclass(frozen=True)
+class DrawnFaces:
+    """This process's random faces and real images of an iteration."""
+
+    deformation: tuple[PosedLatents, ...]
+    """Faces for those steps of the deformation that render images."""
+    discriminator: PosedLatents
+    """Faces for the discriminator's step."""
+    real: PosedImages
+    """Real images for the discriminator's step."""
+    generator: PosedLatents
+    """Faces for the generator's step."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +78,9 @@ class Iteration:
     precision: Precision = "float32"
     """Precision of the fields and of the face reconstruction network while images are rendered and compared. The
     discriminator is always float32: its R1 penalty takes second derivatives."""
+    drawn: DrawnFaces | None = None
+    """The random faces and real images, on the networks' device, where they have been drawn before; None: each step
+    draws the same ones itself."""
 
     def generators(self, purpose: int, images: range) -> list[torch.Generator]:
         """Return a random generator for each image of a batch.
@@ -88,6 +119,8 @@ class AdversarialTraining:
         self.generator_optimizer = _adam(groups, rates)
         of_discriminator = {"discriminator": list(discriminator.parameters())}
         self.discriminator_optimizer = _adam(of_discriminator, {"discriminator": config.lr_discriminator})
+        self.priors = priors_on_cpu(generator)
+        self.left_out = LeftOutSteps()
         self.learning: dict[str, float] = {}
         """Learning rate and gradient norm of every network in the last step in which it learnt."""
 
@@ -98,8 +131,29 @@ class AdversarialTraining:
         self.discriminator.to(device)
         if self.imitation is not None:
             self.imitation.to(device)
+        self.priors = priors_on_cpu(self.generator)
         for optimizer in (self.discriminator_optimizer, self.generator_optimizer):
             optimizer.load_state_dict(optimizer.state_dict())  # moves its moments to the weights' device
+
+    # --------------------------------------------------------------------------------------------------------- draws
+    def draw(self, iteration: Iteration) -> DrawnFaces:
+        """Draw the random faces and real images of an iteration, on the CPU."""
+        steps = range(self.config.deformation_steps)
+        with_images = [k for k in steps if self._renders_images(k)]
+        if iteration.number < self.config.discriminator_warmup:
+            with_images = []
+        with record_function(DATA):
+            return DrawnFaces(
+                tuple(self._draw_faces(iteration, DRAW_FOR_DEFORMATION + k) for k in with_images),
+                self._draw_faces(iteration, DRAW_FOR_DISCRIMINATOR),
+                self.real.draw(iteration.generators(DRAW_REAL, self._share())),
+                self._draw_faces(iteration, DRAW_FOR_GENERATOR),
+            )
+
+    def _renders_images(self, number: int) -> bool:
+        """Return whether step ``number`` of the deformation renders images."""
+        late = number >= self.config.deformation_steps - self.config.image_steps
+        return late and self.imitation is not None
 
     # --------------------------------------------------------------------------------------------------------- steps
     def run_iteration(
@@ -123,8 +177,7 @@ class AdversarialTraining:
         steps = self.config.deformation_steps
         losses: dict[str, Tensor] = {}
         for k in range(steps):
-            with_images = k >= steps - self.config.image_steps
-            losses |= self.deformation_step(iteration, k, imitation(), with_images)
+            losses |= self.deformation_step(iteration, k, imitation(), self._renders_images(k))
         losses |= self.discriminator_step(iteration)
         paired_terms = {} if paired is None else paired()
         if steps:
@@ -148,7 +201,10 @@ class AdversarialTraining:
         self.generator_optimizer.zero_grad()
         with frozen_template(self.generator):
             if with_images and self.imitation is not None:
-                views = self._draw(iteration, DRAW_FOR_DEFORMATION + number)
+                if iteration.drawn is None:
+                    views = self._draw(iteration, DRAW_FOR_DEFORMATION + number)
+                else:
+                    views = iteration.drawn.deformation[number - self.config.deformation_steps]
                 renderer = self._renderer(iteration, self.generator.condition)
                 terms = imitation_gradients(renderer, views, self._imitation(iteration, views, point_terms))
             else:
@@ -162,11 +218,15 @@ class AdversarialTraining:
             FloatingPointError: a term or a gradient is not finite; no weight has changed.
         """
         config = self.config
-        views = self._draw(iteration, DRAW_FOR_DISCRIMINATOR)
+        drawn = iteration.drawn
+        views = self._draw(iteration, DRAW_FOR_DISCRIMINATOR) if drawn is None else drawn.discriminator
         fake = PosedImages(self._renderer(iteration, self.generator.condition).draw(views), views.pose)
-        with record_function(DATA):
-            real = self.real.draw(iteration.generators(DRAW_REAL, self._share()))
-            real = PosedImages(real.image.to(fake.image), real.pose.to(fake.pose))
+        if drawn is None:
+            with record_function(DATA):
+                real = self.real.draw(iteration.generators(DRAW_REAL, self._share()))
+        else:
+            real = drawn.real
+        real = PosedImages(real.image.to(fake.image), real.pose.to(fake.pose))
         self.discriminator_optimizer.zero_grad()
         r1_factor = config.r1_factor(iteration.number)
         terms = discriminator_gradients(
@@ -193,7 +253,8 @@ class AdversarialTraining:
         Raises:
             FloatingPointError: a term or a gradient is not finite; no weight has changed.
         """
-        views = self._draw(iteration, DRAW_FOR_GENERATOR)
+        drawn = iteration.drawn
+        views = self._draw(iteration, DRAW_FOR_GENERATOR) if drawn is None else drawn.generator
         renderer = self._renderer(iteration, condition or self.generator.condition)
         imitation = self._imitation(iteration, views, other_terms or {})
         self.generator_optimizer.zero_grad()
@@ -220,8 +281,11 @@ class AdversarialTraining:
 
     # ------------------------------------------------------------------------------------------------------- helpers
     def _draw(self, iteration: Iteration, purpose: int) -> PosedLatents:
+        return moved(self._draw_faces(iteration, purpose), self.generator.device)
+
+    def _draw_faces(self, iteration: Iteration, purpose: int) -> PosedLatents:
         rngs = iteration.generators(purpose, self._share())
-        return sample_posed_latents(self.generator, self.real.poses, self.config.views, rngs)
+        return sample_posed_latents(self.priors, self.real.poses, self.config.views, rngs)
 
     def _share(self) -> range:
         """Indices of this worker's images in the batch of all workers together."""
@@ -251,13 +315,18 @@ class AdversarialTraining:
         self, iteration: Iteration, optimizer: torch.optim.Optimizer, terms: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         """Average gradients over all processes and take one step of the optimizer; return the losses of the whole
-        batch.
+        batch. A step whose numbers are not finite may be left out; it has no losses then.
         """
         terms = self.workers.mean(terms)
         self.workers.mean_gradients(learning_weights(optimizer))
-        finite_total(iteration.step, terms)
-        with record_function(OPTIMIZER):
-            self.learning |= take_step(iteration.step, optimizer, self.config.gradient_limit)
+        try:
+            finite_total(iteration.step, terms)
+            with record_function(OPTIMIZER):
+                self.learning |= take_step(iteration.step, optimizer, self.config.gradient_limit)
+            self.left_out.step_taken()
+        except FloatingPointError as error:
+            self.left_out.add(error, self.workers.first)
+            terms = {}
         optimizer.zero_grad()
         return terms
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch._dynamo.exc import TorchDynamoException
 
 from anifacegan.models.generator import Generator
 from anifacegan.runtime.errors import first_line
+from anifacegan.runtime.torch_internals import TorchDynamoException
 
 Backend = str | Callable[..., Any]
 """Backend of :func:`torch.compile`: a name, or a function (for tests)."""

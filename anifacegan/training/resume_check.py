@@ -25,6 +25,7 @@ MAY_CHANGE = (
     "real.skip_bad",
     "reconstruction",
     "rasterizer",
+    "schedule.left_out_limit",
 )
 """Options that may change when a run is resumed: paths, device, number of threads, reports and the like. Files are
 compared by checksum, not by path."""

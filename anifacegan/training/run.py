@@ -183,7 +183,14 @@ def fresh_state(
             workers,
         )
     schedule = config.schedule
-    return new_state(generator, schedule.average_decay, adversarial, schedule.adam_betas)
+    return new_state(
+        generator,
+        schedule.average_decay,
+        adversarial,
+        schedule.adam_betas,
+        schedule.slow_average_decay,
+        schedule.left_out_limit,
+    )
 
 
 def finished_priors(config: TrainConfig, face_model: str) -> dict[PriorKind, Prior]:

@@ -96,7 +96,7 @@ def test_large_gradients_are_cut_to_the_limit_field_by_field() -> None:
 @pytest.mark.parametrize("step, decay", [(0, 0.0), (8, 9 / 18), (100_000, 0.999)])
 def test_the_average_follows_the_weights(step: int, decay: float) -> None:
     learner = state()
-    learner.averaged.n_averaged.fill_(step)
+    learner.averaged.updates = step
     before = learner.average.deformation.head.weight.clone()
     update(learner, {"neutral": learner.generator.deformation.head.weight.sum()}, SCHEDULE)
     expected = decay * before + (1 - decay) * learner.generator.deformation.head.weight
