@@ -56,8 +56,8 @@ class Priors:
 
 
 def priors_on_cpu(generator: Generator) -> Priors:
-    """Return a generator's priors on the CPU: its own where it is there, else copies, so that drawing faces neither uses
-    a GPU nor waits for one. Training does not change them."""
+    """Return a generator's priors on the CPU: its own where it is there, else copies, so that drawing faces neither
+    uses a GPU nor waits for one. Training does not change them."""
     priors = (generator.identity_prior, generator.expression_prior)
     if generator.device.type != "cpu":
         priors = tuple(copy.deepcopy(prior).cpu() for prior in priors)  # type: ignore[assignment]
@@ -85,8 +85,8 @@ def sample_posed_latents(
     config: ViewSamplingConfig,
     rngs: list[torch.Generator],
 ) -> PosedLatents:
-    """Draw one face (person, expression and camera pose) with each of the random generators ``rngs``, from the priors of
-    ``generator`` and on their device.
+    """Draw one face (person, expression and camera pose) with each of the random generators ``rngs``, from the priors
+    of ``generator`` and on their device.
 
     ``poses`` are the camera poses of the data set's images, (pitch, yaw) in radians from frontal; ``config`` says
     whether poses are drawn from these, and how often expressions are neutral.

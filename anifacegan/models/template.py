@@ -160,7 +160,9 @@ class BoundTemplate:
         assert self.direction_weights is not None, "points with directions need the directions' weights"
         layer = self.colour_layer
         unlocked = replace(layer, linear=torch.cat([self.direction_weights, layer.linear], dim=1))
-        turned = torch.cat([direction[..., :2], direction[..., 2:] + 1.0], dim=-1)  # direction - VIEW_DIRECTION
+        turned = torch.cat(
+            [direction[..., :2], direction[..., 2:] + 1.0], dim=-1
+        )  # direction - VIEW_DIRECTION
         return unlocked(torch.cat([turned.to(inputs), inputs], dim=-1))
 
 

@@ -14,13 +14,11 @@ Value = TypeVar("Value")
 
 
 @contextmanager
-def prefetched(
-    compute: Callable[[int], Value], last: int, ahead: int
-) -> Iterator[Callable[[int], Value]]:
+def prefetched(compute: Callable[[int], Value], last: int, ahead: int) -> Iterator[Callable[[int], Value]]:
     """Yield a function that returns ``compute(number)``, to be called with rising numbers.
 
-    A thread computes up to ``ahead`` of the numbers that follow the one asked for, up to ``last``; with 0, every value is
-    computed when it is asked for. An error is raised where its value is asked for.
+    A thread computes up to ``ahead`` of the numbers that follow the one asked for, up to ``last``; with 0, every value
+    is computed when it is asked for. An error is raised where its value is asked for.
     """
     if not ahead:
         yield compute

@@ -12,7 +12,7 @@ import torch
 
 from anifacegan.models.generator import Generator
 from anifacegan.runtime.errors import first_line
-from anifacegan.runtime.torch_internals import TorchDynamoException
+from anifacegan.runtime.torch_internals import compiler_error
 
 Backend = str | Callable[..., Any]
 """Backend of :func:`torch.compile`: a name, or a function (for tests)."""
@@ -37,7 +37,7 @@ class Compiler:
             if self.works:
                 try:
                     return fast(*arguments)
-                except TorchDynamoException as error:
+                except compiler_error() as error:
                     if self.works:  # not where another thread has just reported it
                         self.works = False
                         reason = first_line(getattr(error, "inner_exception", error))

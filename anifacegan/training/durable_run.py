@@ -15,7 +15,7 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -171,7 +171,7 @@ class DurableRun:
                 hidden = not sys.stderr.isatty()
                 bar = stack.enter_context(tqdm(total=steps, initial=state.step, unit="step", disable=hidden))
 
-            def report(state: SavedState, losses: dict[str, float]) -> None:
+            def report(state: SavedState, losses: Mapping[str, float]) -> None:
                 stopping = workers.any(stop.is_set())
                 if workers.first:
                     images = self.config.image_count(state.step - 1)
@@ -188,7 +188,7 @@ class DurableRun:
 
             yield report
 
-    def _log(self, log: RunLog, state: SavedState, losses: dict[str, float], images: int) -> None:
+    def _log(self, log: RunLog, state: SavedState, losses: Mapping[str, float], images: int) -> None:
         log.add(losses, images)
         if state.step % self.config.reporting.log_every == 0:
             log.flush(state.step)

@@ -129,7 +129,9 @@ class LossTerms:
                 self.schedule,
                 step,
                 training,
-                lambda: draw_imitation_batch(self.data, self.mesh, self.schedule, self.rng, cpu, self.workers),
+                lambda: draw_imitation_batch(
+                    self.data, self.mesh, self.schedule, self.rng, cpu, self.workers
+                ),
                 lambda rays: self._drawn_pairs(rays, cpu),
             )
             return StepData(Packed(drawn, pinned), self.rng)

@@ -108,7 +108,9 @@ def take_step(
     if not each_field and norms:
         every = [weight for weights in present.values() for weight in weights]
         clipped = {", ".join(present): (every, torch.nn.utils.get_total_norm(list(norms.values())))}
-    found = _read(norms | {name: norm for name, (_, norm) in clipped.items()})  # the CPU waits for a GPU this once
+    found = _read(
+        norms | {name: norm for name, (_, norm) in clipped.items()}
+    )  # the CPU waits for a GPU this once
     for name, (weights, norm) in clipped.items():
         if not math.isfinite(found[name]):
             raise FloatingPointError(f"step {step}: a gradient of {name} is not finite")
@@ -142,7 +144,9 @@ class LeftOutSteps:
         """
         self.total, self.in_a_row = self.total + 1, self.in_a_row + 1
         if self.in_a_row > self.limit:
-            raise FloatingPointError(f"{error}; {self.in_a_row} steps in a row" if self.limit else str(error)) from error
+            raise FloatingPointError(
+                f"{error}; {self.in_a_row} steps in a row" if self.limit else str(error)
+            ) from error
         if tell:
             print(f"{error}: left out, {self.in_a_row} in a row of {self.limit} allowed", file=sys.stderr)
 
@@ -168,8 +172,8 @@ class MovingAverage:
 
     The first update copies the network. After n updates the decay is min(``decay``, (1 + n) / (10 + n)), so that the
     average follows the network closely at first. The number of updates is a number of Python:
-    :class:`torch.optim.swa_utils.AveragedModel`, whose rule and kernels are used, reads it from the GPU in every update.
-    """
+    :class:`torch.optim.swa_utils.AveragedModel`, whose rule and kernels are used, reads it from the GPU in every
+    update."""
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.module = copy.deepcopy(network).requires_grad_(False)

@@ -86,7 +86,8 @@ class ImageRenderer:
         total: dict[str, Tensor] = {}
         slices = parts(self.size**2, self.split.rays)
         for part in parts(len(views), self.split.images):
-            # 1 The image: with its graph where that is one slice, else without. The codes are bound once for all slices.
+            # 1 The image: with its graph where that is one slice, else without. The codes are bound once for all
+            # slices.
             fields, rays = self._bound(views[part])
             unsplit = self._render(fields, rays[slices[0]]) if len(slices) == 1 else None
             gradient = None

@@ -1,7 +1,7 @@
 """A GPU that is only pretended: it tells what a GPU would refuse, and where a GPU would have to wait for the CPU.
 
-Tensors on PyTorch's device ``meta`` have shapes and no numbers. Inside :func:`pretended_gpu` they stand for tensors on a
-GPU, and tensors on the CPU for those in the computer's memory, so whole training iterations run, backward too, on any
+Tensors on PyTorch's device ``meta`` have shapes and no numbers. Inside :func:`pretended_gpu` they stand for tensors on
+a GPU, and tensors on the CPU for those in the computer's memory, so whole training iterations run, backward too, on any
 machine, without a driver::
 
     with pretended_gpu() as gpu:
@@ -11,8 +11,8 @@ machine, without a driver::
         loss.item()
     gpu.kernels, gpu.copies, gpu.waits                       # operations; {place in the code: how many} of the others
 
-An operation with tensors of both kinds, or one that draws from a CPU's random generator on the GPU, raises the error that
-a GPU's would. What the CPU reads is 1, and an operation whose result's size depends on numbers selects everything.
+An operation with tensors of both kinds, or one that draws from a CPU's random generator on the GPU, raises the error
+that a GPU's would. What the CPU reads is 1, and an operation whose result's size depends on numbers selects everything.
 """
 
 import sys
@@ -32,7 +32,9 @@ from anifacegan.training.cost_counter import starts_kernel
 GPU = torch.device("meta")
 """The device that stands for a GPU."""
 PACKAGE = str(Path(__file__).resolve().parents[1])
-SELECTING = frozenset("nonzero masked_select unique _unique2 unique_dim equal is_nonzero repeat_interleave".split())
+SELECTING = frozenset(
+    "nonzero masked_select unique _unique2 unique_dim equal is_nonzero repeat_interleave".split()
+)
 """Operations for whose result the CPU has to wait: its size, or the result itself, depends on numbers."""
 HALVED = (
     torch.nn.functional.linear,
@@ -92,7 +94,9 @@ class PretendedGPU(TorchDispatchMode):
         if made:
             generator = kwargs.get("generator")
             if generator is not None:
-                raise RuntimeError(f"{name}: expected a 'cuda' device type for generator but found '{generator.device}'")
+                raise RuntimeError(
+                    f"{name}: expected a 'cuda' device type for generator but found '{generator.device}'"
+                )
             self._count(func, name)
         return result
 
@@ -166,7 +170,9 @@ class _Functions(TorchFunctionMode):
 
 
 def _rounded(value: Any, dtype: torch.dtype) -> Any:
-    floating = isinstance(value, Tensor) and value.device == GPU and value.dtype in (torch.float32, torch.bfloat16)
+    floating = (
+        isinstance(value, Tensor) and value.device == GPU and value.dtype in (torch.float32, torch.bfloat16)
+    )
     return value.to(dtype) if floating else value
 
 

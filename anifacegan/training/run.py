@@ -9,7 +9,7 @@ import torch
 
 from anifacegan.data.dataset import FaceDataset
 from anifacegan.data.posed_images import RealImages
-from anifacegan.data.visibility import RASTER_PX
+from anifacegan.data.visibility import RASTER_PX, PosedFaces, stored_visibility
 from anifacegan.face_model.face_mesh import FaceMesh
 from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.models.config import PriorKind
@@ -33,9 +33,9 @@ from anifacegan.training.logging import RunLog
 from anifacegan.training.loop import train
 from anifacegan.training.paired import PairedData
 from anifacegan.training.previews import held_out_faces, sheets
-from anifacegan.training.prior_faces import add_prior_faces, sample_prior_faces
+from anifacegan.training.prior_faces import PRIOR_FACES, add_prior_faces, sample_prior_faces
 from anifacegan.training.resume_check import fixed_values
-from anifacegan.training.snapshots import load_snapshot
+from anifacegan.training.snapshots import SURFACES, load_snapshot
 from anifacegan.training.sources import TrainingSource, load_source
 from anifacegan.training.state import State, new_state
 
@@ -63,13 +63,14 @@ def run(config: TrainConfig, workers: Workers = SINGLE_PROCESS, train: Callable[
     state = fresh_state(config, real, imitation, workers)
     durable.resume(state)
     fov_deg, held_out = config.generator.ray_sampling.fov_deg, config.reporting.held_out
-    data, mesh = source.load(config.out / "surfaces", fov_deg, held_out, workers)
+    data, mesh = source.load(config.out / SURFACES, fov_deg, held_out, workers)
     with workers.rank_zero_first():
         if durable.new and workers.first:
             initialize(state, config, data, mesh, source, priors)
     workers.broadcast_weights(state.networks())
     if config.schedule.prior_faces:
-        add_pool(state.generator, config, data, mesh, source)
+        with workers.rank_zero_first():
+            add_pool(state.generator, config, data, mesh, source)
     state.to(device)
     if config.compile:
         compile_fields(state.generator)
@@ -223,8 +224,10 @@ def add_pool(
     """
     schedule = config.schedule
     pool = sample_prior_faces(generator, data, schedule.prior_faces, schedule.seed)
-    size = config.data.size if source.synthetic else RASTER_PX
-    add_prior_faces(data, mesh, source.mesh, pool, schedule.prior_share, size)
+    size = config.data.size if source.synthetic else RASTER_PX  # a larger image would show more vertices
+    posed = PosedFaces(pool.latents.z_id, pool.latents.z_exp, pool.pose, size)
+    visible = stored_visibility(config.out / SURFACES, PRIOR_FACES, source.mesh, posed)
+    add_prior_faces(data, mesh, pool, visible, schedule.prior_share)
 
 
 # ------------------------------------------------------------------------------------------------------------ reports

@@ -87,13 +87,15 @@ def test_the_deformation_learns_first_and_then_all_fields_from_every_term(unbrok
     ] * 2
 
 
-def test_no_surfaces_are_drawn_and_no_error_of_colours_is_claimed(unbroken: Path) -> None:
+def test_only_visible_vertices_are_drawn_and_no_error_of_colours_is_claimed(unbroken: Path) -> None:
     assert sorted(
         path.name for path in unbroken.iterdir() if path.suffix != ".pt" and path.name != MARKER
     ) == sorted(
-        ["config.yaml", "model", "preview.png", "stats.jsonl", "tensorboard"]
+        ["config.yaml", "model", "preview.png", "stats.jsonl", "surfaces", "tensorboard"]
         + [f"{name}.png" for name in ("expressions", "deformation", "yaw", "depth")]
     )
+    surfaces = {path.name for path in (unbroken / "surfaces").iterdir() if path.name != MARKER}
+    assert surfaces == {f"{name}.{end}" for name in ("photographs", "prior_faces") for end in ("json", "npy")}
     assert "held_out_psnr" not in (unbroken / "stats.jsonl").read_text()
 
 
@@ -205,7 +207,7 @@ def test_photographs_of_the_open_face_model_have_its_named_expressions_and_no_su
     config = adversarial_config(tmp_path, tmp_path / "run")
     alone = dataclasses.replace(config.schedule, near_surface=0, complete=0, adversarial=1)
     checkpoint = load_checkpoint(run(dataclasses.replace(config, schedule=alone), train=nothing))
-    assert not (tmp_path / "run" / "surfaces").exists()
+    assert not (tmp_path / "run" / "surfaces" / "distance.npy").exists()
     assert checkpoint.card.face_model == OPEN_FACE_MODEL and checkpoint.card.licence == ""
     assert checkpoint.basis is not None and not checkpoint.appearance
     assert "manifold_init_error_world" in checkpoint.card.training["facts"]

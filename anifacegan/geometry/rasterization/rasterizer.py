@@ -126,8 +126,8 @@ def interpolate(
 
 
 def _pixels(mask: Bool[Tensor, "batch height width"]) -> tuple[Tensor, Tensor, Tensor]:
-    """Return image, row and column of the pixels to compute: on a CPU the covered ones, elsewhere all, because a GPU would
-    have to wait for their number."""
+    """Return image, row and column of the pixels to compute: on a CPU the covered ones, elsewhere all, because a GPU
+    would have to wait for their number."""
     if mask.device.type == "cpu":
         return mask.nonzero(as_tuple=True)
     _, height, width = mask.shape
@@ -143,7 +143,9 @@ def _fragments(in_camera: Tensor, triangles: Tensor, triangle: Tensor, camera: C
     mask = triangle >= 0
     batch, row, column = _pixels(mask)  # (P,) each
     covered = mask[batch, row, column]
-    corners = in_camera[batch[:, None], triangles[triangle[batch, row, column].clamp(min=0)]]  # (P, 3 corners, 3)
+    corners = in_camera[
+        batch[:, None], triangles[triangle[batch, row, column].clamp(min=0)]
+    ]  # (P, 3 corners, 3)
     a, b, c = corners.unbind(1)
     ray = torch.stack(
         [
