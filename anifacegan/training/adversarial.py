@@ -1,7 +1,7 @@
 """Adversarial training: generator against discriminator, with the imitation terms (Wu et al. 2022)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 from anifacegan.data.posed_images import PosedImages, RealImages
+from anifacegan.face_model.mesh_images import FaceCodes, MeshImages
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Generator
 from anifacegan.models.latent_sampling import (
     PosedLatents,
     priors_on_cpu,
-    sample_generators,
     sample_posed_latents,
 )
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
@@ -28,7 +28,17 @@ from anifacegan.training.adversarial_gradients import (
     imitation_gradients,
 )
 from anifacegan.training.config import AdversarialConfig
+from anifacegan.training.dual import ShownMeshes, codes_of, draw_shifts, shown_meshes
 from anifacegan.training.image_imitation import ImageImitation, ImitationTerms
+from anifacegan.training.iteration import (
+    DRAW_FOR_DEFORMATION,
+    DRAW_FOR_DISCRIMINATOR,
+    DRAW_FOR_GENERATOR,
+    DRAW_REAL,
+    DRAW_SHIFTS,
+    DrawnFaces,
+    Iteration,
+)
 from anifacegan.training.optim import (
     DATA,
     OPTIMIZER,
@@ -39,56 +49,8 @@ from anifacegan.training.optim import (
     take_step,
 )
 from anifacegan.training.patch_gradients import Conditioning, ImageRenderer
-from anifacegan.training.schedule import Precision
 from anifacegan.training.weight_groups import PLANES, weight_groups
 from anifacegan.training.weights import AdversarialWeights
-
-DRAW_FOR_DISCRIMINATOR, DRAW_FOR_GENERATOR, DRAW_REAL, DRAW_FOR_DEFORMATION = range(4)
-"""Numbers that are mixed into the seed, one for each purpose of the random draws in an iteration. Step k of the
-deformation uses DRAW_FOR_DEFORMATION + k."""
-
-
-@dataclass(frozen=True)
-class DrawnFaces:
-    """This process's random faces and real images of an iteration."""
-
-    deformation: tuple[PosedLatents, ...]
-    """Faces for those steps of the deformation that render images."""
-    discriminator: PosedLatents
-    """Faces for the discriminator's step."""
-    real: PosedImages
-    """Real images for the discriminator's step."""
-    generator: PosedLatents
-    """Faces for the generator's step."""
-
-
-@dataclass(frozen=True)
-class Iteration:
-    """One iteration of adversarial training: its numbers, the seed of its random draws, and its precision.
-
-    An iteration takes optimizer steps of the deformation, the discriminator and the rest of the generator.
-    """
-
-    seed: int
-    """Random seed of the run."""
-    step: int
-    """Number of the iteration among all steps of the run, counted from 0."""
-    number: int
-    """Number of the iteration, counted from 0 at the first step of adversarial training."""
-    precision: Precision = "float32"
-    """Precision of the fields and of the face reconstruction network while images are rendered and compared. The
-    discriminator is always float32: its R1 penalty takes second derivatives."""
-    drawn: DrawnFaces | None = None
-    """The random faces and real images, on the networks' device, where they have been drawn before; None: each step
-    draws the same ones itself."""
-
-    def generators(self, purpose: int, images: range) -> list[torch.Generator]:
-        """Return a random generator for each image of a batch.
-
-        ``purpose`` is a number that says what is drawn, so that draws for different purposes are independent;
-        ``images`` are indices into the joint batch of all processes.
-        """
-        return sample_generators(self.seed, self.step, purpose, images)
 
 
 class AdversarialTraining:
@@ -108,10 +70,12 @@ class AdversarialTraining:
         weights: AdversarialWeights,
         imitation: ImageImitation | None = None,
         workers: Workers = SINGLE_PROCESS,
+        meshes: MeshImages | None = None,
     ) -> None:
         """Create fresh optimizers. ``imitation`` computes the losses that compare generated images with the face model;
-        None: there are no such losses.
+        None: there are no such losses. ``meshes`` draws what the discriminator sees beside images; None: nothing.
         """
+        self.meshes = meshes
         self.generator, self.discriminator, self.real = generator, discriminator, real
         self.config, self.weights, self.imitation, self.workers = config, weights, imitation, workers
         groups = weight_groups(generator)
@@ -129,8 +93,9 @@ class AdversarialTraining:
         generator has to be there already.
         """
         self.discriminator.to(device)
-        if self.imitation is not None:
-            self.imitation.to(device)
+        for module in (self.imitation, self.meshes):
+            if module is not None:
+                module.to(device)
         self.priors = priors_on_cpu(self.generator)
         for optimizer in (self.discriminator_optimizer, self.generator_optimizer):
             optimizer.load_state_dict(optimizer.state_dict())  # moves its moments to the weights' device
@@ -148,7 +113,25 @@ class AdversarialTraining:
                 self._draw_faces(iteration, DRAW_FOR_DISCRIMINATOR),
                 self.real.draw(iteration.generators(DRAW_REAL, self._share())),
                 self._draw_faces(iteration, DRAW_FOR_GENERATOR),
+                () if self.meshes is None else self._draw_shifts(iteration),
             )
+
+    def _draw_shifts(self, iteration: Iteration) -> tuple[Tensor, ...]:
+        """Draw the shifts of real and generated images, see :class:`DrawnFaces`."""
+        rngs = iteration.generators(DRAW_SHIFTS, self._share())
+        size, share = self.discriminator.config.size, self.config.dual.shift
+        return tuple(draw_shifts(rngs, size, share) for _ in range(3))
+
+    def _shown(self, iteration: Iteration, faces: FaceCodes | None, use: int) -> ShownMeshes | None:
+        """Draw what the discriminator sees beside images of faces; None without dual discrimination. ``use`` is the
+        index of their shifts in :class:`DrawnFaces`."""
+        if self.meshes is None:
+            return None
+        assert faces is not None, "dual discrimination needs the images' coefficients"
+        shifts = self._draw_shifts(iteration) if iteration.drawn is None else iteration.drawn.shifts
+        return shown_meshes(
+            self.meshes, faces, self.discriminator.config.size, shifts[use].to(faces.pose.device)
+        )
 
     def _renders_images(self, number: int) -> bool:
         """Return whether step ``number`` of the deformation renders images."""
@@ -226,7 +209,12 @@ class AdversarialTraining:
                 real = self.real.draw(iteration.generators(DRAW_REAL, self._share()))
         else:
             real = drawn.real
-        real = PosedImages(real.image.to(fake.image), real.pose.to(fake.pose))
+        real = moved(real, fake.image.device)
+        real = replace(real, image=real.image.to(fake.image), pose=real.pose.to(fake.pose))
+        for_real = self._shown(iteration, real.face, 0)
+        for_fake = self._shown(iteration, codes_of(views), 1)
+        if for_real is not None and for_fake is not None:
+            real, fake = for_real.beside(real), for_fake.beside(fake)
         self.discriminator_optimizer.zero_grad()
         r1_factor = config.r1_factor(iteration.number)
         terms = discriminator_gradients(
@@ -258,7 +246,8 @@ class AdversarialTraining:
         renderer = self._renderer(iteration, condition or self.generator.condition)
         imitation = self._imitation(iteration, views, other_terms or {})
         self.generator_optimizer.zero_grad()
-        terms = generator_gradients(renderer, self.discriminator, views, self.weights, imitation)
+        shown = self._shown(iteration, codes_of(views), 2)
+        terms = generator_gradients(renderer, self.discriminator, views, self.weights, imitation, shown)
         return self._optimize(iteration, self.generator_optimizer, terms)
 
     # ----------------------------------------------------------------------------------------------------- snapshots

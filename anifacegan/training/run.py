@@ -11,6 +11,8 @@ from anifacegan.data.dataset import FaceDataset
 from anifacegan.data.posed_images import RealImages
 from anifacegan.data.visibility import RASTER_PX, PosedFaces, stored_visibility
 from anifacegan.face_model.face_mesh import FaceMesh
+from anifacegan.face_model.mesh_images import CHANNELS, MeshImages
+from anifacegan.geometry.rasterization.rasterizer import select_backend
 from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.models.config import PriorKind
 from anifacegan.models.discriminator import Discriminator
@@ -60,7 +62,7 @@ def run(config: TrainConfig, workers: Workers = SINGLE_PROCESS, train: Callable[
     imitation = image_imitation(config, source.mesh)
     durable = DurableRun(config, fixed_values(config, checksums(config, source, real, imitation)), workers)
     priors = finished_priors(config, source.mesh.name) if durable.new else {}
-    state = fresh_state(config, real, imitation, workers)
+    state = fresh_state(config, real, imitation, workers, mesh_images(config, source.mesh))
     durable.resume(state)
     fov_deg, held_out = config.generator.ray_sampling.fov_deg, config.reporting.held_out
     data, mesh = source.load(config.out / SURFACES, fov_deg, held_out, workers)
@@ -129,10 +131,11 @@ def real_images(config: TrainConfig, dataset: FaceDataset) -> RealImages | None:
     """Return the discriminator's real images; None where the schedule has no adversarial steps."""
     if not config.schedule.adversarial:
         return None
-    mirror = config.adversarial.mirror
+    mirror, dual = config.adversarial.mirror, config.adversarial.dual.enabled
     if config.real is not None:
         return RealImages(FaceDataset(config.real, poses_suffice=True), held_out=0, mirror=mirror)
-    return RealImages(dataset, config.reporting.held_out, mirror=mirror)
+    table = dataset.load_coefficients() if dual else None
+    return RealImages(dataset, config.reporting.held_out, mirror=mirror, coefficients=table)
 
 
 def image_imitation(config: TrainConfig, mesh: FaceMesh) -> ImageImitation | None:
@@ -144,6 +147,19 @@ def image_imitation(config: TrainConfig, mesh: FaceMesh) -> ImageImitation | Non
     files = ImitationFiles(config.face_model, config.reconstruction, config.rasterizer)
     device = torch.device(select_device(config.device))
     return load_image_imitation(config.weights, files, mesh, config.generator.ray_sampling.fov_deg, device)
+
+
+def mesh_images(config: TrainConfig, mesh: FaceMesh) -> MeshImages | None:
+    """Return what draws the meshes of dual discrimination; None for a run without.
+
+    Raises:
+        InputError: the rasterizer does not work on the device.
+    """
+    dual = config.adversarial.dual
+    if not config.schedule.adversarial or not dual.enabled:
+        return None
+    select_backend(config.rasterizer, torch.device(select_device(config.device)))
+    return MeshImages(mesh, config.generator.ray_sampling.fov_deg, config.rasterizer, dual.blur)
 
 
 def checksums(
@@ -159,7 +175,11 @@ def checksums(
 
 
 def fresh_state(
-    config: TrainConfig, real: RealImages | None, imitation: ImageImitation | None, workers: Workers
+    config: TrainConfig,
+    real: RealImages | None,
+    imitation: ImageImitation | None,
+    workers: Workers,
+    meshes: MeshImages | None = None,
 ) -> State:
     """Create the state of a new run. The generator is not initialized: :func:`initialize` does it, or a snapshot.
 
@@ -169,10 +189,11 @@ def fresh_state(
         imitation: losses in adversarial training that compare generated images with the face model; None: no such
             losses.
         workers: processes that train together.
+        meshes: draws what the discriminator sees beside images; None: nothing.
     """
     generator, adversarial = Generator(config.generator), None
     if real is not None:
-        discriminator = Discriminator(config.discriminator)
+        discriminator = Discriminator(config.discriminator, 0 if meshes is None else CHANNELS)
         discriminator.initialize(torch.Generator().manual_seed(config.schedule.seed))
         adversarial = AdversarialTraining(
             generator,
@@ -182,6 +203,7 @@ def fresh_state(
             config.adversarial_weights,
             imitation,
             workers,
+            meshes,
         )
     schedule = config.schedule
     return new_state(

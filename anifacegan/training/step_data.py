@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from anifacegan.runtime.tensor_records import Packed
-from anifacegan.training.adversarial import AdversarialTraining, DrawnFaces, Iteration
+from anifacegan.training.adversarial import AdversarialTraining
+from anifacegan.training.iteration import DrawnFaces, Iteration
 from anifacegan.training.mesh_imitation import ImitationBatch
 from anifacegan.training.paired import PairedBatch
 from anifacegan.training.schedule import Schedule
