@@ -16,6 +16,7 @@ from torch.utils.flop_counter import flop_registry
 
 __all__ = [
     "FakeTensorMode",
+    "Network",
     "TorchDispatchMode",
     "compiled_graphs",
     "compiler_error",

@@ -270,18 +270,24 @@ def preview(
 
 
 # ------------------------------------------------------------------------------------------------------------- export
-def export(config: TrainConfig, step: int | None, folder: Path) -> int:
+def export(config: TrainConfig, step: int | None, folder: Path, slow: bool = False) -> int:
     """Write the model of one of a run's snapshots to a folder; return the snapshot's step.
 
-    ``step`` None selects the newest snapshot. The run is not changed, and may still be in progress.
+    ``step`` None selects the newest snapshot; ``slow`` the second, slower average of the weights. The run is not
+    changed, and may still be in progress.
 
     Raises:
-        InputError: there is no such snapshot, it belongs to other networks, or the data set is missing.
+        InputError: there is no such snapshot or average, it belongs to other networks, or the data set is missing.
     """
     content = load_snapshot(config.out, step)
+    if slow and "slow_average" not in content:
+        raise InputError(
+            f"average is slow, but the snapshots of {config.out} have one average only, expected model; "
+            "schedule.slow_average_decay keeps a second one"
+        )
     state = new_state(Generator(config.generator), config.schedule.average_decay)
     try:
-        state.average.load_state_dict(content["average"])
+        state.average.load_state_dict(content["slow_average" if slow else "average"])
         state.step, state.facts = content["step"], content["facts"]
     except (RuntimeError, KeyError, TypeError, AttributeError, ValueError):
         raise InputError(
