@@ -66,7 +66,9 @@ class AlignmentField(nn.Module):
             # One product for all people: products with three columns each are slow.
             remainder = (features @ mix.flatten(1)).unflatten(1, mix.shape[1:])
             unit = torch.eye(3, dtype=linear.dtype, device=linear.device)
-            inverse = torch.linalg.inv_ex(unit - linear).inverse  # inv itself would make a GPU wait for its check
+            inverse = torch.linalg.inv_ex(
+                unit - linear
+            ).inverse  # inv itself would make a GPU wait for its check
         return BoundAlignment(self.config, self.node.flatten().long(), remainder, shift, inverse)
 
 

@@ -41,7 +41,7 @@ from anifacegan.training.paired import PairedBatch, PairedData
 from anifacegan.training.photometric import photometric_losses
 from anifacegan.training.schedule import Schedule, Stage
 from anifacegan.training.state import State
-from anifacegan.training.step_data import AHEAD, Drawn, StepData, drawn_ahead, iteration_of
+from anifacegan.training.step_data import Drawn, StepData, drawn_ahead, iteration_of, steps_ahead
 from anifacegan.training.thread_shares import ThreadWorker, shared_gradients, thread_count
 from anifacegan.training.weights import LossWeights
 
@@ -86,7 +86,7 @@ def train(
     def data_of(step: int) -> StepData:
         return terms_of(step).step_data(step, state.adversarial, pinned=device.type == "cuda")
 
-    ahead = 0 if device.type == "cpu" else AHEAD
+    ahead = steps_ahead(device)
     with prefetched(data_of, schedule.steps - 1, ahead) as drawn:
         while state.step < schedule.steps:
             terms = terms_of(state.step)

@@ -16,6 +16,12 @@ AHEAD = 2
 """Number of steps whose data are drawn before they are needed, where a GPU computes."""
 
 
+def steps_ahead(device: torch.device) -> int:
+    """Return for how many coming steps a thread draws: AHEAD for a GPU; 0 for a CPU, whose cores the step itself
+    needs."""
+    return 0 if device.type == "cpu" else AHEAD
+
+
 @dataclass(frozen=True)
 class Drawn:
     """Batches of one step, this process's share of them."""

@@ -1,8 +1,24 @@
 """Whole training steps on a pretended GPU: what it would refuse, where it would wait, how many kernels it starts."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from torch import nn
 
+from anifacegan.losses.mesh_points import MeshPoints
+from anifacegan.models.coefficient_vae import Latents
+from anifacegan.models.discriminator import Discriminator
+from anifacegan.models.face_regressor import FaceRegressor
+from anifacegan.models.generator import Generator
+from anifacegan.models.latent_sampling import PosedLatents
+from anifacegan.models.regressor_checkpoints import DEEP3D
+from anifacegan.runtime.torch_internals import FakeTensorMode, without_numbers
+from anifacegan.training.config import Split
+from anifacegan.training.image_imitation import ImageLandmarks
+from anifacegan.training.mesh_imitation import ImitationBatch, imitation_losses
+from anifacegan.training.patch_gradients import ImageRenderer
+from anifacegan.training.plan import LandmarksOfAnyModel
 from anifacegan.training.pretended_gpu import GPU, pretended_gpu
 from tests.fixtures.pretended_iterations import configured, gradients_and_moments, pretended_run
 
@@ -145,7 +161,14 @@ def test_the_stages_on_paired_images(stage: int) -> None:
 
 def test_an_iteration_that_paired_images_anchor() -> None:
     options = ["--adversarial.skip_invisible", "false", "--schedule.precision", "bfloat16"]
-    options += ["--schedule.prior_faces", "0", "--adversarial.discriminator_warmup", "0", "--adversarial.batch", "1"]
+    options += [
+        "--schedule.prior_faces",
+        "0",
+        "--adversarial.discriminator_warmup",
+        "0",
+        "--adversarial.batch",
+        "1",
+    ]
     config = configured("small64", *options, "--adversarial.image_steps", "1")
     with pretended_run(config, paired=True) as (run, gpu):
         losses = run.step(config.schedule.paired_steps)
@@ -160,3 +183,33 @@ def test_dual_discrimination_draws_its_meshes_without_a_wait() -> None:
     assert losses.keys() >= (IMAGES | POINTS) - {"landmarks"}
     assert gpu.kernels <= KERNELS
     assert sum(gpu.waits.values()) <= WAITS and sum(gpu.copies.values()) <= COPIES, (gpu.waits, gpu.copies)
+
+
+# ------------------------------------------------------------------------------------------- PyTorch's own fake tensors
+@torch.no_grad()
+def test_forward_passes_on_fake_cuda_tensors_stay_on_the_gpu() -> None:
+    """A second opinion on devices, by PyTorch's rules for CUDA; backward would ask for a driver."""
+    config = configured("ffhq128")
+    cuda = torch.device("cuda", 0)
+    with FakeTensorMode():
+
+        def made(make: Callable[[], nn.Module]) -> nn.Module:
+            return without_numbers(make).to_empty(device=cuda)
+
+        generator = made(lambda: Generator(config.generator))
+        network = made(lambda: Discriminator(config.discriminator))
+        landmarks = made(lambda: ImageLandmarks(FaceRegressor(DEEP3D), LandmarksOfAnyModel()))
+        latents = Latents(*(torch.empty(2, dim, device=cuda) for dim in (80, 64, 80)))
+        views = PosedLatents(latents, torch.empty(2, 2, device=cuda))
+        renderer = ImageRenderer(
+            generator.condition, config.discriminator.size, 12.0, Split(images=1), view_dependent=True
+        )
+        images = renderer.draw(views)
+        outputs = [images, network(images).logit, landmarks.in_images(images), landmarks.of_latents(views)]
+        points = MeshPoints(*(torch.empty(2, 8, *end, device=cuda) for end in ((3,), (3,), ())))
+        few = torch.empty(2, 2, 3, device=cuda)
+        batch = ImitationBatch(latents.z_id, latents.z_exp, points, points, few, few)
+        outputs += imitation_losses(generator, batch, config.weights).values()
+        with pytest.raises(RuntimeError, match="device"):  # it does look
+            network(images + torch.ones(3, 128, 128))
+    assert len(outputs) == 4 + len(POINTS) and {value.device for value in outputs} == {cuda}
