@@ -67,9 +67,10 @@ class MeshImages(FaceSurfaces):
     def images(self, faces: FaceCodes, size: int) -> Float[Tensor, "batch channel size size"]:
         """Draw the faces as images of ``size`` x ``size`` pixels: normals in the camera's frame (x right, y up, z
         towards the camera), then the texture; 0 beside the face."""
-        pitch, yaw = faces.pose.unbind(-1)
+        z_id, z_exp, pose = (values.to(self.basis) for values in (faces.z_id, faces.z_exp, faces.pose))
+        pitch, yaw = pose.unbind(-1)
         camera = orbit_camera(yaw=yaw, pitch=pitch, size=size, fov_deg=self.fov_deg)
-        vertices = self.vertices(faces.z_id, faces.z_exp)
+        vertices = self.vertices(z_id, z_exp)
         fragments = rasterize(vertices, self.triangles, camera, self.backend)
         normals = vertex_normals(vertices, self.triangles) @ camera.rotation
         attributes = torch.cat([normals, self.texture.to(normals).expand(len(normals), -1, -1)], dim=-1)

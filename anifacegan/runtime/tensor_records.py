@@ -15,9 +15,15 @@ ALIGNMENT = 64
 def moved(record: Record, device: torch.device) -> Record:
     """Copy a dataclass of tensors, with those in nested dataclasses and tuples, to a device; the copy may still be in
     progress when this returns."""
-    if device.type == "cpu":
+    if device.type == "cpu" or not _on_cpu(record):
         return with_tensors(record, lambda tensor: tensor.to(device, non_blocking=True))
     return Packed(record, pinned=device.type == "cuda").on(device)
+
+
+def _on_cpu(record: Any) -> bool:
+    devices: set[str] = set()
+    with_tensors(record, lambda tensor: (devices.add(tensor.device.type), tensor)[1])
+    return devices <= {"cpu"}
 
 
 class Packed:

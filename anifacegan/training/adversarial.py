@@ -206,10 +206,10 @@ class AdversarialTraining:
         fake = PosedImages(self._renderer(iteration, self.generator.condition).draw(views), views.pose)
         if drawn is None:
             with record_function(DATA):
-                real = self.real.draw(iteration.generators(DRAW_REAL, self._share()))
+                drawn_now = self.real.draw(iteration.generators(DRAW_REAL, self._share()))
+                real = moved(drawn_now, fake.image.device)
         else:
             real = drawn.real
-        real = moved(real, fake.image.device)
         real = replace(real, image=real.image.to(fake.image), pose=real.pose.to(fake.pose))
         for_real = self._shown(iteration, real.face, 0)
         for_fake = self._shown(iteration, codes_of(views), 1)

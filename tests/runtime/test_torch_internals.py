@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PRIVATE = re.compile(r"\btorch(\.\w+)*\._\w+|from torch(\.\w+)* import [^\n]*\b_\w+")
+PRIVATE = re.compile(r"\btorch(\.\w+)*\._(?!_)\w+|from torch(\.\w+)* import [^\n]*\b_\w+")
 
 
 def test_private_parts_of_pytorch_are_used_in_one_module() -> None:

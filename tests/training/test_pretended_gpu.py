@@ -1,13 +1,16 @@
 """Whole training steps on a pretended GPU: what it would refuse, where it would wait, how many kernels it starts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 import torch
 from torch import nn
 
+from anifacegan.data.config import AugmentationConfig
+from anifacegan.face_model.regressed import FaceLandmarks
 from anifacegan.losses.mesh_points import MeshPoints
 from anifacegan.models.coefficient_vae import Latents
+from anifacegan.models.config import FaceRegressorConfig
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.face_regressor import FaceRegressor
 from anifacegan.models.generator import Generator
@@ -20,7 +23,12 @@ from anifacegan.training.mesh_imitation import ImitationBatch, imitation_losses
 from anifacegan.training.patch_gradients import ImageRenderer
 from anifacegan.training.plan import LandmarksOfAnyModel
 from anifacegan.training.pretended_gpu import GPU, pretended_gpu
+from anifacegan.training.regressor.config import ReconstructionSchedule, ReconstructionWeights
+from anifacegan.training.regressor.data import FaceImages
+from anifacegan.training.regressor.loop import new_state as regressor_state
+from anifacegan.training.regressor.loop import train as train_regressor
 from tests.fixtures.pretended_iterations import configured, gradients_and_moments, pretended_run
+from tests.fixtures.tiny_head import tiny_model
 
 KERNELS, WAITS, COPIES = 8000, 10, 10
 """Most that an iteration at the paper's sizes may take, four images at a time."""
@@ -191,7 +199,7 @@ def test_forward_passes_on_fake_cuda_tensors_stay_on_the_gpu() -> None:
     """A second opinion on devices, by PyTorch's rules for CUDA; backward would ask for a driver."""
     config = configured("ffhq128")
     cuda = torch.device("cuda", 0)
-    with FakeTensorMode():
+    with FakeTensorMode(allow_non_fake_inputs=True):
 
         def made(make: Callable[[], nn.Module]) -> nn.Module:
             return without_numbers(make).to_empty(device=cuda)
@@ -213,3 +221,38 @@ def test_forward_passes_on_fake_cuda_tensors_stay_on_the_gpu() -> None:
         with pytest.raises(RuntimeError, match="device"):  # it does look
             network(images + torch.ones(3, 128, 128))
     assert len(outputs) == 4 + len(POINTS) and {value.device for value in outputs} == {cuda}
+
+
+def test_a_step_of_the_face_regressor_runs_on_the_gpu() -> None:
+    """With every augmentation; some read an image back, as JPEG does."""
+    size, count = 32, 4
+    schedule = ReconstructionSchedule(steps=1, batch=count, precision="bfloat16")
+    images = FaceImages(
+        torch.zeros(count, 3, size, size, dtype=torch.uint8),
+        torch.zeros(count, 257),
+        torch.zeros(count, 68, 2),
+    )
+    with pretended_gpu() as gpu:
+        landmarks = FaceLandmarks(tiny_model(), "generator").to(GPU)
+        config = FaceRegressorConfig(backbone="plain", size=size, channels=(8, 8))
+        network = without_numbers(lambda: FaceRegressor(config))
+        state = regressor_state(network, schedule)
+        found: list[Mapping[str, float]] = []
+        weights = ReconstructionWeights()
+        train_regressor(
+            state,
+            images,
+            landmarks,
+            AugmentationConfig(),
+            schedule,
+            weights,
+            lambda _, values: found.append(values),
+        )
+        moments = [
+            value for of in state.optimizer.state.values() for value in (of["exp_avg"], of["exp_avg_sq"])
+        ]
+        assert moments and all(value.device == GPU and value.dtype == torch.float32 for value in moments)
+        assert state.step == 1 and gpu.kernels > 100
+        gpu.clear()
+        assert set(found[0]) >= {"id", "exp", "angle", "landmarks"} and found[0]["id"] == 1.0
+        assert sum(gpu.waits.values()) == 1  # all losses in one go
