@@ -68,7 +68,7 @@ def with_all_terms(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Call
 
     def config(out: Path) -> TrainConfig:
         whole = photograph_config(tiny, out, reconstruction=r, weights=LossWeights(landmarks=100.0))
-        schedule = dataclasses.replace(whole.schedule, slow_average_decay=0.9, left_out_limit=3)
+        schedule = dataclasses.replace(whole.schedule, slow_average_decay=0.1, left_out_limit=3)
         return dataclasses.replace(whole, schedule=schedule)
 
     return config
