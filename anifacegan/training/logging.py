@@ -69,7 +69,7 @@ class RunLog:
         pending = pending or {"totals": {}, "count": 0}
         self.totals: dict[str, float] = dict(pending["totals"])
         self.count: int = pending["count"]
-        self._unread: list[Mapping[str, float]] = []
+        self._unread: list[Losses | dict[str, float]] = []
         self.images = 0
         self.started = time.monotonic()
 
@@ -80,7 +80,7 @@ class RunLog:
         self._read()
         return {"totals": dict(self.totals), "count": self.count}
 
-    def add(self, values: Mapping[str, float], images: int = 0) -> None:
+    def add(self, values: "Losses | dict[str, float]", images: int = 0) -> None:
         """Add the losses of one step, which learnt from ``images`` images; they are read later."""
         self._unread.append(values)
         self.count += 1
