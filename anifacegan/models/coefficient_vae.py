@@ -142,9 +142,7 @@ def sample_people(
     A person does not depend on the other people of the batch.
     """
     latent_dim, weight = identity_prior.config.latent_dim, identity_prior.decoder_input.weight
-    normal = torch.stack([torch.randn(latent_dim + NOISE_DIM, generator=rng) for rng in rngs]).to(
-        weight.device
-    )
+    normal = torch.stack([torch.randn(latent_dim + NOISE_DIM, generator=rng) for rng in rngs]).to(weight)
     # One person at a time: a matrix product may round differently in a larger batch.
     z_id = torch.cat([identity_prior.decode(row[None]) for row in normal[:, :latent_dim]])
     return z_id, normal[:, latent_dim:]
