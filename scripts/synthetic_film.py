@@ -21,10 +21,10 @@ from tqdm import tqdm
 from anifacegan.capture.crop import Crop
 from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer, render_person
 from anifacegan.data.synthetic.sampling import SyntheticPerson, sample_item
-from anifacegan.data.synthetic.workers import map_in_processes
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL, ExpressionBasis
 from anifacegan.rendering.video import write_video
 from anifacegan.runtime.errors import exit_on_input_error
+from anifacegan.runtime.processes import map_in_processes
 from anifacegan.runtime.typed_config import read_config
 
 BLINK_SECONDS = 0.28

@@ -206,7 +206,8 @@ def _fitted_spheres(
     local = ball - middle  # (B, N, 3); |p|^2 = 2 p.c + (r^2 - |c|^2)
     equations = torch.cat([2 * local, torch.ones_like(local[..., :1])], dim=-1)
     square = equations.transpose(1, 2) @ equations  # (B, 4, 4)
-    solution = torch.linalg.solve(square, equations.transpose(1, 2) @ local.square().sum(-1, keepdim=True))
+    right = equations.transpose(1, 2) @ local.square().sum(-1, keepdim=True)
+    solution = torch.linalg.solve_ex(square, right).result  # solve itself would make a GPU wait for its check
     centre = solution[:, :3, 0]
     radius = (solution[:, 3, 0] + centre.square().sum(-1)).sqrt()
     return centre[:, None] + middle, radius[:, None, None]

@@ -114,8 +114,8 @@ def orbit_rotation(
     origin = torch.stack(
         [polar.sin() * azimuth.cos(), polar.cos(), polar.sin() * azimuth.sin()], dim=-1
     )  # (B, 3), unit length
-    world_up = origin.new_tensor([0.0, 1.0, 0.0]).expand_as(origin)
-    right = torch.nn.functional.normalize(torch.cross(world_up, origin, dim=-1), dim=-1)
+    across = torch.stack([origin[:, 2], torch.zeros_like(polar), -origin[:, 0]], dim=-1)  # (0, 1, 0) x origin
+    right = torch.nn.functional.normalize(across, dim=-1)
     up = torch.cross(origin, right, dim=-1)
     return origin, torch.stack([right, up, origin], dim=-1)
 
@@ -157,9 +157,9 @@ def reconstruction_camera(
         trans: translation of the face, model units.
         size: height and width of the image, pixels; the principal point is the centre of the image.
     """
-    distance = trans.new_tensor([0.0, 0.0, RECONSTRUCTION_DISTANCE])
+    before = torch.cat([trans[:, :2], trans[:, 2:] - RECONSTRUCTION_DISTANCE], dim=1)
     focal = RECONSTRUCTION_FOCAL_PX * size / RECONSTRUCTION_SIZE_PX
-    return Camera(euler_rotation(angle), trans - distance, focal, (size - 1) / 2, size)
+    return Camera(euler_rotation(angle), before, focal, (size - 1) / 2, size)
 
 
 def to_lm68(camera: Camera, landmarks: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 2"]:

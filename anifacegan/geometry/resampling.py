@@ -5,7 +5,6 @@ Pixel centres are ``linspace(-1, 1, size)``, as in GRAM (Deng et al. 2022), so a
 instead, which would move a landmark near the border by half a pixel.
 """
 
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -20,22 +19,23 @@ def resample(
     """Resize square images to ``size`` x ``size`` pixels with a triangle filter against aliasing; differentiable."""
     if images.shape[-1] == size:
         return images
-    weights = resampling_weights(images.shape[-1], size).to(images)
+    weights = resampling_weights(images.shape[-1], size, images.device).to(images)
     return weights @ images @ weights.T
 
 
-@lru_cache(maxsize=16)
-def resampling_weights(size: int, new_size: int) -> Float[Tensor, "new_size size"]:
+def resampling_weights(
+    size: int, new_size: int, device: torch.device | None = None
+) -> Float[Tensor, "new_size size"]:
     """Compute the weights (triangle filter) by which a row of ``size`` pixels is resized to ``new_size`` pixels.
 
-    Each row of the matrix holds the weights of the old pixels in one new pixel; they sum to 1.
+    Each row of the matrix holds the weights of the old pixels in one new pixel; they sum to 1. They are computed on
+    ``device`` (None: the CPU), because a copy from the CPU would make a GPU wait.
     """
     step = (size - 1) / max(new_size - 1, 1)  # old pixels from one new centre to the next
-    with torch.inference_mode(False):  # the cached tensor may be used where gradients are needed
-        centres = step * torch.arange(new_size, dtype=torch.float64)
-        distance = (centres[:, None] - torch.arange(size, dtype=torch.float64)).abs()
-        weights = (1 - distance / max(step, 1.0)).clamp(min=0)
-        return (weights / weights.sum(dim=1, keepdim=True)).float()
+    centres = step * torch.arange(new_size, dtype=torch.float64, device=device)
+    distance = (centres[:, None] - torch.arange(size, dtype=torch.float64, device=device)).abs()
+    weights = (1 - distance / max(step, 1.0)).clamp(min=0)
+    return (weights / weights.sum(dim=1, keepdim=True)).float()
 
 
 def to_grid(pixels: Float[Tensor, "*place 2"], width: int, height: int) -> Float[Tensor, "*place 2"]:

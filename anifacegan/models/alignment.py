@@ -65,7 +65,10 @@ class AlignmentField(nn.Module):
             features = nn.functional.pad(self.features, (0, 0, 0, 1))
             # One product for all people: products with three columns each are slow.
             remainder = (features @ mix.flatten(1)).unflatten(1, mix.shape[1:])
-            inverse = torch.linalg.inv(torch.eye(3).to(linear) - linear)
+            unit = torch.eye(3, dtype=linear.dtype, device=linear.device)
+            inverse = torch.linalg.inv_ex(
+                unit - linear
+            ).inverse  # inv itself would make a GPU wait for its check
         return BoundAlignment(self.config, self.node.flatten().long(), remainder, shift, inverse)
 
 

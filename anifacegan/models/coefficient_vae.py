@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from anifacegan.geometry.conventions import NOISE_DIM
 from anifacegan.models.config import CoefficientVAEConfig
 
 LEAK = 0.01
@@ -130,6 +131,21 @@ class CoefficientVAE(nn.Module):
     def decode(self, latent: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch dim"]:
         """Decode latents to coefficients; N(0, I) latents give random people or expressions."""
         return self.output(self.decoder(self.decoder_input(latent)))
+
+
+def sample_people(
+    identity_prior: CoefficientVAE, rngs: list[torch.Generator]
+) -> tuple[Float[Tensor, "batch 80"], Float[Tensor, "batch 80"]]:
+    """Sample one random person with each of the given CPU random generators; return z_id and z_noise of these people,
+    on the prior's device.
+
+    A person does not depend on the other people of the batch.
+    """
+    latent_dim, weight = identity_prior.config.latent_dim, identity_prior.decoder_input.weight
+    normal = torch.stack([torch.randn(latent_dim + NOISE_DIM, generator=rng) for rng in rngs]).to(weight)
+    # One person at a time: a matrix product may round differently in a larger batch.
+    z_id = torch.cat([identity_prior.decode(row[None]) for row in normal[:, :latent_dim]])
+    return z_id, normal[:, latent_dim:]
 
 
 def _linears(stack: nn.Sequential) -> list[nn.Linear]:

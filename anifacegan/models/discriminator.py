@@ -38,11 +38,12 @@ class DiscriminatorOutput:
 class Discriminator(nn.Module):
     """Residual network from images (B, 3, size, size) in [-1, 1] to logits and poses."""
 
-    def __init__(self, config: DiscriminatorConfig) -> None:
+    def __init__(self, config: DiscriminatorConfig, condition_channels: int = 0) -> None:
+        """``condition_channels`` is the number of channels that the network sees beside an image's three."""
         super().__init__()
         self.config = config
         resolutions = config.resolutions
-        self.from_rgb = nn.Conv2d(3, config.channels(resolutions[0]), 1)
+        self.from_rgb = nn.Conv2d(3 + condition_channels, config.channels(resolutions[0]), 1)
         self.blocks = nn.ModuleDict(
             {
                 f"from_{before}": HalvingBlock(config.channels(before), config.channels(after), config.blur)
@@ -68,15 +69,20 @@ class Discriminator(nn.Module):
                 nn.init.uniform_(module.bias, -bound, bound, generator=rng)
         return self
 
-    def forward(self, image: Float[Tensor, "batch 3 size size"]) -> DiscriminatorOutput:
-        """Predict the logit and the head pose of each image.
+    def forward(
+        self,
+        image: Float[Tensor, "batch 3 size size"],
+        condition: Float[Tensor, "batch channel size size"] | None = None,
+    ) -> DiscriminatorOutput:
+        """Predict the logit and the head pose of each image, which is seen beside its ``condition``.
 
         Raises:
             ValueError: the images have another size than the configuration's.
         """
         if image.shape[-1] != self.config.size:
             raise ValueError(f"images are {image.shape[-1]} pixels wide, expected {self.config.size}")
-        h = functional.leaky_relu(self.from_rgb(image), LEAK)
+        seen = image if condition is None else torch.cat([image, condition], dim=1)
+        h = functional.leaky_relu(self.from_rgb(seen), LEAK)
         for block in self.blocks.values():
             h = block(h)  # (B, channels, resolution, resolution)
         numbers = self.output(h).flatten(1)  # (B, 3)

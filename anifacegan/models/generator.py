@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, NOISE_DIM
 from anifacegan.models.alignment import AlignmentField
-from anifacegan.models.coefficient_vae import CoefficientVAE, Latents
+from anifacegan.models.coefficient_vae import CoefficientVAE, Latents, sample_people
 from anifacegan.models.config import (
     GeneratorConfig,
 )
@@ -125,13 +125,7 @@ class Generator(nn.Module):
 
         A person does not depend on the other people of the batch.
         """
-        latent_dim = self.config.identity_prior.latent_dim
-        normal = torch.stack([torch.randn(latent_dim + NOISE_DIM, generator=rng) for rng in rngs]).to(
-            self.device
-        )
-        # One person at a time: a matrix product may round differently in a larger batch.
-        z_id = torch.cat([self.identity_prior.decode(row[None]) for row in normal[:, :latent_dim]])
-        return z_id, normal[:, latent_dim:]
+        return sample_people(self.identity_prior, rngs)
 
     @torch.no_grad()
     def set_truncation_mean(self, rng: torch.Generator, count: int = 10_000) -> None:

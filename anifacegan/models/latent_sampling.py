@@ -4,6 +4,7 @@ People and expressions are drawn from the priors, poses from the data set or fro
 generator of its own, so it does not depend on the batch or process that it is drawn in.
 """
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anifacegan.geometry.rays import Rays, image_rays
-from anifacegan.models.coefficient_vae import Latents
+from anifacegan.models.coefficient_vae import CoefficientVAE, Latents, sample_people
 from anifacegan.models.config import ViewSamplingConfig
 from anifacegan.models.generator import Generator
 
@@ -40,6 +41,29 @@ class PosedLatents:
         return image_rays(yaw=yaw, pitch=pitch, size=size, fov_deg=fov_deg)
 
 
+@dataclass(frozen=True)
+class Priors:
+    """Priors of identity and expression, from which people are sampled."""
+
+    identity_prior: CoefficientVAE
+    expression_prior: CoefficientVAE
+
+    def sample_people(
+        self, rngs: list[torch.Generator]
+    ) -> tuple[Float[Tensor, "batch 80"], Float[Tensor, "batch 80"]]:
+        """Sample one random person with each random generator; return z_id and z_noise."""
+        return sample_people(self.identity_prior, rngs)
+
+
+def priors_on_cpu(generator: Generator) -> Priors:
+    """Return a generator's priors on the CPU: its own where it is there, else copies, so that drawing faces neither
+    uses a GPU nor waits for one. Training does not change them."""
+    priors = (generator.identity_prior, generator.expression_prior)
+    if generator.device.type != "cpu":
+        priors = tuple(copy.deepcopy(prior).cpu() for prior in priors)  # type: ignore[assignment]
+    return Priors(*priors)
+
+
 def sample_generators(seed: int, step: int, purpose: int, samples: range) -> list[torch.Generator]:
     """Make one CPU random generator for each index in ``samples``, which are indices into the joint batch of all
     processes.
@@ -56,12 +80,13 @@ def sample_generators(seed: int, step: int, purpose: int, samples: range) -> lis
 
 @torch.no_grad()
 def sample_posed_latents(
-    generator: Generator,
+    generator: Generator | Priors,
     poses: Float[Tensor, "item 2"],
     config: ViewSamplingConfig,
     rngs: list[torch.Generator],
 ) -> PosedLatents:
-    """Draw one face (person, expression and camera pose) with each of the random generators ``rngs``.
+    """Draw one face (person, expression and camera pose) with each of the random generators ``rngs``, from the priors
+    of ``generator`` and on their device.
 
     ``poses`` are the camera poses of the data set's images, (pitch, yaw) in radians from frontal; ``config`` says
     whether poses are drawn from these, and how often expressions are neutral.

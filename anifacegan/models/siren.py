@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from anifacegan.models.fused_sine import fusable, modulated_sine, sine_of_points
+from anifacegan.runtime.devices import autocast_kind
 
 FREQUENCY_SCALE = 15.0
 FREQUENCY_SHIFT = 30.0
@@ -25,14 +26,14 @@ FREQUENCY_SHIFT = 30.0
 def matrix_type(x: Tensor) -> torch.dtype:
     """Return the data type in which matrix products with ``x`` are computed: autocast's where it is on, else that of
     ``x``."""
-    kind = x.device.type
+    kind = autocast_kind(x.device)
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
 def full_precision(x: Tensor) -> torch.autocast:
     """Return a context manager that disables autocast; in half precision, coordinates and manifold levels would be off
     by millimetres."""
-    return torch.autocast(x.device.type, enabled=False)
+    return torch.autocast(autocast_kind(x.device), enabled=False)
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,9 @@ class BoundTemplate:
         assert self.direction_weights is not None, "points with directions need the directions' weights"
         layer = self.colour_layer
         unlocked = replace(layer, linear=torch.cat([self.direction_weights, layer.linear], dim=1))
-        turned = direction - direction.new_tensor(VIEW_DIRECTION)
+        turned = torch.cat(
+            [direction[..., :2], direction[..., 2:] + 1.0], dim=-1
+        )  # direction - VIEW_DIRECTION
         return unlocked(torch.cat([turned.to(inputs), inputs], dim=-1))
 
 
@@ -174,8 +176,7 @@ def _two_heads(
 
 def _lock_direction(layer: BoundFiLMLayer) -> BoundFiLMLayer:
     """Fold the fixed view direction into the phase of the colour layer, whose inputs are [direction, feature]."""
-    direction = layer.linear.new_tensor(VIEW_DIRECTION)
-    shift = layer.shift + layer.frequency * (layer.linear[:, :3] @ direction)  # (B, hidden)
+    shift = layer.shift - layer.frequency * layer.linear[:, 2]  # (B, hidden); linear[:, :3] @ VIEW_DIRECTION
     return BoundFiLMLayer(layer.linear[:, 3:], layer.frequency, shift)
 
 

@@ -31,7 +31,8 @@ Only a few manifold crossings of a ray are visible. The renderer avoids evaluati
    no enclosing samples are found, all samples of that ray are evaluated, as for a grid ray.
 
 The image can only lack a detail of one manifold that is smaller than a cell and touched by no grid ray around it.
-Distances are in world units.
+Distances are in world units. On a GPU, whose time goes into starting so many small steps and waiting for their
+numbers of points, :mod:`anifacegan.rendering.every_point` renders instead.
 """
 
 import math
@@ -45,6 +46,7 @@ from anifacegan.models.generator import ConditionedFields
 from anifacegan.models.numba_fields import with_numba_fields
 from anifacegan.rendering.adaptive_cells import Cells, Places, SampleCache
 from anifacegan.rendering.adaptive_tracing import Compositor, RayTracer
+from anifacegan.rendering.every_point import render_every_point
 from anifacegan.runtime.cpu import one_blas_thread
 
 CELL_SIZE = 0.0028
@@ -69,6 +71,8 @@ def render_adaptive(
         stride: every ``stride``-th ray of every ``stride``-th row is searched for all its crossings and guides the rays
             between; 1: every ray, None: a stride that suits ``size``.
     """
+    if rays.origins.device.type != "cpu":
+        return render_every_point(fields, rays).T.reshape(8, size, size)
     values, _ = render_pixels(RayTracer(with_numba_fields(fields), rays), size, stride)
     return values.T.reshape(8, size, size)
 

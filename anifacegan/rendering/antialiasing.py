@@ -22,11 +22,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from anifacegan.geometry.rays import image_rays, pixel_rays
+from anifacegan.geometry.rays import Rays, image_rays, pixel_rays
 from anifacegan.models.generator import ConditionedFields
 from anifacegan.models.numba_fields import with_numba_fields
 from anifacegan.rendering.adaptive import render_inside_cells, render_pixels
+from anifacegan.rendering.adaptive_cells import Cells
 from anifacegan.rendering.adaptive_tracing import RayTracer
+from anifacegan.rendering.every_point import render_every_point
 from anifacegan.rendering.sharp_edges import COLOURS, mean_weight
 from anifacegan.runtime.cpu import one_blas_thread
 
@@ -49,9 +51,13 @@ def render_antialiased(
     ``yaw`` and ``pitch`` are the camera's pose, radians relative to frontal. The channels and ``stride`` are those of
     :func:`anifacegan.rendering.adaptive.render_adaptive`; the last channel, distance, is that of one ray a pixel.
     """
-    fields, fov_deg = with_numba_fields(fields), fields.ray_sampling.fov_deg
+    fov_deg, on_cpu = fields.ray_sampling.fov_deg, yaw.device.type == "cpu"
+    fields = with_numba_fields(fields)
     rays = image_rays(yaw=yaw, pitch=pitch, size=size, fov_deg=fov_deg)
-    values, cells = render_pixels(RayTracer(fields, rays), size, stride)
+    if on_cpu:
+        values, cells = render_pixels(RayTracer(fields, rays), size, stride)
+    else:
+        values, cells = render_every_point(fields, rays), None
     weight = mean_weight(values.T.reshape(8, size, size)).flatten()
     pixels = weight.nonzero()[:, 0]
     if len(pixels):
@@ -59,13 +65,21 @@ def render_antialiased(
         x_px = ((pixels % size)[:, None] + offsets[:, 0]).flatten()  # (pixel * 4,)
         y_px = ((pixels // size)[:, None] + offsets[:, 1]).flatten()
         rays = pixel_rays(yaw=yaw, pitch=pitch, x_px=x_px[None], y_px=y_px[None], size=size, fov_deg=fov_deg)
-        tracer, every = RayTracer(fields, rays), torch.arange(len(x_px), device=x_px.device)
-        if cells is None:
-            further = tracer.trace(every).values
-        else:
-            further = render_inside_cells(tracer, cells, every, y_px, x_px)
+        further = _further(fields, rays, cells, x_px, y_px)
         one = values[pixels, :COLOURS]
         total = one + further[:, :COLOURS].reshape(len(pixels), -1, COLOURS).sum(dim=1)
         mean = total / (1 + len(offsets))
         values[pixels, :COLOURS] = torch.lerp(one, mean, weight[pixels, None])
     return values.T.reshape(8, size, size)
+
+
+def _further(
+    fields: ConditionedFields, rays: Rays, cells: Cells | None, x_px: Tensor, y_px: Tensor
+) -> Float[Tensor, "ray 8"]:
+    """Render the further rays, which pass through places ``x_px``, ``y_px`` of the image."""
+    if x_px.device.type != "cpu":
+        return render_every_point(fields, rays)
+    tracer, every = RayTracer(fields, rays), torch.arange(len(x_px))
+    if cells is None:
+        return tracer.trace(every).values
+    return render_inside_cells(tracer, cells, every, y_px, x_px)

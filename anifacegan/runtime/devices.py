@@ -37,6 +37,12 @@ def allow_tf32(allowed: bool) -> None:
     torch.backends.cudnn.allow_tf32 = allowed
 
 
+def autocast_kind(device: "torch.device") -> str:
+    """Return the kind of device whose autocast setting holds for a device: its own, but the CPU's for ``meta``, whose
+    tensors without numbers stand for a GPU's (:mod:`anifacegan.training.pretended_gpu`)."""
+    return "cpu" if device.type == "meta" else device.type
+
+
 def has_memory(tensor: "torch.Tensor") -> bool:
     """Return whether compiled loops can read a tensor's numbers: it is on the CPU, neither traced by torch.compile nor
     a tensor without numbers, with which the cost of a computation is counted."""

@@ -1,7 +1,7 @@
 """Adversarial training: generator against discriminator, with the imitation terms (Wu et al. 2022)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,10 +9,16 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 from anifacegan.data.posed_images import PosedImages, RealImages
+from anifacegan.face_model.mesh_images import FaceCodes, MeshImages
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Generator
-from anifacegan.models.latent_sampling import PosedLatents, sample_generators, sample_posed_latents
+from anifacegan.models.latent_sampling import (
+    PosedLatents,
+    priors_on_cpu,
+    sample_posed_latents,
+)
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
+from anifacegan.runtime.tensor_records import moved
 from anifacegan.training.adversarial_gradients import (
     accumulate_gradients,
     condition_for_template,
@@ -22,42 +28,29 @@ from anifacegan.training.adversarial_gradients import (
     imitation_gradients,
 )
 from anifacegan.training.config import AdversarialConfig
+from anifacegan.training.dual import ShownMeshes, codes_of, draw_shifts, shown_meshes
 from anifacegan.training.image_imitation import ImageImitation, ImitationTerms
-from anifacegan.training.optim import DATA, OPTIMIZER, adam, finite_total, learning_weights, take_step
+from anifacegan.training.iteration import (
+    DRAW_FOR_DEFORMATION,
+    DRAW_FOR_DISCRIMINATOR,
+    DRAW_FOR_GENERATOR,
+    DRAW_REAL,
+    DRAW_SHIFTS,
+    DrawnFaces,
+    Iteration,
+)
+from anifacegan.training.optim import (
+    DATA,
+    OPTIMIZER,
+    LeftOutSteps,
+    adam,
+    finite_total,
+    learning_weights,
+    take_step,
+)
 from anifacegan.training.patch_gradients import Conditioning, ImageRenderer
-from anifacegan.training.schedule import Precision
 from anifacegan.training.weight_groups import PLANES, weight_groups
 from anifacegan.training.weights import AdversarialWeights
-
-DRAW_FOR_DISCRIMINATOR, DRAW_FOR_GENERATOR, DRAW_REAL, DRAW_FOR_DEFORMATION = range(4)
-"""Numbers that are mixed into the seed, one for each purpose of the random draws in an iteration. Step k of the
-deformation uses DRAW_FOR_DEFORMATION + k."""
-
-
-@dataclass(frozen=True)
-class Iteration:
-    """One iteration of adversarial training: its numbers, the seed of its random draws, and its precision.
-
-    An iteration takes optimizer steps of the deformation, the discriminator and the rest of the generator.
-    """
-
-    seed: int
-    """Random seed of the run."""
-    step: int
-    """Number of the iteration among all steps of the run, counted from 0."""
-    number: int
-    """Number of the iteration, counted from 0 at the first step of adversarial training."""
-    precision: Precision = "float32"
-    """Precision of the fields and of the face reconstruction network while images are rendered and compared. The
-    discriminator is always float32: its R1 penalty takes second derivatives."""
-
-    def generators(self, purpose: int, images: range) -> list[torch.Generator]:
-        """Return a random generator for each image of a batch.
-
-        ``purpose`` is a number that says what is drawn, so that draws for different purposes are independent;
-        ``images`` are indices into the joint batch of all processes.
-        """
-        return sample_generators(self.seed, self.step, purpose, images)
 
 
 class AdversarialTraining:
@@ -77,10 +70,12 @@ class AdversarialTraining:
         weights: AdversarialWeights,
         imitation: ImageImitation | None = None,
         workers: Workers = SINGLE_PROCESS,
+        meshes: MeshImages | None = None,
     ) -> None:
         """Create fresh optimizers. ``imitation`` computes the losses that compare generated images with the face model;
-        None: there are no such losses.
+        None: there are no such losses. ``meshes`` draws what the discriminator sees beside images; None: nothing.
         """
+        self.meshes = meshes
         self.generator, self.discriminator, self.real = generator, discriminator, real
         self.config, self.weights, self.imitation, self.workers = config, weights, imitation, workers
         groups = weight_groups(generator)
@@ -88,6 +83,8 @@ class AdversarialTraining:
         self.generator_optimizer = _adam(groups, rates)
         of_discriminator = {"discriminator": list(discriminator.parameters())}
         self.discriminator_optimizer = _adam(of_discriminator, {"discriminator": config.lr_discriminator})
+        self.priors = priors_on_cpu(generator)
+        self.left_out = LeftOutSteps()
         self.learning: dict[str, float] = {}
         """Learning rate and gradient norm of every network in the last step in which it learnt."""
 
@@ -96,10 +93,50 @@ class AdversarialTraining:
         generator has to be there already.
         """
         self.discriminator.to(device)
-        if self.imitation is not None:
-            self.imitation.to(device)
+        for module in (self.imitation, self.meshes):
+            if module is not None:
+                module.to(device)
+        self.priors = priors_on_cpu(self.generator)
         for optimizer in (self.discriminator_optimizer, self.generator_optimizer):
             optimizer.load_state_dict(optimizer.state_dict())  # moves its moments to the weights' device
+
+    # --------------------------------------------------------------------------------------------------------- draws
+    def draw(self, iteration: Iteration) -> DrawnFaces:
+        """Draw the random faces and real images of an iteration, on the CPU."""
+        steps = range(self.config.deformation_steps)
+        with_images = [k for k in steps if self._renders_images(k)]
+        if iteration.number < self.config.discriminator_warmup:
+            with_images = []
+        with record_function(DATA):
+            return DrawnFaces(
+                tuple(self._draw_faces(iteration, DRAW_FOR_DEFORMATION + k) for k in with_images),
+                self._draw_faces(iteration, DRAW_FOR_DISCRIMINATOR),
+                self.real.draw(iteration.generators(DRAW_REAL, self._share())),
+                self._draw_faces(iteration, DRAW_FOR_GENERATOR),
+                () if self.meshes is None else self._draw_shifts(iteration),
+            )
+
+    def _draw_shifts(self, iteration: Iteration) -> tuple[Tensor, ...]:
+        """Draw the shifts of real and generated images, see :class:`DrawnFaces`."""
+        rngs = iteration.generators(DRAW_SHIFTS, self._share())
+        size, share = self.discriminator.config.size, self.config.dual.shift
+        return tuple(draw_shifts(rngs, size, share) for _ in range(3))
+
+    def _shown(self, iteration: Iteration, faces: FaceCodes | None, use: int) -> ShownMeshes | None:
+        """Draw what the discriminator sees beside images of faces; None without dual discrimination. ``use`` is the
+        index of their shifts in :class:`DrawnFaces`."""
+        if self.meshes is None:
+            return None
+        assert faces is not None, "dual discrimination needs the images' coefficients"
+        shifts = self._draw_shifts(iteration) if iteration.drawn is None else iteration.drawn.shifts
+        return shown_meshes(
+            self.meshes, faces, self.discriminator.config.size, shifts[use].to(faces.pose.device)
+        )
+
+    def _renders_images(self, number: int) -> bool:
+        """Return whether step ``number`` of the deformation renders images."""
+        late = number >= self.config.deformation_steps - self.config.image_steps
+        return late and self.imitation is not None
 
     # --------------------------------------------------------------------------------------------------------- steps
     def run_iteration(
@@ -123,8 +160,7 @@ class AdversarialTraining:
         steps = self.config.deformation_steps
         losses: dict[str, Tensor] = {}
         for k in range(steps):
-            with_images = k >= steps - self.config.image_steps
-            losses |= self.deformation_step(iteration, k, imitation(), with_images)
+            losses |= self.deformation_step(iteration, k, imitation(), self._renders_images(k))
         losses |= self.discriminator_step(iteration)
         paired_terms = {} if paired is None else paired()
         if steps:
@@ -148,7 +184,10 @@ class AdversarialTraining:
         self.generator_optimizer.zero_grad()
         with frozen_template(self.generator):
             if with_images and self.imitation is not None:
-                views = self._draw(iteration, DRAW_FOR_DEFORMATION + number)
+                if iteration.drawn is None:
+                    views = self._draw(iteration, DRAW_FOR_DEFORMATION + number)
+                else:
+                    views = iteration.drawn.deformation[number - self.config.deformation_steps]
                 renderer = self._renderer(iteration, self.generator.condition)
                 terms = imitation_gradients(renderer, views, self._imitation(iteration, views, point_terms))
             else:
@@ -162,11 +201,20 @@ class AdversarialTraining:
             FloatingPointError: a term or a gradient is not finite; no weight has changed.
         """
         config = self.config
-        views = self._draw(iteration, DRAW_FOR_DISCRIMINATOR)
+        drawn = iteration.drawn
+        views = self._draw(iteration, DRAW_FOR_DISCRIMINATOR) if drawn is None else drawn.discriminator
         fake = PosedImages(self._renderer(iteration, self.generator.condition).draw(views), views.pose)
-        with record_function(DATA):
-            real = self.real.draw(iteration.generators(DRAW_REAL, self._share()))
-            real = PosedImages(real.image.to(fake.image), real.pose.to(fake.pose))
+        if drawn is None:
+            with record_function(DATA):
+                drawn_now = self.real.draw(iteration.generators(DRAW_REAL, self._share()))
+                real = moved(drawn_now, fake.image.device)
+        else:
+            real = drawn.real
+        real = replace(real, image=real.image.to(fake.image), pose=real.pose.to(fake.pose))
+        for_real = self._shown(iteration, real.face, 0)
+        for_fake = self._shown(iteration, codes_of(views), 1)
+        if for_real is not None and for_fake is not None:
+            real, fake = for_real.beside(real), for_fake.beside(fake)
         self.discriminator_optimizer.zero_grad()
         r1_factor = config.r1_factor(iteration.number)
         terms = discriminator_gradients(
@@ -193,11 +241,13 @@ class AdversarialTraining:
         Raises:
             FloatingPointError: a term or a gradient is not finite; no weight has changed.
         """
-        views = self._draw(iteration, DRAW_FOR_GENERATOR)
+        drawn = iteration.drawn
+        views = self._draw(iteration, DRAW_FOR_GENERATOR) if drawn is None else drawn.generator
         renderer = self._renderer(iteration, condition or self.generator.condition)
         imitation = self._imitation(iteration, views, other_terms or {})
         self.generator_optimizer.zero_grad()
-        terms = generator_gradients(renderer, self.discriminator, views, self.weights, imitation)
+        shown = self._shown(iteration, codes_of(views), 2)
+        terms = generator_gradients(renderer, self.discriminator, views, self.weights, imitation, shown)
         return self._optimize(iteration, self.generator_optimizer, terms)
 
     # ----------------------------------------------------------------------------------------------------- snapshots
@@ -220,8 +270,11 @@ class AdversarialTraining:
 
     # ------------------------------------------------------------------------------------------------------- helpers
     def _draw(self, iteration: Iteration, purpose: int) -> PosedLatents:
+        return moved(self._draw_faces(iteration, purpose), self.generator.device)
+
+    def _draw_faces(self, iteration: Iteration, purpose: int) -> PosedLatents:
         rngs = iteration.generators(purpose, self._share())
-        return sample_posed_latents(self.generator, self.real.poses, self.config.views, rngs)
+        return sample_posed_latents(self.priors, self.real.poses, self.config.views, rngs)
 
     def _share(self) -> range:
         """Indices of this worker's images in the batch of all workers together."""
@@ -251,13 +304,18 @@ class AdversarialTraining:
         self, iteration: Iteration, optimizer: torch.optim.Optimizer, terms: dict[str, Tensor]
     ) -> dict[str, Tensor]:
         """Average gradients over all processes and take one step of the optimizer; return the losses of the whole
-        batch.
+        batch. A step whose numbers are not finite may be left out; it has no losses then.
         """
         terms = self.workers.mean(terms)
         self.workers.mean_gradients(learning_weights(optimizer))
-        finite_total(iteration.step, terms)
-        with record_function(OPTIMIZER):
-            self.learning |= take_step(iteration.step, optimizer, self.config.gradient_limit)
+        try:
+            finite_total(iteration.step, terms)
+            with record_function(OPTIMIZER):
+                self.learning |= take_step(iteration.step, optimizer, self.config.gradient_limit)
+            self.left_out.step_taken()
+        except FloatingPointError as error:
+            self.left_out.add(error, self.workers.first)
+            terms = {}
         optimizer.zero_grad()
         return terms
 

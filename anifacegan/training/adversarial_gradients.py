@@ -23,6 +23,7 @@ from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import ConditionedFields, FrozenField, Generator
 from anifacegan.models.latent_sampling import PosedLatents
+from anifacegan.training.dual import ShownMeshes
 from anifacegan.training.image_imitation import ImitationTerms
 from anifacegan.training.optim import BACKWARD
 from anifacegan.training.patch_gradients import Conditioning, ImageRenderer, parts
@@ -69,7 +70,7 @@ def _real_terms(
 ) -> dict[str, Tensor]:
     r1_weight = r1_factor * weights.discriminator_r1
     image = real.image.detach().requires_grad_(r1_weight != 0)
-    output = discriminator(image)
+    output = discriminator(image, real.condition)
     terms = {
         "discriminator_real": weights.discriminator_real * discriminator_loss_real(output.logit),
         "discriminator_pose_real": weights.discriminator_pose_real * pose_loss(output.pose, real.pose),
@@ -83,7 +84,7 @@ def _real_terms(
 def _fake_terms(
     discriminator: Discriminator, fake: PosedImages, weights: AdversarialWeights
 ) -> dict[str, Tensor]:
-    output = discriminator(fake.image.detach())
+    output = discriminator(fake.image.detach(), fake.condition)
     return {
         "discriminator_fake": weights.discriminator_fake * discriminator_loss_generated(output.logit),
         "discriminator_pose_fake": weights.discriminator_pose_fake * pose_loss(output.pose, fake.pose),
@@ -97,6 +98,7 @@ def generator_gradients(
     views: PosedLatents,
     weights: AdversarialWeights,
     imitation: ImitationTerms | None = None,
+    shown: ShownMeshes | None = None,
 ) -> dict[str, Tensor]:
     """Add the gradient of the generator's losses to the .grad of the fields' weights; return the losses, detached.
 
@@ -106,11 +108,12 @@ def generator_gradients(
         views: latents and camera poses of the images.
         weights: factors of the adversarial losses.
         imitation: losses that make generated faces move as the face model's mesh does; None: no such losses.
+        shown: what the discriminator sees beside the images; None: nothing.
     """
     imitation = imitation or ImitationTerms()
 
     def image_terms(image: Tensor, part: slice) -> dict[str, Tensor]:
-        output = discriminator(image)
+        output = discriminator(image) if shown is None else shown[part].judged(discriminator, image)
         share = len(image) / len(views)
         terms = {
             "generator_fake": share * weights.generator_fake * non_saturating_loss(output.logit),

@@ -6,13 +6,14 @@ be compiled in one session and not in the next.
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
-from torch._dynamo.exc import TorchDynamoException
 
 from anifacegan.models.generator import Generator
 from anifacegan.runtime.errors import first_line
+from anifacegan.runtime.torch_internals import compiler_error
 
 Backend = str | Callable[..., Any]
 """Backend of :func:`torch.compile`: a name, or a function (for tests)."""
@@ -24,6 +25,7 @@ class Compiler:
     def __init__(self, backend: Backend = "inductor") -> None:
         self.works = True
         self._backend = backend
+        self._fast: dict[Callable, Callable] = {}
 
     def compiled(self, function: Callable) -> Callable:
         """Return a compiled version of a function. Where compiling fails, the version reports this once and calls the
@@ -31,13 +33,13 @@ class Compiler:
         """
         if not self.works:
             return function
-        fast = torch.compile(function, backend=self._backend)
+        fast = self._fast.setdefault(function, torch.compile(function, backend=self._backend))
 
         def call(*arguments: Any) -> Any:
             if self.works:
                 try:
                     return fast(*arguments)
-                except TorchDynamoException as error:
+                except compiler_error() as error:
                     if self.works:  # not where another thread has just reported it
                         self.works = False
                         reason = first_line(getattr(error, "inner_exception", error))
@@ -58,6 +60,9 @@ def compile_fields(generator: Generator, backend: Backend = "inductor") -> None:
 
 def _bound_and_compiled(bind: Callable[..., Callable], compiler: Compiler) -> Callable[..., Callable]:
     def bound(*latents: Any) -> Callable:
-        return compiler.compiled(bind(*latents))
+        field = bind(*latents)
+        # The class's function, not the object: PyTorch keeps eight versions of a function's code (with gradients and
+        # without, of one shape and of any), and all objects would share one.
+        return partial(compiler.compiled(type(field).__call__), field)
 
     return bound

@@ -34,6 +34,27 @@ class Split:
 
 
 @dataclass(frozen=True)
+class DualConfig:
+    """Options of dual discrimination: beside each image the discriminator sees normals and a coarse texture of the face
+    model's mesh, of the codes that the image was asked for (a real image: of its own .mat file). Not in the paper.
+    """
+
+    enabled: bool = False
+    """Whether the discriminator sees the mesh."""
+    blur: float = 1 / 64
+    """Softening of the mesh's image: standard deviation of a Gaussian, in image heights."""
+    shift: float = 1 / 32
+    """Largest random shift, in image heights, by which image and mesh are moved together before they are shown."""
+
+    def __post_init__(self) -> None:
+        require_above(self, 0, "blur")
+        require_at_least(self, 0, "shift")
+        for name in ("blur", "shift"):
+            if getattr(self, name) > 0.25:
+                raise ConfigError(name, getattr(self, name), "at most 0.25")
+
+
+@dataclass(frozen=True)
 class AdversarialConfig:
     """Options of adversarial training: batch size, the optimizer steps in an iteration, and learning rates, which are
     constant.
@@ -65,6 +86,8 @@ class AdversarialConfig:
     """How many of the last deformation_steps of an iteration also render images, for the losses 'landmarks' and
     'geometry', if the weight of either is not 0. Such a step costs as much as a step of the
     generator."""
+    dual: DualConfig = field(default_factory=DualConfig)
+    """Dual discrimination: the discriminator sees the face model's mesh beside each image."""
     paired_rays: int = 0
     """Number of rays of each paired image (a render in the data set, whose latents, pose and surface are known). If
     not 0, each step of the generator also renders the latents of schedule.batch paired images on this many rays each,
@@ -308,6 +331,9 @@ class TrainConfig:
                 warmup,
                 f"less than schedule.adversarial, which is {steps}",
             )
+        if self.adversarial.dual.enabled and self.real is not None:
+            other = "false with the option real: its coefficients may be of another face model"
+            raise ConfigError("adversarial.dual.enabled", True, other)
         name, real = ("data", self.data) if self.real is None else ("real", self.real)
         if self.schedule.adversarial and self.discriminator.size != real.size:
             raise ConfigError("discriminator.size", self.discriminator.size, f"{real.size} as {name}.size")

@@ -9,21 +9,27 @@ seconds and no memory::
     counter.flops, counter.kernels, counter.peak_bytes
 
 The time of an operation is the longest of three: its floating-point operations at the device's speed, its bytes at the
-device's bandwidth, and the launch of a kernel (a roofline). Every use of PyTorch's private parts is in this module.
+device's bandwidth, and the launch of a kernel (a roofline).
 """
 
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
+from torch import Tensor
+
+from anifacegan.runtime import torch_internals
+from anifacegan.runtime.torch_internals import (
+    FakeTensorMode,
+    Network,
+    TorchDispatchMode,
+    flop_registry,
+    operation_name,
+    tree_leaves,
+)
 
 ARITHMETIC, BANDWIDTH = 0.5, 0.7
 """Shares of a device's highest speeds that matrix products and memory accesses are assumed to reach."""
@@ -36,7 +42,6 @@ WITHOUT_KERNEL = frozenset(
     "empty empty_strided empty_like new_empty new_empty_strided detach alias lift_fresh _unsafe_view".split()
 )
 """Names of operations, beside views, that start no kernel."""
-Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ class CostCounter(TorchDispatchMode):
         made = [value for value in tree_leaves(result) if isinstance(value, Tensor)]
         for tensor in made:
             self._follow(tensor.untyped_storage())
-        if made and not func.is_view and func._schema.name.split("::")[1] not in WITHOUT_KERNEL:
+        if made and starts_kernel(func):
             read = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
             count = flop_registry.get(func.overloadpacket)
             flops = 0 if count is None else count(*args, **(kwargs or {}), out_val=result)
@@ -119,6 +124,11 @@ class CostCounter(TorchDispatchMode):
         self.live_bytes -= size
 
 
+def starts_kernel(operation: Any) -> bool:
+    """Return whether an operation computes something, so that it starts at least one kernel."""
+    return not operation.is_view and operation_name(operation) not in WITHOUT_KERNEL
+
+
 def _bytes(tensor: Tensor) -> int:
     """Return the bytes of memory behind a tensor; an expanded tensor has fewer than its entries would need."""
     return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
@@ -134,6 +144,4 @@ def counting(tf32: bool = False) -> Iterator[CostCounter]:
 
 def without_numbers(make: Callable[[], Network]) -> Network:
     """Make a network whose weights and buffers have no numbers, for use inside :func:`counting`."""
-    with torch.utils._python_dispatch._disable_current_modes(), torch.device("meta"):
-        network = make()
-    return network.to_empty(device="cpu")
+    return torch_internals.without_numbers(make).to_empty(device="cpu")

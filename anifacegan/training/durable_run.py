@@ -30,7 +30,7 @@ from anifacegan.runtime.files import sha256, write_complete
 from anifacegan.runtime.locks import FolderLock
 from anifacegan.runtime.output_folders import claim, require_room
 from anifacegan.runtime.typed_config import plain
-from anifacegan.training.logging import RunLog
+from anifacegan.training.logging import Losses, RunLog
 from anifacegan.training.resume_check import refuse_changes
 from anifacegan.training.snapshots import RUN_FILES, load_newest, remove_half_written, save_snapshot
 
@@ -171,7 +171,7 @@ class DurableRun:
                 hidden = not sys.stderr.isatty()
                 bar = stack.enter_context(tqdm(total=steps, initial=state.step, unit="step", disable=hidden))
 
-            def report(state: SavedState, losses: dict[str, float]) -> None:
+            def report(state: SavedState, losses: Losses | dict[str, float]) -> None:
                 stopping = workers.any(stop.is_set())
                 if workers.first:
                     images = self.config.image_count(state.step - 1)
@@ -188,7 +188,7 @@ class DurableRun:
 
             yield report
 
-    def _log(self, log: RunLog, state: SavedState, losses: dict[str, float], images: int) -> None:
+    def _log(self, log: RunLog, state: SavedState, losses: Losses | dict[str, float], images: int) -> None:
         log.add(losses, images)
         if state.step % self.config.reporting.log_every == 0:
             log.flush(state.step)

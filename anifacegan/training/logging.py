@@ -2,13 +2,51 @@
 
 import json
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from anifacegan.runtime.files import not_writable_error, write_complete
 from anifacegan.runtime.image_files import encoded_image
+
+
+class Losses(Mapping[str, float]):
+    """Losses of a step by name, which stay on their device until one of them is asked for.
+
+    Reading makes the CPU wait for a GPU, so :meth:`read` reads those of many steps in one go.
+    """
+
+    def __init__(self, losses: Mapping[str, Tensor]) -> None:
+        self._names, values = tuple(losses), [value.detach() for value in losses.values()]
+        exact = torch.float64 if any(value.dtype == torch.float64 for value in values) else torch.float32
+        self._waiting = torch.stack([value.to(exact) for value in values]) if values else torch.zeros(0)
+        self._values: dict[str, float] | None = None
+
+    def __getitem__(self, name: str) -> float:
+        if self._values is None:
+            self.read([self])
+        assert self._values is not None
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @staticmethod
+    def read(steps: "Sequence[Losses]") -> None:
+        """Read the losses of several steps from their device."""
+        waiting = [step for step in steps if step._values is None]
+        if not waiting:
+            return
+        numbers = iter(torch.cat([step._waiting for step in waiting]).tolist())
+        for step in waiting:
+            step._values = {name: next(numbers) for name in step._names}
 
 
 class RunLog:
@@ -31,6 +69,7 @@ class RunLog:
         pending = pending or {"totals": {}, "count": 0}
         self.totals: dict[str, float] = dict(pending["totals"])
         self.count: int = pending["count"]
+        self._unread: list[Losses | dict[str, float]] = []
         self.images = 0
         self.started = time.monotonic()
 
@@ -38,17 +77,25 @@ class RunLog:
         """Return the sums of the losses since the last line, so that a resumed run writes the same next line as an
         unbroken run.
         """
+        self._read()
         return {"totals": dict(self.totals), "count": self.count}
 
-    def add(self, values: dict[str, float], images: int = 0) -> None:
-        """Add the losses of one step, which learnt from ``images`` images."""
-        for name, value in values.items():
-            self.totals[name] = self.totals.get(name, 0.0) + value
+    def add(self, values: "Losses | dict[str, float]", images: int = 0) -> None:
+        """Add the losses of one step, which learnt from ``images`` images; they are read later."""
+        self._unread.append(values)
         self.count += 1
         self.images += images
 
+    def _read(self) -> None:
+        Losses.read([values for values in self._unread if isinstance(values, Losses)])
+        for values in self._unread:
+            for name, value in values.items():
+                self.totals[name] = self.totals.get(name, 0.0) + value
+        self._unread = []
+
     def flush(self, step: int) -> dict[str, float]:
         """Write the mean losses since the last line to stats.jsonl and tensorboard; return the means by name."""
+        self._read()
         means = {name: total / self.count for name, total in self.totals.items()}
         self._append({"step": step} | {name: float(f"{v:.6g}") for name, v in means.items()})
         self.watch(step, means)

@@ -10,8 +10,8 @@ come in four stages:
 4. ``adversarial``: the generator plays against a discriminator on whole images of people sampled from the priors.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -22,10 +22,12 @@ from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.models.generator import Generator
 from anifacegan.runtime.cpu import torch_threads
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
-from anifacegan.runtime.tensor_records import moved
-from anifacegan.training.adversarial import Iteration
+from anifacegan.runtime.prefetching import prefetched
+from anifacegan.runtime.tensor_records import Packed, moved
+from anifacegan.training.adversarial import AdversarialTraining
 from anifacegan.training.batches import TrainingFaces
 from anifacegan.training.learning_rates import learning_rates
+from anifacegan.training.logging import Losses
 from anifacegan.training.mesh_imitation import ImitationBatch, draw_imitation_batch, imitation_losses
 from anifacegan.training.optim import (
     BACKWARD,
@@ -39,6 +41,7 @@ from anifacegan.training.paired import PairedBatch, PairedData
 from anifacegan.training.photometric import photometric_losses
 from anifacegan.training.schedule import Schedule, Stage
 from anifacegan.training.state import State
+from anifacegan.training.step_data import Drawn, StepData, drawn_ahead, iteration_of, steps_ahead
 from anifacegan.training.thread_shares import ThreadWorker, shared_gradients, thread_count
 from anifacegan.training.weights import LossWeights
 
@@ -49,7 +52,7 @@ def train(
     mesh: MeshSampler,
     schedule: Schedule,
     weights: LossWeights,
-    report: Callable[[State, dict[str, float]], None],
+    report: Callable[[State, Mapping[str, float]], None],
     workers: Workers = SINGLE_PROCESS,
 ) -> None:
     """Train from the state's step to the end of the schedule, on the device of the state.
@@ -62,27 +65,41 @@ def train(
         mesh: samples points of the face model's mesh.
         schedule: number of steps of each stage, batch sizes and learning rates.
         weights: factors of the losses.
-        report: called as ``report(state, losses)`` after every step.
+        report: called as ``report(state, losses)`` after every step; the losses are read from their device when one
+            of them is asked for.
         workers: the processes that share each batch.
 
     Raises:
-        FloatingPointError: a term or a gradient is not finite; the weights are those of the step before.
+        FloatingPointError: a term or a gradient is not finite, and no more steps may be left out for that; the weights
+            are those of the step before.
     """
     assert data.prior_faces == schedule.prior_faces, "data and schedule differ in the number of prior faces"
     # Rates change up to the first adversarial step: a run resumed later has the ones it stopped with.
     rates = learning_rates(state.optimizer, schedule, min(state.step, schedule.paired_steps))
-    while state.step < schedule.steps:
+    device = state.generator.device
+
+    def terms_of(step: int) -> LossTerms:
         # All randomness of a step comes from (seed, step): a resumed run repeats the unbroken one.
-        rng = torch.Generator().manual_seed(schedule.seed * 1_000_003 + state.step)
-        terms = LossTerms(state.generator, data, mesh, schedule, weights, rng, workers)
-        stage = schedule.stage(state.step)
-        if stage == "adversarial":
-            losses = adversarial_step(state, terms)
-        else:
-            losses = paired_step(state, terms, stage)
-            rates.step()
-        state.step += 1
-        report(state, {name: value.item() for name, value in losses.items()})
+        rng = torch.Generator().manual_seed(schedule.seed * 1_000_003 + step)
+        return LossTerms(state.generator, data, mesh, schedule, weights, rng, workers)
+
+    def data_of(step: int) -> StepData:
+        return terms_of(step).step_data(step, state.adversarial, pinned=device.type == "cuda")
+
+    ahead = steps_ahead(device)
+    with prefetched(data_of, schedule.steps - 1, ahead) as drawn:
+        while state.step < schedule.steps:
+            terms = terms_of(state.step)
+            if ahead:  # a CPU draws within the step, where its threads share the work
+                terms = terms.with_data(drawn(state.step))
+            stage = schedule.stage(state.step)
+            if stage == "adversarial":
+                losses = adversarial_step(state, terms)
+            else:
+                losses = paired_step_or_none(state, terms, stage)
+                rates.step()
+            state.step += 1
+            report(state, Losses(losses))
 
 
 @dataclass(frozen=True)
@@ -99,6 +116,30 @@ class LossTerms:
     weights: LossWeights
     rng: torch.Generator
     workers: Workers = SINGLE_PROCESS
+    ahead: Drawn | None = None
+    """What has been drawn before the step, on the generator's device; None: nothing."""
+    _imitated: Iterator[ImitationBatch] = field(default_factory=lambda: iter(()))
+    """Those of ``ahead`` that have not been used yet."""
+
+    def step_data(self, step: int, training: AdversarialTraining | None, pinned: bool) -> StepData:
+        """Draw on the CPU what a step needs; ``pinned`` puts it into page-locked memory."""
+        cpu = torch.device("cpu")
+        with record_function(DATA):
+            drawn = drawn_ahead(
+                self.schedule,
+                step,
+                training,
+                lambda: draw_imitation_batch(
+                    self.data, self.mesh, self.schedule, self.rng, cpu, self.workers
+                ),
+                lambda rays: self._drawn_pairs(rays, cpu),
+            )
+            return StepData(Packed(drawn, pinned), self.rng)
+
+    def with_data(self, data: StepData) -> "LossTerms":
+        """Return the same terms with what has been drawn before the step."""
+        ahead = data.on(self.generator.device)
+        return replace(self, rng=data.rng, ahead=ahead, _imitated=iter(ahead.imitated))
 
     def imitation(self) -> dict[str, Tensor]:
         """Draw schedule.mesh_faces faces and return their weighted losses at mesh points by name.
@@ -119,6 +160,8 @@ class LossTerms:
         """Draw schedule.mesh_faces faces, and the points at which their deformation is compared with the face model's
         mesh.
         """
+        for batch in self._imitated:
+            return batch
         with record_function(DATA):
             return draw_imitation_batch(
                 self.data, self.mesh, self.schedule, self.rng, self.generator.device, self.workers
@@ -126,10 +169,15 @@ class LossTerms:
 
     def draw_paired(self, rays: int) -> PairedBatch:
         """Draw schedule.batch paired images (renders with known latents and surface) and ``rays`` rays of each."""
-        assert isinstance(self.data, PairedData), "photometric terms need surfaces and appearance latents"
+        if self.ahead is not None and self.ahead.paired is not None:
+            return self.ahead.paired
         with record_function(DATA):
-            drawn = self.data.draw(self.schedule.batch, rays, self.rng)
-            return moved(self.workers.share(drawn), self.generator.device)
+            return self._drawn_pairs(rays, self.generator.device)
+
+    def _drawn_pairs(self, rays: int, device: torch.device) -> PairedBatch:
+        assert isinstance(self.data, PairedData), "photometric terms need surfaces and appearance latents"
+        drawn = self.data.draw(self.schedule.batch, rays, self.rng)
+        return moved(self.workers.share(drawn), device)
 
     def draw(self, stage: Stage) -> tuple[ImitationBatch, PairedBatch | None]:
         """Draw the data of one step before adversarial training.
@@ -169,6 +217,22 @@ class LossTerms:
         return photometric_losses(
             self.generator, batch, self.schedule, near, self.weights, self.rng, self.workers
         )
+
+
+def paired_step_or_none(state: State, terms: LossTerms, stage: Stage) -> dict[str, Tensor]:
+    """Take one optimizer step before adversarial training, see :func:`paired_step`; a step whose numbers are not finite
+    may be left out, and has no losses then.
+
+    Raises:
+        FloatingPointError: too many steps in a row have been left out; the weights are those of the last one taken.
+    """
+    try:
+        losses = paired_step(state, terms, stage)
+    except FloatingPointError as error:
+        state.left_out.add(error, terms.workers.first)
+        return {}
+    state.left_out.step_taken()
+    return losses
 
 
 def paired_step(state: State, terms: LossTerms, stage: Stage) -> dict[str, Tensor]:
@@ -229,7 +293,7 @@ def apply_gradients(state: State, schedule: Schedule) -> None:
     """
     with record_function(OPTIMIZER):
         state.learning |= take_step(state.step, state.optimizer, schedule.gradient_limit, each_field=True)
-        state.averaged.update_parameters(state.generator)
+        state.update_averages()
 
 
 def adversarial_step(state: State, terms: LossTerms) -> dict[str, Tensor]:
@@ -244,12 +308,11 @@ def adversarial_step(state: State, terms: LossTerms) -> dict[str, Tensor]:
     """
     training, schedule = state.adversarial, terms.schedule
     assert training is not None, "adversarial steps need a discriminator"
-    number = state.step - schedule.paired_steps
-    iteration = Iteration(schedule.seed, state.step, number, schedule.precision)
+    iteration = iteration_of(schedule, state.step, None if terms.ahead is None else terms.ahead.faces)
 
     rays = training.config.paired_rays
     paired = partial(terms.photometric, rays, near=True) if rays else None
     losses = training.run_iteration(iteration, terms.imitation, paired)
     state.learning |= training.learning
-    state.averaged.update_parameters(state.generator)
+    state.update_averages()
     return losses

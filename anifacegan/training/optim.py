@@ -1,15 +1,18 @@
 """Building blocks of every training loop: precision, learning rates, the optimizer's step, averaged weights."""
 
+import copy
+import itertools
 import math
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from anifacegan.runtime.devices import multiplies_bfloat16
+from anifacegan.runtime.devices import autocast_kind, multiplies_bfloat16
 from anifacegan.training.schedule import Precision
 
 DATA, BACKWARD, OPTIMIZER = "anifacegan: data", "anifacegan: backward", "anifacegan: optimizer"
@@ -24,7 +27,8 @@ def in_bfloat16(precision: Precision, device: str) -> bool:
 
 def matrix_precision(precision: Precision, device: torch.device) -> torch.autocast:
     """Return a context that sets the precision of matrix products and convolutions."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16(precision, device.type))
+    kind = autocast_kind(device)
+    return torch.autocast(kind, torch.bfloat16, enabled=in_bfloat16(precision, device.type))
 
 
 # ----------------------------------------------------------------------------------------------------- learning rates
@@ -100,22 +104,60 @@ def take_step(
         for field, weights in present.items()
         if weights
     }
-    values = _learning(optimizer, norms)
     clipped = {field: (present[field], norm) for field, norm in norms.items()}
     if not each_field and norms:
         every = [weight for weights in present.values() for weight in weights]
         clipped = {", ".join(present): (every, torch.nn.utils.get_total_norm(list(norms.values())))}
+    found = _read(
+        norms | {name: norm for name, (_, norm) in clipped.items()}
+    )  # the CPU waits for a GPU this once
     for name, (weights, norm) in clipped.items():
-        if not torch.isfinite(norm):
+        if not math.isfinite(found[name]):
             raise FloatingPointError(f"step {step}: a gradient of {name} is not finite")
         torch.nn.utils.clip_grads_with_norm_(weights, limit, norm)
     optimizer.step()
-    return values
+    return _learning(optimizer, found)
 
 
-def _learning(optimizer: torch.optim.Optimizer, norms: dict[str, Tensor]) -> dict[str, float]:
-    """Return the learning rate and the gradient norm of every field with a gradient, by name for the log."""
-    found = dict(zip(norms, torch.stack(list(norms.values())).tolist() if norms else [], strict=True))
+def _read(numbers: dict[str, Tensor]) -> dict[str, float]:
+    """Return single numbers by name, read from their device in one go."""
+    values = torch.stack(list(numbers.values())).tolist() if numbers else []
+    return dict(zip(numbers, values, strict=True))
+
+
+class LeftOutSteps:
+    """Counts the optimizer steps that are left out because a loss or a gradient is not finite, as happens in half
+    precision now and then.
+
+    ``limit`` is how many may follow each other; with 0 the first one is an error.
+    """
+
+    def __init__(self, limit: int = 0) -> None:
+        self.limit = limit
+        self.total, self.in_a_row = 0, 0
+
+    def add(self, error: FloatingPointError, tell: bool) -> None:
+        """Count a step that ``error`` describes, and print the error on stderr if ``tell`` is true.
+
+        Raises:
+            FloatingPointError: more than ``limit`` steps in a row have been left out.
+        """
+        self.total, self.in_a_row = self.total + 1, self.in_a_row + 1
+        if self.in_a_row > self.limit:
+            raise FloatingPointError(
+                f"{error}; {self.in_a_row} steps in a row" if self.limit else str(error)
+            ) from error
+        if tell:
+            print(f"{error}: left out, {self.in_a_row} in a row of {self.limit} allowed", file=sys.stderr)
+
+    def step_taken(self) -> None:
+        """Note a step that was taken."""
+        self.in_a_row = 0
+
+
+def _learning(optimizer: torch.optim.Optimizer, found: dict[str, float]) -> dict[str, float]:
+    """Return the learning rate and the gradient norm of every field with a gradient, by name for the log; ``found`` are
+    the norms."""
     values: dict[str, float] = {}
     for group in optimizer.param_groups:
         if group["field"] in found:
@@ -125,22 +167,40 @@ def _learning(optimizer: torch.optim.Optimizer, norms: dict[str, Tensor]) -> dic
 
 
 # --------------------------------------------------------------------------------------------------- averaged weights
-def averaged(network: nn.Module, decay: float) -> AveragedModel:
-    """Create an exponential moving average of a network's weights and buffers; tables of integers are copied.
+class MovingAverage:
+    """Exponential moving average of a network's weights and buffers; tables of integers are copied.
 
     The first update copies the network. After n updates the decay is min(``decay``, (1 + n) / (10 + n)), so that the
-    average follows the network closely at first.
-    """
+    average follows the network closely at first. The number of updates is a number of Python:
+    :class:`torch.optim.swa_utils.AveragedModel`, whose rule and kernels are used, reads it from the GPU in every
+    update."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.module = copy.deepcopy(network).requires_grad_(False)
+        """The network with averaged weights."""
+        self.decay, self.updates = decay, 0
 
     @torch.no_grad()
-    def update(means: list[Tensor], values: list[Tensor], updates: Tensor) -> None:
-        count = int(updates)
-        weight = 1 - min(decay, (1 + count) / (10 + count))
-        if means[0].is_floating_point():  # tensors come grouped by type
-            torch._foreach_lerp_(means, values, weight)
-        else:
-            torch._foreach_copy_(means, values)
+    def update(self, network: nn.Module) -> None:
+        """Move the average toward the network's weights and buffers."""
+        by_type: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
+        for mean, value in zip(_tensors(self.module), _tensors(network), strict=True):
+            means, values = by_type.setdefault(mean.dtype, ([], []))
+            means.append(mean.detach())
+            values.append(value.detach())
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.updates else 0.0
+        for dtype, (means, values) in by_type.items():
+            if self.updates and dtype.is_floating_point:
+                get_ema_multi_avg_fn(decay)(means, values, self.updates)
+            else:
+                for mean, value in zip(means, values, strict=True):
+                    mean.copy_(value)
+        self.updates += 1
 
-    average = AveragedModel(network, multi_avg_fn=update, use_buffers=True)
-    average.requires_grad_(False)
-    return average
+    def to(self, device: str) -> None:
+        """Move the average to a device."""
+        self.module.to(device)
+
+
+def _tensors(network: nn.Module) -> Iterator[Tensor]:
+    return itertools.chain(network.parameters(), network.buffers())

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.profiler import record_function
 
+from anifacegan.geometry.rays import Rays
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import ConditionedFields
 from anifacegan.models.latent_sampling import PosedLatents
@@ -63,7 +64,10 @@ class ImageRenderer:
     def draw(self, views: PosedLatents) -> Float[Tensor, "batch 3 size size"]:
         """Render images in [-1, 1] of faces, given by latents and camera poses, without gradients."""
         slices = parts(self.size**2, self.split.rays)
-        rgb = [self._colours(views[part], slices) for part in parts(len(views), self.split.images)]
+        rgb = []
+        for part in parts(len(views), self.split.images):
+            with torch.no_grad():
+                rgb.append(self._colours(*self._bound(views[part]), slices))
         return as_images(torch.cat(rgb), self.size)
 
     def accumulate_gradients(
@@ -82,11 +86,13 @@ class ImageRenderer:
         total: dict[str, Tensor] = {}
         slices = parts(self.size**2, self.split.rays)
         for part in parts(len(views), self.split.images):
-            # 1 The image: with its graph where that is one slice, else without.
-            unsplit = self._render(views[part], slices[0]) if len(slices) == 1 else None
+            # 1 The image: with its graph where that is one slice, else without. The codes are bound once for all
+            # slices.
+            fields, rays = self._bound(views[part])
+            unsplit = self._render(fields, rays[slices[0]]) if len(slices) == 1 else None
             gradient = None
             if image_terms is not None:
-                rgb = self._colours(views[part], slices) if unsplit is None else unsplit.rgb.detach()
+                rgb = self._colours(fields, rays, slices) if unsplit is None else unsplit.rgb.detach()
                 rgb.requires_grad_()  # (B, R, 3)
 
                 # 2 The terms' gradient with respect to the image.
@@ -96,27 +102,33 @@ class ImageRenderer:
                 _add(total, terms)
 
             # 3 Every slice with its graph, and its part of the gradient.
-            for rays in slices:
-                rendered = self._render(views[part], rays) if unsplit is None else unsplit
-                terms = {} if ray_terms is None else ray_terms(rendered, part, rays)
+            for selected in slices:
+                rendered = self._render(fields, rays[selected]) if unsplit is None else unsplit
+                terms = {} if ray_terms is None else ray_terms(rendered, part, selected)
                 target = rendered.rgb.new_zeros(())
                 if gradient is not None:
-                    target = (rendered.rgb * gradient[:, rays]).sum()
-                with record_function(BACKWARD):
-                    (_sum(terms, rendered.rgb) + target).backward()
+                    target = (rendered.rgb * gradient[:, selected]).sum()
+                with record_function(BACKWARD):  # the next slice needs the graph of the codes again
+                    (_sum(terms, rendered.rgb) + target).backward(retain_graph=selected is not slices[-1])
                 _add(total, terms)
+                del rendered, terms, target  # and with them this slice's graph, before the next one's
         return total
 
     @torch.no_grad()
-    def _colours(self, views: PosedLatents, slices: list[slice]) -> Float[Tensor, "batch ray 3"]:
-        return torch.cat([self._render(views, rays).rgb for rays in slices], dim=1)
+    def _colours(
+        self, fields: ConditionedFields, rays: Rays, slices: list[slice]
+    ) -> Float[Tensor, "batch ray 3"]:
+        return torch.cat([self._render(fields, rays[part]).rgb for part in slices], dim=1)
 
-    def _render(self, views: PosedLatents, rays: slice) -> RayColours:
-        selected = views.rays(self.size, self.fov_deg)[rays]  # a camera's matrices are never half precision
-        with matrix_precision(self.precision, selected.origins.device):
-            render = render_culled if self.skip_invisible else render_rays
-            fields = replace(self.condition(views.latents), view_dependent=self.view_dependent)
-            return render(fields, selected)
+    def _bound(self, views: PosedLatents) -> tuple[ConditionedFields, Rays]:
+        """Return the fields with the latents of faces, and the rays of their images."""
+        rays = views.rays(self.size, self.fov_deg)  # a camera's matrices are never half precision
+        with matrix_precision(self.precision, rays.origins.device):
+            return replace(self.condition(views.latents), view_dependent=self.view_dependent), rays
+
+    def _render(self, fields: ConditionedFields, rays: Rays) -> RayColours:
+        with matrix_precision(self.precision, rays.origins.device):
+            return (render_culled if self.skip_invisible else render_rays)(fields, rays)
 
 
 def as_images(rgb: Float[Tensor, "batch ray 3"], size: int) -> Float[Tensor, "batch 3 size size"]:

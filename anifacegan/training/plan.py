@@ -3,7 +3,7 @@
 ``anifacegan train --config FILE --plan`` prints it. One step of every stage is computed by the functions of the
 training itself on tensors without numbers (:mod:`anifacegan.training.cost_counter`). Neither the data set nor the face
 model nor the network R are read: their sizes do not matter or are known. Left out are reading images, rasterizing the
-face model's mesh for the loss 'geometry', and the start of the run.
+face model's mesh for the loss 'geometry' and for dual discrimination, and the start of the run.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from anifacegan.data.posed_images import PosedImages
+from anifacegan.face_model.mesh_images import CHANNELS, softened
 from anifacegan.face_model.regressed import FaceLandmarks
 from anifacegan.face_model.surface_maps import FaceSurfaces, SurfaceMap
 from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, NOISE_DIM
@@ -37,6 +38,7 @@ from anifacegan.training.adversarial_gradients import (
 )
 from anifacegan.training.config import TrainConfig
 from anifacegan.training.cost_counter import DEVICES, CostCounter, counting, without_numbers
+from anifacegan.training.dual import ShownMeshes
 from anifacegan.training.image_imitation import ImageImitation, ImageLandmarks, ImitationTerms
 from anifacegan.training.mesh_imitation import ImitationBatch, imitation_losses
 from anifacegan.training.paired import PairedBatch
@@ -175,7 +177,8 @@ class _Networks:
         self.generator = without_numbers(lambda: Generator(config.generator))
         self.discriminator: Discriminator | None = None
         if config.schedule.adversarial:
-            self.discriminator = without_numbers(lambda: Discriminator(config.discriminator))
+            channels = CHANNELS if config.adversarial.dual.enabled else 0
+            self.discriminator = without_numbers(lambda: Discriminator(config.discriminator, channels))
         self.average = [torch.empty_like(value) for value in self.generator.state_dict().values()]
         parts = [self.generator] + ([] if self.discriminator is None else [self.discriminator])
         self.moments = [torch.empty_like(w) for part in parts for w in part.parameters() for _ in range(2)]
@@ -236,6 +239,7 @@ def _adversarial_iteration(networks: _Networks, r1_factor: float) -> None:
 
     fake = PosedImages(_renderer(config, generator.condition).draw(views), views.pose)
     real = PosedImages(torch.empty_like(fake.image), torch.empty_like(fake.pose))
+    real, fake = (_beside_meshes(config, views, images) for images in (real, fake))
     weights, images = config.adversarial_weights, adversarial.split.images
     discriminator_gradients(discriminator, real, fake, weights, r1_factor, images)
     networks.take_step(discriminator)
@@ -246,7 +250,8 @@ def _adversarial_iteration(networks: _Networks, r1_factor: float) -> None:
     if not adversarial.deformation_steps:
         others |= _imitation_losses(networks)
     condition = condition_for_template(generator) if adversarial.deformation_steps else generator.condition
-    generator_gradients(_renderer(config, condition), discriminator, views, weights, imitation(others))
+    shown = _shown(config, views)
+    generator_gradients(_renderer(config, condition), discriminator, views, weights, imitation(others), shown)
     networks.take_step(generator)
 
 
@@ -292,6 +297,20 @@ def _photometric_losses(networks: _Networks, rays: int, near: bool) -> dict[str,
     return photometric_losses(networks.generator, batch, config.schedule, near, config.weights, rng)
 
 
+def _beside_meshes(config: TrainConfig, views: PosedLatents, images: PosedImages) -> PosedImages:
+    shown = _shown(config, views)
+    return images if shown is None else shown.beside(images)
+
+
+def _shown(config: TrainConfig, views: PosedLatents) -> ShownMeshes | None:
+    """Return what the discriminator sees beside images; the mesh is not drawn, but softened."""
+    dual, size = config.adversarial.dual, config.discriminator.size
+    if not dual.enabled:
+        return None
+    drawn = torch.empty(len(views), CHANNELS, size, size)
+    return ShownMeshes(softened(drawn, dual.blur * size), torch.empty(len(views), 2, dtype=torch.long))
+
+
 def _views(count: int) -> PosedLatents:
     latents = Latents(torch.empty(count, ID_DIM), torch.empty(count, EXP_DIM), torch.empty(count, NOISE_DIM))
     return PosedLatents(latents, torch.empty(count, 2))
@@ -305,11 +324,11 @@ def _image_imitation(config: TrainConfig) -> ImageImitation | None:
     surfaces = _SurfacesOfAnyModel() if weights.geometry else None
     landmarks = None
     if weights.landmarks:
-        landmarks = without_numbers(lambda: ImageLandmarks(FaceRegressor(DEEP3D), _LandmarksOfAnyModel()))
+        landmarks = without_numbers(lambda: ImageLandmarks(FaceRegressor(DEEP3D), LandmarksOfAnyModel()))
     return None if surfaces is None and landmarks is None else ImageImitation(weights, surfaces, landmarks)
 
 
-class _LandmarksOfAnyModel(FaceLandmarks):
+class LandmarksOfAnyModel(FaceLandmarks):
     """Landmarks of a face model without lids."""
 
     def __init__(self) -> None:

@@ -9,14 +9,14 @@ and the seed, so a resumed run has the same pool.
 import numpy as np
 from jaxtyping import Int
 
-from anifacegan.data.visibility import RasterizedVisibility
-from anifacegan.face_model.face_mesh import FaceMesh
 from anifacegan.losses.mesh_points import MeshSampler, VertexVisibility
 from anifacegan.models.config import ViewSamplingConfig
 from anifacegan.models.generator import Generator
 from anifacegan.models.latent_sampling import PosedLatents, sample_generators, sample_posed_latents
 from anifacegan.training.batches import TrainingFaces
 
+PRIOR_FACES = "prior_faces"
+"""Name of the file of the visible vertices of the pool's faces, without its suffix."""
 DRAW_POOL = 51
 """Number of the purpose of the random draws for the pool; the purposes of adversarial training have other numbers."""
 
@@ -52,20 +52,16 @@ def sample_prior_faces(generator: Generator, faces: TrainingFaces, count: int, s
 
 
 def add_prior_faces(
-    faces: TrainingFaces, sampler: MeshSampler, mesh: FaceMesh, pool: PosedLatents, share: float, size: int
+    faces: TrainingFaces, sampler: MeshSampler, pool: PosedLatents, visible: VertexVisibility, share: float
 ) -> None:
     """Add faces that were sampled from the priors to the faces whose meshes the deformation learns to imitate.
 
     Args:
         faces: latents of the data set; the latents of the sampled faces are appended.
         sampler: samples points of the faces' meshes; the visible vertices of the sampled faces are added.
-        mesh: mesh of the face model.
         pool: latents and camera poses of the sampled faces.
+        visible: table of the visible vertices of the sampled faces, in images of the size of the data's.
         share: probability with which a drawn face is a sampled one.
-        size: height and width, in pixels, of the image in which the visible vertices of a sampled face are found. It
-            should be the size of the data's images, because a larger image shows more vertices.
     """
-    z_id, z_exp = pool.latents.z_id, pool.latents.z_exp
-    visible = RasterizedVisibility(mesh, z_id, z_exp, pool.pose, size)
-    first = faces.add_prior_faces(z_id, z_exp, share)
+    first = faces.add_prior_faces(pool.latents.z_id, pool.latents.z_exp, share)
     sampler.visible = JoinedVertices(sampler.visible, first, visible)

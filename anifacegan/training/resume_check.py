@@ -26,6 +26,7 @@ MAY_CHANGE = (
     "reconstruction",
     "rasterizer",
     "view",
+    "schedule.left_out_limit",
 )
 """Options that may change when a run is resumed: paths, device, number of threads, reports and the like. Files are
 compared by checksum, not by path."""

@@ -9,8 +9,10 @@ import torch
 
 from anifacegan.data.dataset import FaceDataset
 from anifacegan.data.posed_images import RealImages
-from anifacegan.data.visibility import RASTER_PX
+from anifacegan.data.visibility import RASTER_PX, PosedFaces, stored_visibility
 from anifacegan.face_model.face_mesh import FaceMesh
+from anifacegan.face_model.mesh_images import CHANNELS, MeshImages
+from anifacegan.geometry.rasterization.rasterizer import select_backend
 from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.models.config import PriorKind
 from anifacegan.models.discriminator import Discriminator
@@ -33,9 +35,9 @@ from anifacegan.training.logging import RunLog
 from anifacegan.training.loop import train
 from anifacegan.training.paired import PairedData
 from anifacegan.training.previews import held_out_faces, sheets
-from anifacegan.training.prior_faces import add_prior_faces, sample_prior_faces
+from anifacegan.training.prior_faces import PRIOR_FACES, add_prior_faces, sample_prior_faces
 from anifacegan.training.resume_check import fixed_values
-from anifacegan.training.snapshots import load_snapshot
+from anifacegan.training.snapshots import SURFACES, load_snapshot
 from anifacegan.training.sources import TrainingSource, load_source
 from anifacegan.training.state import State, new_state
 
@@ -60,16 +62,17 @@ def run(config: TrainConfig, workers: Workers = SINGLE_PROCESS, train: Callable[
     imitation = image_imitation(config, source.mesh)
     durable = DurableRun(config, fixed_values(config, checksums(config, source, real, imitation)), workers)
     priors = finished_priors(config, source.mesh.name) if durable.new else {}
-    state = fresh_state(config, real, imitation, workers)
+    state = fresh_state(config, real, imitation, workers, mesh_images(config, source.mesh))
     durable.resume(state)
     fov_deg, held_out = config.generator.ray_sampling.fov_deg, config.reporting.held_out
-    data, mesh = source.load(config.out / "surfaces", fov_deg, held_out, workers)
+    data, mesh = source.load(config.out / SURFACES, fov_deg, held_out, workers)
     with workers.rank_zero_first():
         if durable.new and workers.first:
             initialize(state, config, data, mesh, source, priors)
     workers.broadcast_weights(state.networks())
     if config.schedule.prior_faces:
-        add_pool(state.generator, config, data, mesh, source)
+        with workers.rank_zero_first():
+            add_pool(state.generator, config, data, mesh, source)
     state.to(device)
     if config.compile:
         compile_fields(state.generator)
@@ -128,10 +131,11 @@ def real_images(config: TrainConfig, dataset: FaceDataset) -> RealImages | None:
     """Return the discriminator's real images; None where the schedule has no adversarial steps."""
     if not config.schedule.adversarial:
         return None
-    mirror = config.adversarial.mirror
+    mirror, dual = config.adversarial.mirror, config.adversarial.dual.enabled
     if config.real is not None:
         return RealImages(FaceDataset(config.real, poses_suffice=True), held_out=0, mirror=mirror)
-    return RealImages(dataset, config.reporting.held_out, mirror=mirror)
+    table = dataset.load_coefficients() if dual else None
+    return RealImages(dataset, config.reporting.held_out, mirror=mirror, coefficients=table)
 
 
 def image_imitation(config: TrainConfig, mesh: FaceMesh) -> ImageImitation | None:
@@ -143,6 +147,19 @@ def image_imitation(config: TrainConfig, mesh: FaceMesh) -> ImageImitation | Non
     files = ImitationFiles(config.face_model, config.reconstruction, config.rasterizer)
     device = torch.device(select_device(config.device))
     return load_image_imitation(config.weights, files, mesh, config.generator.ray_sampling.fov_deg, device)
+
+
+def mesh_images(config: TrainConfig, mesh: FaceMesh) -> MeshImages | None:
+    """Return what draws the meshes of dual discrimination; None for a run without.
+
+    Raises:
+        InputError: the rasterizer does not work on the device.
+    """
+    dual = config.adversarial.dual
+    if not config.schedule.adversarial or not dual.enabled:
+        return None
+    select_backend(config.rasterizer, torch.device(select_device(config.device)))
+    return MeshImages(mesh, config.generator.ray_sampling.fov_deg, config.rasterizer, dual.blur)
 
 
 def checksums(
@@ -158,7 +175,11 @@ def checksums(
 
 
 def fresh_state(
-    config: TrainConfig, real: RealImages | None, imitation: ImageImitation | None, workers: Workers
+    config: TrainConfig,
+    real: RealImages | None,
+    imitation: ImageImitation | None,
+    workers: Workers,
+    meshes: MeshImages | None = None,
 ) -> State:
     """Create the state of a new run. The generator is not initialized: :func:`initialize` does it, or a snapshot.
 
@@ -168,10 +189,11 @@ def fresh_state(
         imitation: losses in adversarial training that compare generated images with the face model; None: no such
             losses.
         workers: processes that train together.
+        meshes: draws what the discriminator sees beside images; None: nothing.
     """
     generator, adversarial = Generator(config.generator), None
     if real is not None:
-        discriminator = Discriminator(config.discriminator)
+        discriminator = Discriminator(config.discriminator, 0 if meshes is None else CHANNELS)
         discriminator.initialize(torch.Generator().manual_seed(config.schedule.seed))
         adversarial = AdversarialTraining(
             generator,
@@ -181,9 +203,17 @@ def fresh_state(
             config.adversarial_weights,
             imitation,
             workers,
+            meshes,
         )
     schedule = config.schedule
-    return new_state(generator, schedule.average_decay, adversarial, schedule.adam_betas)
+    return new_state(
+        generator,
+        schedule.average_decay,
+        adversarial,
+        schedule.adam_betas,
+        schedule.slow_average_decay,
+        schedule.left_out_limit,
+    )
 
 
 def finished_priors(config: TrainConfig, face_model: str) -> dict[PriorKind, Prior]:
@@ -216,8 +246,10 @@ def add_pool(
     """
     schedule = config.schedule
     pool = sample_prior_faces(generator, data, schedule.prior_faces, schedule.seed)
-    size = config.data.size if source.synthetic else RASTER_PX
-    add_prior_faces(data, mesh, source.mesh, pool, schedule.prior_share, size)
+    size = config.data.size if source.synthetic else RASTER_PX  # a larger image would show more vertices
+    posed = PosedFaces(pool.latents.z_id, pool.latents.z_exp, pool.pose, size)
+    visible = stored_visibility(config.out / SURFACES, PRIOR_FACES, source.mesh, posed)
+    add_prior_faces(data, mesh, pool, visible, schedule.prior_share)
 
 
 # ------------------------------------------------------------------------------------------------------------ reports
@@ -238,18 +270,24 @@ def preview(
 
 
 # ------------------------------------------------------------------------------------------------------------- export
-def export(config: TrainConfig, step: int | None, folder: Path) -> int:
+def export(config: TrainConfig, step: int | None, folder: Path, slow: bool = False) -> int:
     """Write the model of one of a run's snapshots to a folder; return the snapshot's step.
 
-    ``step`` None selects the newest snapshot. The run is not changed, and may still be in progress.
+    ``step`` None selects the newest snapshot; ``slow`` the second, slower average of the weights. The run is not
+    changed, and may still be in progress.
 
     Raises:
-        InputError: there is no such snapshot, it belongs to other networks, or the data set is missing.
+        InputError: there is no such snapshot or average, it belongs to other networks, or the data set is missing.
     """
     content = load_snapshot(config.out, step)
+    if slow and "slow_average" not in content:
+        raise InputError(
+            f"average is slow, but the snapshots of {config.out} have one average only, expected model; "
+            "schedule.slow_average_decay keeps a second one"
+        )
     state = new_state(Generator(config.generator), config.schedule.average_decay)
     try:
-        state.average.load_state_dict(content["average"])
+        state.average.load_state_dict(content["slow_average" if slow else "average"])
         state.step, state.facts = content["step"], content["facts"]
     except (RuntimeError, KeyError, TypeError, AttributeError, ValueError):
         raise InputError(

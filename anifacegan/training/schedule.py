@@ -86,11 +86,18 @@ class Schedule:
     AVX-512 BF16), and slower elsewhere; auto: bfloat16 on such hardware, float32 elsewhere."""
     average_decay: float = 0.999
     """Decay per step of the moving average of the weights; the finished model has the averaged weights."""
+    slow_average_decay: float = 0.0
+    """Decay per step of a second, slower moving average, which snapshots keep beside the first ('anifacegan export
+    snapshot --average slow' makes a model of it); 0: no second average."""
+    left_out_limit: int = 0
+    """Number of optimizer steps in a row that may be left out because a loss or a gradient is not finite, as happens
+    in bfloat16 now and then; one more ends the run. 0: the first one ends it."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "batch", "rays", "near_levels", "mesh_faces", "mesh_points")
         require_at_least(self, 0, "warm_up_deform", "near_surface", "complete", "adversarial")
         require_at_least(self, 0, "seed", "average_decay", "mesh_offset", "prior_faces", "prior_share")
+        require_at_least(self, 0, "slow_average_decay", "left_out_limit")
         if self.prior_share > 1:
             raise ConfigError("prior_share", self.prior_share, "0 to 1")
         if self.mesh_offset > CONFIDENCE_RADIUS:
@@ -102,8 +109,9 @@ class Schedule:
         require_above(self, 0, "gradient_limit")
         if not all(0 <= beta < 1 for beta in self.adam_betas):
             raise ConfigError("adam_betas", self.adam_betas, "two numbers from 0 to less than 1")
-        if self.average_decay >= 1:
-            raise ConfigError("average_decay", self.average_decay, "less than 1")
+        for name in ("average_decay", "slow_average_decay"):
+            if getattr(self, name) >= 1:
+                raise ConfigError(name, getattr(self, name), "less than 1")
 
     @property
     def paired_steps(self) -> int:

@@ -21,6 +21,8 @@ from anifacegan.runtime.tensor_files import read_pytorch
 _SHEETS = ("preview", "expressions", "deformation", "yaw", "depth")
 RUN_FILES = ("config.yaml", "stats.jsonl", *(f"{name}.png" for name in _SHEETS))
 """Names of the files that a run writes into its folder beside snapshots."""
+SURFACES = "surfaces"
+"""Name of the folder, inside a run's, of what cameras see of the faces' meshes."""
 PATTERN = "snapshot_*.pt"
 _NAME = re.compile(r"snapshot_\d{8,}\.pt")
 """Pattern of the names of snapshots that a run writes; files of other names, such as snapshot_best.pt, are never
@@ -52,7 +54,7 @@ def remove_half_written(folder: Path) -> None:
     folder.
     """
     remove_leftovers(folder, WRITTEN)
-    remove_leftovers(folder / "surfaces", r"visible\.npy|surfaces\.json")
+    remove_leftovers(folder / SURFACES, r"visible\.npy|(surfaces|photographs|prior_faces)\.json")
     remove_unfinished(folder / "model", (TENSORS, CARD))
 
 

@@ -18,7 +18,7 @@ from anifacegan.data.dataset import CoefficientTable, FaceDataset
 from anifacegan.data.mirroring import mirroring_of
 from anifacegan.data.synthetic.geometry_buffers import geometry_description, load_geometry_buffers
 from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer
-from anifacegan.data.visibility import RasterizedVisibility
+from anifacegan.data.visibility import PosedFaces, stored_visibility
 from anifacegan.face_model.bfm import is_bfm_file
 from anifacegan.face_model.coefficients import ExpressionBasis
 from anifacegan.face_model.expressions import PRESETS
@@ -33,6 +33,8 @@ from anifacegan.runtime.files import sha256
 from anifacegan.training.batches import Photographs
 from anifacegan.training.paired import PairedData
 
+PHOTOGRAPHS = "photographs"
+"""Name of the file of the visible vertices of photographs, without its suffix."""
 HELD_OUT_EXPRESSIONS = 6
 """Number of expressions, taken from held-out faces, on the preview sheets of a face model without named expressions."""
 
@@ -71,15 +73,18 @@ class TrainingSource:
         """Load the faces to learn from, and a sampler of points on their meshes.
 
         Args:
-            surfaces_folder: folder of the geometry buffers of synthetic images: the distance from the camera at each
-                pixel, and which vertices the camera sees. If the folder lacks them, they are rendered into it first.
+            surfaces_folder: folder of what the camera sees of each face's mesh; of synthetic images also of the
+            distance
+                from the camera at each pixel. If the folder lacks them, they are rendered into it first.
             fov_deg: field of view of the generator's camera, degrees.
             held_out: number of images at the end of the data set that are not trained on.
             workers: processes that train together; the first one renders.
         """
         if self.synthetic_renderer is None or self.latents.noise is None:
             faces = Photographs(self.dataset, self.latents, fov_deg, held_out)
-            visible = RasterizedVisibility(self.mesh, self.latents.id, self.latents.exp, self.latents.pose)
+            posed = PosedFaces(self.latents.id, self.latents.exp, self.latents.pose)
+            with workers.rank_zero_first():
+                visible = stored_visibility(surfaces_folder, PHOTOGRAPHS, self.mesh, posed)
             return faces, MeshSampler(self.mesh, visible)
         with workers.rank_zero_first():
             surfaces = load_geometry_buffers(

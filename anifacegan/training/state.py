@@ -5,11 +5,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
 
 from anifacegan.models.generator import Generator
 from anifacegan.training.adversarial import AdversarialTraining
-from anifacegan.training.optim import adam, averaged
+from anifacegan.training.optim import LeftOutSteps, MovingAverage, adam
 from anifacegan.training.schedule import Schedule
 from anifacegan.training.weight_groups import weight_groups
 
@@ -19,8 +18,8 @@ class State:
     """Generator, averaged weights, optimizer, adversarial training, and the number of finished steps."""
 
     generator: Generator
-    averaged: AveragedModel
-    """Moving average of the generator's weights, updated in every step."""
+    averaged: MovingAverage
+    """Moving average of the generator's weights and buffers, updated in every step."""
     optimizer: torch.optim.Adam
     """Optimizer of the stages before adversarial training."""
     adversarial: AdversarialTraining | None = None
@@ -31,6 +30,10 @@ class State:
     """Where the weights before the first step come from, as plain values for the model card."""
     learning: dict[str, float] = field(default_factory=dict)
     """Learning rate and gradient norm of every network, from the last step in which the network learnt."""
+    slowly_averaged: MovingAverage | None = None
+    """Second, slower average; None for a run without."""
+    left_out: LeftOutSteps = field(default_factory=LeftOutSteps)
+    """Steps that were left out because a number was not finite."""
 
     @property
     def average(self) -> Generator:
@@ -40,7 +43,16 @@ class State:
     def state_dict(self) -> dict[str, Any]:
         """Return everything that a resumed run needs."""
         parts = {name: part.state_dict() for name, part in self._parts().items()}
-        return parts | {"step": self.step, "facts": self.facts, "learning": self.learning}
+        left_out = [self.left_out.total, self.left_out.in_a_row]
+        return parts | {
+            "step": self.step, "facts": self.facts, "learning": self.learning, "left_out": left_out
+        }  # fmt: skip
+
+    def update_averages(self) -> None:
+        """Move the averages toward the generator's weights and buffers."""
+        self.averaged.update(self.generator)
+        if self.slowly_averaged is not None:
+            self.slowly_averaged.update(self.generator)
 
     def load_state_dict(self, content: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned.
@@ -51,21 +63,29 @@ class State:
         for name, part in self._parts().items():
             part.load_state_dict(content[name])
         self.step, self.facts, self.learning = content["step"], content["facts"], content["learning"]
-        self.averaged.n_averaged.fill_(self.step)
+        self.left_out.total, self.left_out.in_a_row = content.get("left_out", [0, 0])
+        for average in self._averages():
+            average.updates = self.step
+
+    def _averages(self) -> list[MovingAverage]:
+        return [self.averaged] + ([] if self.slowly_averaged is None else [self.slowly_averaged])
 
     def _parts(self) -> dict[str, Any]:
         parts = {"generator": self.generator, "average": self.average, "optimizer": self.optimizer}
+        if self.slowly_averaged is not None:
+            parts["slow_average"] = self.slowly_averaged.module
         return parts if self.adversarial is None else parts | {"adversarial": self.adversarial}
 
     def networks(self) -> list[nn.Module]:
         """Return all networks that have weights."""
         discriminator = [] if self.adversarial is None else [self.adversarial.discriminator]
-        return [self.generator, self.average, *discriminator]
+        return [self.generator, *(average.module for average in self._averages()), *discriminator]
 
     def to(self, device: str) -> None:
         """Move networks and optimizer states to a device."""
         self.generator.to(device)
-        self.averaged.to(device)
+        for average in self._averages():
+            average.to(device)
         self.optimizer.load_state_dict(
             self.optimizer.state_dict()
         )  # moves its moments to the weights' device
@@ -78,14 +98,23 @@ def new_state(
     average_decay: float,
     adversarial: AdversarialTraining | None = None,
     betas: tuple[float, float] = Schedule.adam_betas,
+    slow_average_decay: float = 0.0,
+    left_out_limit: int = 0,
 ) -> State:
     """Create the state of a new run: a fresh optimizer of the fields, and averaged weights.
 
     The optimizer does not contain the coefficient priors, which are fitted before training
     (:mod:`anifacegan.training.initialization`). ``adversarial`` has to train the same ``generator``; None for a run
     without adversarial training. ``betas`` are the decays of Adam's moments. ``average_decay`` is the decay per step
-    of the averaged weights.
+    of the averaged weights, ``slow_average_decay`` that of a second average (0: none). ``left_out_limit`` is how many
+    steps in a row may be left out because a number is not finite.
     """
     groups = [{"params": weights, "field": name} for name, weights in weight_groups(generator).items()]
-    optimizer = adam(groups, betas)
-    return State(generator, averaged(generator, average_decay), optimizer, adversarial)
+    slow = MovingAverage(generator, slow_average_decay) if slow_average_decay else None
+    left_out = LeftOutSteps(left_out_limit)
+    if adversarial is not None:
+        adversarial.left_out = left_out
+    average = MovingAverage(generator, average_decay)
+    return State(
+        generator, average, adam(groups, betas), adversarial, slowly_averaged=slow, left_out=left_out
+    )

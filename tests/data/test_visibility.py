@@ -1,5 +1,6 @@
 """BFM's mesh for the imitation terms: where its points are, and which of them a photograph's camera sees."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,18 @@ import torch
 from anifacegan.data import visibility
 from anifacegan.data.dataset import CoefficientTable
 from anifacegan.data.synthetic.surface.head import load_head_geometry
-from anifacegan.data.visibility import RasterizedVisibility, visible_vertices
+from anifacegan.data.visibility import (
+    PosedFaces,
+    drawn_visibility,
+    stored_visibility,
+    visible_vertices,
+)
 from anifacegan.face_model.bfm import load_bfm
 from anifacegan.face_model.face_mesh import FaceMesh, bare_head, face_mesh
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.geometry.cameras import orbit_camera
 from anifacegan.losses.mesh_points import OPEN_LIPS, MeshSampler
+from anifacegan.runtime.errors import InputError
 from tests.fixtures.tiny_bfm import write_tiny_bfm
 from tests.fixtures.tiny_training_set import random_latents
 
@@ -73,8 +80,8 @@ def slowly_seen(file: Path, z_id: np.ndarray, z_exp: np.ndarray, pose: np.ndarra
     return seen
 
 
-def drawn_vertices(mesh: FaceMesh, latents: CoefficientTable) -> RasterizedVisibility:
-    return RasterizedVisibility(mesh, latents.id, latents.exp, latents.pose)
+def drawn_vertices(mesh: FaceMesh, latents: CoefficientTable) -> np.ndarray:
+    return drawn_visibility(mesh, PosedFaces(latents.id, latents.exp, latents.pose))
 
 
 def test_points_are_on_the_files_own_mesh_and_steps_lead_to_its_neutral(
@@ -131,21 +138,68 @@ def test_a_vertex_behind_a_closed_lid_does_not_count(face_model: MorphableModel)
     assert shares[0] > 0.1 and shares[1] < 0.25 * shares[0]
 
 
-def test_each_item_is_drawn_once(
-    mesh: FaceMesh, latents: CoefficientTable, monkeypatch: pytest.MonkeyPatch
+def posed(latents: CoefficientTable) -> PosedFaces:
+    return PosedFaces(latents.id, latents.exp, latents.pose, 40)
+
+
+def test_a_face_is_drawn_once_for_all_starts(
+    mesh: FaceMesh, latents: CoefficientTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = drawn_visibility(mesh, posed(latents))
+    assert np.array_equal(stored_visibility(tmp_path, "faces", mesh, posed(latents)), expected)
+
+    def refused(*arguments: object) -> None:
+        raise AssertionError("drawn again")
+
+    monkeypatch.setattr(visibility, "visible_vertices", refused)
+    again = stored_visibility(tmp_path, "faces", mesh, posed(latents))
+    assert np.array_equal(again, expected) and isinstance(again, np.memmap)
+    others = dataclasses.replace(posed(latents), size=41)
+    with pytest.raises(AssertionError, match="drawn again"):
+        stored_visibility(tmp_path, "faces", mesh, others)
+
+
+def test_an_interrupted_drawing_goes_on_where_it_was(
+    mesh: FaceMesh, latents: CoefficientTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[float] = []
 
     def recorded(mesh: FaceMesh, z_id: np.ndarray, *others: np.ndarray) -> np.ndarray:
+        if len(drawn) == 3:
+            drawn.append(np.nan)
+            raise KeyboardInterrupt
         drawn.append(float(z_id[0]))
         return visible_vertices(mesh, z_id, *others)
 
+    expected = drawn_visibility(mesh, posed(latents))
     monkeypatch.setattr(visibility, "visible_vertices", recorded)
-    seen = drawn_vertices(mesh, latents)
-    first = seen[np.array([2, 0, 2])]
-    assert np.array_equal(first[0], first[2]) and not np.array_equal(first[0], first[1])
-    assert np.array_equal(seen[np.array([0, 1])][0], first[1])
-    assert sorted(drawn) == sorted(latents.id[[0, 1, 2], 0].tolist())
+    monkeypatch.setattr(visibility, "PART", 2)
+    with pytest.raises(KeyboardInterrupt):
+        stored_visibility(tmp_path, "faces", mesh, posed(latents))
+    assert np.array_equal(stored_visibility(tmp_path, "faces", mesh, posed(latents)), expected)
+    of = latents.id[:, 0].tolist()
+    assert drawn[:3] == of[:3] and drawn[4:] == of[2:]  # the third was not noted as done
+
+
+@pytest.mark.parametrize("damage", ["cut", "other note", "no note"])
+def test_a_damaged_file_is_drawn_again(
+    damage: str, mesh: FaceMesh, latents: CoefficientTable, tmp_path: Path
+) -> None:
+    expected = np.array(stored_visibility(tmp_path, "faces", mesh, posed(latents)))
+    if damage == "cut":
+        (tmp_path / "faces.npy").write_bytes((tmp_path / "faces.npy").read_bytes()[:-20])
+    elif damage == "no note":
+        (tmp_path / "faces.json").unlink()
+    else:
+        (tmp_path / "faces.json").write_text('{"faces_sha256": "of others", "done": "all"}')
+    assert np.array_equal(stored_visibility(tmp_path, "faces", mesh, posed(latents)), expected)
+
+
+def test_files_of_others_are_not_replaced(mesh: FaceMesh, latents: CoefficientTable, tmp_path: Path) -> None:
+    (tmp_path / "faces.npy").write_bytes(b"mine")
+    with pytest.raises(InputError, match="faces.npy: is in the way"):
+        stored_visibility(tmp_path, "faces", mesh, posed(latents))
+    assert (tmp_path / "faces.npy").read_bytes() == b"mine"
 
 
 def test_a_face_without_eyeballs_is_all_face_and_draws_what_moves(

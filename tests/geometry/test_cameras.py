@@ -13,6 +13,7 @@ from anifacegan.geometry.cameras import (
     euler_rotation,
     from_lm68,
     orbit_camera,
+    orbit_rotation,
     reconstruction_camera,
     to_lm68,
 )
@@ -207,3 +208,12 @@ def test_landmarks_from_lm68_are_the_projected_pixels(size: int) -> None:
     points = 0.05 * torch.randn(1, 68, 3, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     pixels = from_lm68(to_lm68(camera, points), size)
     torch.testing.assert_close(pixels, camera.project(points), atol=1e-9, rtol=0)
+
+
+def test_the_axes_are_exactly_those_of_the_product_with_the_upward_axis() -> None:
+    angles = {"yaw": torch.linspace(-1, 1, 7), "pitch": torch.linspace(-0.5, 0.7, 7)}
+    origin, axes = orbit_rotation(**angles)
+    up = torch.tensor([0.0, 1.0, 0.0]).expand_as(origin)
+    right = torch.nn.functional.normalize(torch.cross(up, origin, dim=-1), dim=-1)
+    expected = torch.stack([right, torch.cross(origin, right, dim=-1), origin], dim=-1)
+    assert torch.equal(axes, expected)

@@ -9,7 +9,7 @@ from scipy.spatial import Delaunay
 
 from anifacegan.geometry.cameras import Camera, orbit_camera, reconstruction_camera
 from anifacegan.geometry.config import Backend
-from anifacegan.geometry.rasterization import torch_backend
+from anifacegan.geometry.rasterization import rasterizer, torch_backend
 from anifacegan.geometry.rasterization.numba_kernels import (
     BLOCK,
     TILE,
@@ -331,3 +331,22 @@ def test_pixels_drawn_alone_have_the_triangles_of_the_whole_image(share: float) 
     draw_triangles_at(x_px, y_px, inverse_depth, triangles, order, near, number, found, depth)
     np.testing.assert_array_equal(found, whole[wanted])
     np.testing.assert_array_equal(depth, nearest[wanted])
+
+
+def test_every_pixel_computed_is_as_the_covered_ones_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU all pixels are, so that it need not wait for their number; gradients are the same."""
+    vertices = torch.tensor([[[-0.4, -0.3, 0.0], [0.5, -0.2, 0.1], [0.0, 0.6, -0.1]]], requires_grad=True)
+    triangles = torch.tensor([[0, 1, 2]])
+    camera = orbit_camera(yaw=torch.tensor([0.2]), pitch=torch.tensor([0.1]), size=24, fov_deg=60.0)
+    found = []
+    every = lambda mask: torch.ones_like(mask).nonzero(as_tuple=True)  # noqa: E731
+    for pixels in (rasterizer._pixels, every):
+        monkeypatch.setattr(rasterizer, "_pixels", pixels)
+        fragments = rasterize(vertices, triangles, camera, "torch")
+        image = interpolate(vertices.detach(), triangles, fragments)
+        (gradient,) = torch.autograd.grad((image.square().sum() + fragments.depth.sum()), vertices)
+        found.append((fragments.barycentric, fragments.depth, image, gradient))
+    assert 0.02 < fragments.mask.float().mean() < 0.8
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+    assert all(torch.equal(one, other) for one, other in zip(found[0][:3], found[1][:3], strict=True))

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from anifacegan.models.config import TemplateConfig
-from anifacegan.models.siren import FiLMParameters
-from anifacegan.models.template import TemplateField, alpha_from_sigma
+from anifacegan.models.siren import BoundFiLMLayer, FiLMParameters
+from anifacegan.models.template import VIEW_DIRECTION, TemplateField, _lock_direction, alpha_from_sigma
 
 SMALL = TemplateConfig(hidden_dim=6, layers=4, mapping_dim=5, mapping_layers=2)
 WIDTH, LAYERS = 6, 4
@@ -147,3 +147,11 @@ def test_opacity_is_one_minus_exp_of_softplus(sigma: float) -> None:
 def test_small_opacities_keep_their_digits() -> None:
     """1 - exp(-a) loses everything below 6e-8 in float32."""
     assert alpha_from_sigma(torch.tensor(-20.0)).item() == pytest.approx(0.04 * math.exp(-20), rel=1e-4)
+
+
+def test_the_locked_direction_is_folded_in_exactly_as_the_product_with_it() -> None:
+    """Which is a column of the weights with its sign changed, and no copy of a constant to a GPU."""
+    layer = BoundFiLMLayer(*(torch.randn(shape) for shape in ((5, 9), (2, 5), (2, 5))))
+    locked = _lock_direction(layer)
+    product = layer.linear[:, :3] @ torch.tensor(VIEW_DIRECTION)
+    assert torch.equal(locked.shift, layer.shift + layer.frequency * product)

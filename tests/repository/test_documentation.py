@@ -16,7 +16,7 @@ from anifacegan.cli.main import run
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
-MOST_LINES = 1_100
+MOST_LINES = 1_150
 """Lines of docs/ together."""
 SETS_UP = ("./render.sh", "./scripts/test.sh")
 """Commands that install packages; tests/repository/test_environment.py runs them."""

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 
@@ -6,7 +8,7 @@ from anifacegan.models.coefficient_vae import Latents
 from anifacegan.runtime import devices
 from anifacegan.runtime.devices import multiplies_bfloat16, select_device
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.tensor_records import moved
+from anifacegan.runtime.tensor_records import Packed, moved
 from anifacegan.training.paired import PairedBatch
 
 
@@ -33,6 +35,29 @@ def test_a_record_that_is_there_already_keeps_its_tensors() -> None:
     before = batch()
     after = moved(before, torch.device("cpu"))
     assert after.rgb is before.rgb and after.rays.origins is before.rays.origins
+
+
+def test_packed_records_come_out_as_they_went_in() -> None:
+    """Of one piece of memory, whatever the types, and with tuples and parts that are no tensors."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Record:
+        batches: tuple[PairedBatch, ...]
+        wide: torch.Tensor
+        name: str = "record"
+        nothing: torch.Tensor | None = None
+
+    record = Record((batch(), batch()), torch.arange(3, dtype=torch.float64).expand(5, 3))
+    found = Packed(record, pinned=False).on(torch.device("cpu"))
+    assert found.name == "record" and found.nothing is None and torch.equal(found.wide, record.wide)
+    tensors = []
+    for before, after in zip(record.batches, found.batches, strict=True):
+        for name in ("z_id", "rgb", "inside"):
+            one, other = getattr(before, name), getattr(after, name)
+            assert torch.equal(one, other) and one.dtype == other.dtype
+            tensors.append(other)
+        assert torch.equal(before.rays.directions, after.rays.directions)
+    assert len({tensor.untyped_storage().data_ptr() for tensor in tensors}) == 1
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

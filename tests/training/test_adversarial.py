@@ -132,6 +132,28 @@ def test_lazy_r1_penalties_add_up_to_the_eager_ones() -> None:
     assert lazy[0]["discriminator_r1"].item() == pytest.approx(4 * eager["discriminator_r1"].item())
 
 
+def test_32_images_four_at_a_time_give_the_gradient_of_32() -> None:
+    """As the FFHQ configurations split them; tests/runtime/test_distributed.py shares split batches between
+    processes."""
+    count = 32
+    latents = Latents(draw(count, 80, seed=0), draw(count, 64, seed=1), draw(count, 80, seed=2))
+    posed, size = PosedLatents(latents, 0.2 * draw(count, 2, seed=3)), SIZE
+    real = PosedImages(draw(count, 3, size, size, seed=4).tanh(), 0.2 * draw(count, 2, seed=5))
+    found = []
+    for split in (Split(), Split(images=4)):
+        model, network = generator(), new_discriminator()
+        renderer = ImageRenderer(model.condition, size, FOV, split)
+        generator_gradients(renderer, network, posed, WEIGHTS)
+        network.zero_grad()
+        fake = PosedImages(renderer.draw(posed), posed.pose)
+        discriminator_gradients(network, real, fake, WEIGHTS, max_images=split.images)
+        found.append(gradients(model) | gradients(network))
+    whole, parts = found
+    assert whole.keys() == parts.keys()
+    for name, gradient in whole.items():
+        assert (parts[name] - gradient).abs().max() <= 1e-9 * gradient.abs().max(), name
+
+
 # ----------------------------------------------------------------------------------------------------------- generator
 @pytest.mark.parametrize("split", [Split(), Split(1, 100), Split(2, 50)], ids=str)
 def test_the_generators_gradient_does_not_depend_on_the_split(

@@ -86,6 +86,17 @@ def test_compiled_fields_compute_the_same_and_each_is_compiled_once_for_all_peop
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=600)
 
 
+@pytest.mark.slow
+def test_iterations_after_the_first_compile_nothing_again() -> None:
+    """As torch._dynamo counts graphs, over three adversarial iterations."""
+    script = str(ROOT / "tests" / "fixtures" / "compiled_iterations.py")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    first, *later = map(int, done.stdout.split())
+    assert len(later) == 2 and set(later) == {first} and first >= 6
+    assert "recompile_limit" not in done.stderr  # where PyTorch gives up, it counts no graphs either
+
+
 def test_weights_keep_their_names() -> None:
     plain, compiled = small_generator(ALL_FIELDS), small_generator(ALL_FIELDS)
     compile_fields(compiled, "eager")

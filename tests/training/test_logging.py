@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from anifacegan.training.logging import RunLog
+from anifacegan.training.logging import Losses, RunLog
 
 
 def lines(folder: Path) -> list[dict]:
@@ -89,3 +90,19 @@ def test_an_image_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
     log.close()
     assert (np.asarray(Image.open(tmp_path / "preview.png")) == 200).all()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["preview.png", "tensorboard"]
+
+
+def test_losses_stay_where_they_are_until_they_are_asked_for_and_are_read_in_one_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+    real = torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: read.append(len(tensor)) or real(tensor))
+    log = RunLog(tmp_path, 0)
+    for value in (0.1, 0.2):
+        log.add(Losses({"colour": torch.tensor(value), "pose": torch.tensor(2 * value, dtype=torch.float64)}))
+    assert not read
+    assert log.flush(2) == pytest.approx({"colour": 0.15, "pose": 0.3})
+    assert read == [4]
+    log.close()
+    assert dict(Losses({"a": torch.tensor(1.5)})) == {"a": 1.5} and dict(Losses({})) == {}

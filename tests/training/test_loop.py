@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
@@ -12,6 +13,9 @@ from torch import Tensor
 from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.models.config import DeformationConfig, GeneratorConfig
 from anifacegan.models.generator import Generator
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.tensor_records import with_tensors
+from anifacegan.training import loop
 from anifacegan.training.loop import train, update
 from anifacegan.training.paired import PairedBatch, PairedData
 from anifacegan.training.schedule import Schedule
@@ -96,7 +100,7 @@ def test_large_gradients_are_cut_to_the_limit_field_by_field() -> None:
 @pytest.mark.parametrize("step, decay", [(0, 0.0), (8, 9 / 18), (100_000, 0.999)])
 def test_the_average_follows_the_weights(step: int, decay: float) -> None:
     learner = state()
-    learner.averaged.n_averaged.fill_(step)
+    learner.averaged.updates = step
     before = learner.average.deformation.head.weight.clone()
     update(learner, {"neutral": learner.generator.deformation.head.weight.sum()}, SCHEDULE)
     expected = decay * before + (1 - decay) * learner.generator.deformation.head.weight
@@ -212,11 +216,85 @@ def test_the_losses_of_a_step_are_the_same_on_a_gpu(data: PairedData, mesh: Mesh
         current.step = done
         current.to(device)
 
-        def stop(state: State, losses: dict[str, float]) -> None:
-            seen.append(losses)
+        def stop(state: State, losses: Mapping[str, float]) -> None:
+            seen.append(dict(losses))
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
             train(current, data, mesh, SCHEDULE, LossWeights(), stop)
         assert current.generator.device.type == device
     assert seen[1] == pytest.approx(seen[0], rel=1e-4, abs=1e-6)
+
+
+# ---------------------------------------------------------------------------------------------- drawn ahead, left out
+def test_batches_drawn_ahead_are_the_steps_own_bit_for_bit(data: PairedData, mesh: MeshSampler) -> None:
+    def terms() -> loop.LossTerms:
+        return loop.LossTerms(state().generator, data, mesh, SCHEDULE, LossWeights(), rng(3))
+
+    last = SCHEDULE.steps - 1
+    ahead, drawn = terms().step_data(last, None, pinned=False), terms()
+    expected = drawn.draw(SCHEDULE.stage(last))
+    found = ahead.on(torch.device("cpu"))
+    for one, other in zip(expected, (*found.imitated, found.paired), strict=True):
+        tensors: list[list[Tensor]] = [[], []]
+        for record, of in zip((one, other), tensors, strict=True):
+            with_tensors(record, lambda value, of=of: (of.append(value), value)[1])
+        assert len(tensors[0]) > 5
+        assert all(torch.equal(*pair) for pair in zip(*tensors, strict=True))
+    assert torch.equal(drawn.rng.get_state(), ahead.rng.get_state())  # which goes on in the step
+
+
+def test_a_run_whose_steps_a_thread_draws_has_the_same_losses(
+    data: PairedData, mesh: MeshSampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for rounding: sums on a CPU depend on where in memory their numbers lie."""
+    found: list[list[dict[str, float]]] = []
+    for ahead in (0, 2):
+        losses: list[dict[str, float]] = []
+        found.append(losses)
+
+        def report(_: State, values: Mapping[str, float], losses: list = losses) -> None:
+            losses.append(dict(values))
+
+        monkeypatch.setattr(loop, "steps_ahead", lambda device, ahead=ahead: ahead)
+        train(state(), data, mesh, SCHEDULE, LossWeights(), report)
+    assert len(found[0]) == SCHEDULE.steps
+    for expected, losses_of_step in zip(*found, strict=True):
+        assert losses_of_step == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_error_in_the_thread_ends_the_run(
+    data: PairedData, mesh: MeshSampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object) -> None:
+        raise InputError("000003.png: not a readable image")
+
+    monkeypatch.setattr(loop, "steps_ahead", lambda device: 2)
+    monkeypatch.setattr(loop, "draw_imitation_batch", broken)
+    with pytest.raises(InputError, match="000003.png"):
+        train(state(), data, mesh, SCHEDULE, LossWeights(), lambda *_: None)
+
+
+def test_a_step_that_is_not_finite_is_left_out_and_changes_nothing(
+    data: PairedData, mesh: MeshSampler, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    real, weights, reported = loop.finite_total, [], []
+
+    def broken(step: int, terms: dict[str, torch.Tensor]) -> torch.Tensor:
+        return real(step, terms | {"colour": torch.tensor(torch.nan)} if step == 1 else terms)
+
+    def report(current: State, losses: Mapping[str, float]) -> None:
+        weights.append(copied(current.generator))
+        reported.append(set(losses))
+
+    monkeypatch.setattr(loop, "finite_total", broken)
+    current = new_state(small_generator(), SCHEDULE.average_decay, left_out_limit=1)
+    train(current, data, mesh, SCHEDULE, LossWeights(), report)
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+    assert any(not torch.equal(value, weights[2][name]) for name, value in weights[0].items())
+    assert not reported[1] and reported[0] and len(reported) == SCHEDULE.steps
+    assert (current.left_out.total, current.left_out.in_a_row) == (1, 0)
+    assert "step 1: colour not finite" in capsys.readouterr().err
+    again = new_state(small_generator(), SCHEDULE.average_decay)
+    again.load_state_dict(current.state_dict())
+    assert again.left_out.total == 1

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from torch.optim.swa_utils import AveragedModel
 
 from anifacegan.training import optim
 from anifacegan.training.optim import (
-    averaged,
+    LeftOutSteps,
+    MovingAverage,
     cosine_decay,
     finite_total,
     matrix_precision,
@@ -107,14 +109,54 @@ def test_a_broken_term_is_named_with_its_step() -> None:
 def test_the_average_follows_weights_and_buffers_and_closely_at_first() -> None:
     network = torch.nn.BatchNorm1d(1, affine=True)
     network.num_batches_tracked = None  # the average has no place for counts
-    average = averaged(network, decay=0.5)
+    average = MovingAverage(network, decay=0.5)
     expected = 0.0
     for update, value in enumerate([4.0, 8.0, 2.0, 6.0, 1.0, 3.0, 5.0, 7.0, 9.0, 3.0]):
         torch.nn.init.constant_(network.weight, value)
         network.running_mean.fill_(-value)
-        average.update_parameters(network)
+        average.update(network)
         decay = 0.0 if update == 0 else min(0.5, (1 + update) / (10 + update))
         expected = decay * expected + (1 - decay) * value
         assert average.module.weight.item() == pytest.approx(expected)
         assert average.module.running_mean.item() == pytest.approx(-expected)
     assert not average.module.weight.requires_grad and network.weight.requires_grad
+
+
+def test_the_average_is_pytorchs_bit_for_bit() -> None:
+    network = torch.nn.BatchNorm1d(3)
+
+    @torch.no_grad()
+    def warmed_up(means: list[torch.Tensor], values: list[torch.Tensor], updates: torch.Tensor) -> None:
+        decay = min(0.9, (1 + int(updates)) / (10 + int(updates)))
+        if means[0].is_floating_point():
+            torch._foreach_lerp_(means, values, 1 - decay)
+
+    theirs = AveragedModel(network, multi_avg_fn=warmed_up, use_buffers=True)
+    ours = MovingAverage(network, 0.9)
+    for _ in range(20):
+        torch.nn.init.normal_(network.weight)
+        network.running_var.uniform_()
+        theirs.update_parameters(network)
+        ours.update(network)
+    for name in ("weight", "running_var"):
+        assert torch.equal(getattr(ours.module, name), getattr(theirs.module, name))
+
+
+# ------------------------------------------------------------------------------------------------- steps left out
+def test_steps_are_left_out_up_to_the_limit_in_a_row(capsys: pytest.CaptureFixture) -> None:
+    left_out, error = LeftOutSteps(2), FloatingPointError("step 7: colour not finite")
+    for _ in range(3):  # never three in a row
+        left_out.add(error, tell=True)
+        left_out.add(error, tell=False)
+        left_out.step_taken()
+    assert (left_out.total, left_out.in_a_row) == (6, 0)
+    assert capsys.readouterr().err == "step 7: colour not finite: left out, 1 in a row of 2 allowed\n" * 3
+    left_out.add(error, tell=False)
+    left_out.add(error, tell=False)
+    with pytest.raises(FloatingPointError, match="^step 7: colour not finite; 3 steps in a row$"):
+        left_out.add(error, tell=False)
+
+
+def test_without_a_limit_the_first_is_the_error_itself() -> None:
+    with pytest.raises(FloatingPointError, match="^step 7: colour not finite$"):
+        LeftOutSteps().add(FloatingPointError("step 7: colour not finite"), tell=True)

@@ -29,7 +29,8 @@ from anifacegan.runtime.output_folders import MARKER
 from anifacegan.training.config import ManifoldInitConfig, PriorConfig, PriorRun, TrainConfig
 from anifacegan.training.image_imitation import ImitationFiles, load_image_imitation
 from anifacegan.training.priors import run as run_prior
-from anifacegan.training.run import run
+from anifacegan.training.run import export, run
+from anifacegan.training.snapshots import load_newest
 from anifacegan.training.state import State
 from anifacegan.training.weights import AdversarialWeights, ImageWeights, LossWeights
 from tests.fixtures.resumed_runs import ADVERSARIAL_SIZE as SIZE
@@ -66,7 +67,9 @@ def with_all_terms(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Call
     r = network(tmp_path_factory.mktemp("R") / "bfm")
 
     def config(out: Path) -> TrainConfig:
-        return photograph_config(tiny, out, reconstruction=r, weights=LossWeights(landmarks=100.0))
+        whole = photograph_config(tiny, out, reconstruction=r, weights=LossWeights(landmarks=100.0))
+        schedule = dataclasses.replace(whole.schedule, slow_average_decay=0.1, left_out_limit=3)
+        return dataclasses.replace(whole, schedule=schedule)
 
     return config
 
@@ -87,13 +90,15 @@ def test_the_deformation_learns_first_and_then_all_fields_from_every_term(unbrok
     ] * 2
 
 
-def test_no_surfaces_are_drawn_and_no_error_of_colours_is_claimed(unbroken: Path) -> None:
+def test_only_visible_vertices_are_drawn_and_no_error_of_colours_is_claimed(unbroken: Path) -> None:
     assert sorted(
         path.name for path in unbroken.iterdir() if path.suffix != ".pt" and path.name != MARKER
     ) == sorted(
-        ["config.yaml", "model", "preview.png", "stats.jsonl", "tensorboard"]
+        ["config.yaml", "model", "preview.png", "stats.jsonl", "surfaces", "tensorboard"]
         + [f"{name}.png" for name in ("expressions", "deformation", "yaw", "depth")]
     )
+    surfaces = {path.name for path in (unbroken / "surfaces").iterdir() if path.name != MARKER}
+    assert surfaces == {f"{name}.{end}" for name in ("photographs", "prior_faces") for end in ("json", "npy")}
     assert "held_out_psnr" not in (unbroken / "stats.jsonl").read_text()
 
 
@@ -116,6 +121,19 @@ def test_a_run_that_lost_its_end_repeats_it(
     shutil.rmtree(tmp_path / "run" / "model")
     run(with_all_terms(tmp_path / "run"))
     same_end(tmp_path / "run", unbroken)
+
+
+def test_the_second_average_can_be_exported_and_the_finished_model_has_the_first(
+    with_all_terms: Callable[[Path], TrainConfig], unbroken: Path, tmp_path: Path
+) -> None:
+    content = load_newest(unbroken)
+    assert content is not None
+    name = "deformation.head.weight"
+    fast, slow = content["average"][name], content["slow_average"][name]
+    assert not torch.equal(fast, slow)
+    assert export(with_all_terms(unbroken), None, tmp_path / "slow", slow=True) == 5
+    for folder, expected in ((tmp_path / "slow", slow), (unbroken / "model", fast)):
+        assert torch.equal(load_file(folder / "model.safetensors")[name], expected)
 
 
 def test_the_finished_model_is_bfms_and_claims_nothing_of_the_users_images(
@@ -205,7 +223,7 @@ def test_photographs_of_the_open_face_model_have_its_named_expressions_and_no_su
     config = adversarial_config(tmp_path, tmp_path / "run")
     alone = dataclasses.replace(config.schedule, near_surface=0, complete=0, adversarial=1)
     checkpoint = load_checkpoint(run(dataclasses.replace(config, schedule=alone), train=nothing))
-    assert not (tmp_path / "run" / "surfaces").exists()
+    assert not (tmp_path / "run" / "surfaces" / "distance.npy").exists()
     assert checkpoint.card.face_model == OPEN_FACE_MODEL and checkpoint.card.licence == ""
     assert checkpoint.basis is not None and not checkpoint.appearance
     assert "manifold_init_error_world" in checkpoint.card.training["facts"]

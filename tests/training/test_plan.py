@@ -9,9 +9,10 @@ from torch import nn
 
 from anifacegan.cli.main import run as run_command
 from anifacegan.models import fused_sine, table_lookup
+from anifacegan.models.config import DiscriminatorConfig, TemplateConfig
 from anifacegan.runtime.typed_config import read_config
 from anifacegan.training import plan as plan_module
-from anifacegan.training.config import Split, TrainConfig
+from anifacegan.training.config import DualConfig, Split, TrainConfig
 from anifacegan.training.cost_counter import DEVICES, CostCounter, counting, without_numbers
 from anifacegan.training.plan import _adversarial_iteration, _counted, _iteration_cost, _Networks, plan, table
 
@@ -20,9 +21,25 @@ TINY = "configs/tiny_adversarial.yaml"
 
 
 def tiny(**adversarial: object) -> TrainConfig:
+    """A configuration with networks of few layers: an operation without numbers takes a quarter of a millisecond, so
+    their number is the time of these tests."""
     config = read_config(TrainConfig, ["--config", str(ROOT / TINY)], "test")
-    few = {"batch": 1, "split": Split(), "deformation_steps": 1} | adversarial
-    return dataclasses.replace(config, adversarial=dataclasses.replace(config.adversarial, **few))
+    few = {"batch": 1, "split": Split(), "deformation_steps": 1, "r1_every": 1} | adversarial
+    return dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, size=16),
+        generator=dataclasses.replace(config.generator, template=TemplateConfig(8, 3), alignment=None),
+        discriminator=DiscriminatorConfig(size=16),
+        adversarial=dataclasses.replace(config.adversarial, **few),
+    )
+
+
+def alone(config: TrainConfig, stage: str) -> TrainConfig:
+    """The configuration with one stage only."""
+    steps = {
+        name: int(name == stage) for name in ("warm_up_deform", "near_surface", "complete", "adversarial")
+    }
+    return dataclasses.replace(config, schedule=dataclasses.replace(config.schedule, **steps))
 
 
 def test_matrix_products_count_two_operations_for_each_product_and_sum() -> None:
@@ -98,26 +115,27 @@ def test_micro_batches_beyond_two_are_extrapolated_exactly() -> None:
     assert extrapolated.peak_bytes == pytest.approx(every.peak_bytes, rel=0.02)
 
 
-def test_every_stage_has_a_row_and_a_gpu_has_its_share_of_the_batch() -> None:
+def test_every_stage_has_a_row_and_a_gpu_has_its_share_of_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny(batch=2)
-    alone, shared = plan(config, 1), plan(config, 2)
-    assert [stage.stage for stage in alone] == ["warm_up_deform", "near_surface", "complete", "adversarial"]
-    for one, half in zip(alone, shared, strict=True):
+    by_one, shared = plan(config, 1), plan(config, 2)
+    assert [stage.stage for stage in by_one] == ["warm_up_deform", "near_surface", "complete", "adversarial"]
+    for one, half in zip(by_one, shared, strict=True):
         assert 0.4 * one.cost.flops < half.cost.flops < 0.7 * one.cost.flops
+    monkeypatch.setattr(plan_module, "plan", lambda *given: by_one if given[1] == 1 else plan(*given))
     rows = table(config, (1, 7))
-    assert len(rows) == 2 + len(alone)  # 7 GPUs cannot share these batches
+    assert len(rows) == 2 + len(by_one)  # 7 GPUs cannot share these batches
     assert "| adversarial |" in rows[-1]
 
 
 def test_half_precision_counts_on_the_matrix_units_and_tf32_helps_float32() -> None:
-    config = tiny()
+    config = alone(tiny(), "complete")
 
-    def seconds(**schedule: object) -> float:
-        changed = dataclasses.replace(config, schedule=dataclasses.replace(config.schedule, **schedule))
-        (stage,) = (one for one in plan(changed, 1) if one.stage == "complete")
+    def flops(precision: str) -> float:
+        changed = dataclasses.replace(config.schedule, precision=precision)
+        (stage,) = plan(dataclasses.replace(config, schedule=changed), 1)
         return stage.cost.flops
 
-    assert seconds(precision="bfloat16") == seconds(precision="float32")
+    assert flops("bfloat16") == flops("float32")
     counters = []
     for tf32 in (False, True):
         with counting(tf32) as counter:
@@ -130,8 +148,29 @@ def test_the_command_plans_without_data_and_writes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["train", "--config", str(ROOT / TINY), "--data.path", str(tmp_path / "none"), "--plan"]
-    words += ["--adversarial.split.rays", "0", "--adversarial.deformation_steps", "1"]
+    words += [
+        "--adversarial.split.rays",
+        "0",
+        "--adversarial.deformation_steps",
+        "1",
+        "--adversarial.r1_every",
+        "1",
+    ]
+    for stage in ("warm_up_deform", "near_surface", "complete"):  # of which others tell
+        words += [f"--schedule.{stage}", "0"]
+    words += ["--discriminator.size", "16", "--data.size", "16", "--generator.template.layers", "2"]
     run_command([*words, "--out", str(tmp_path / "out")])
     printed = capsys.readouterr().out
     assert printed.startswith("| stage |") and "| adversarial |" in printed
     assert list(tmp_path.iterdir()) == []
+
+
+def test_dual_discrimination_costs_more() -> None:
+    plain, dual = (
+        _counted(
+            tiny(dual=DualConfig(enabled=enabled)), 1, lambda networks: _adversarial_iteration(networks, 1.0)
+        )
+        for enabled in (False, True)
+    )
+    assert dual.flops > plain.flops and dual.kernels > plain.kernels + 10
+    assert dual.peak_bytes >= plain.peak_bytes

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from anifacegan.data.dataset import CoefficientTable
-from anifacegan.data.visibility import RasterizedVisibility
+from anifacegan.data.visibility import PosedFaces, drawn_visibility
 from anifacegan.face_model.bfm import load_bfm
 from anifacegan.face_model.face_mesh import FaceMesh, face_mesh
 from anifacegan.losses.mesh_points import MeshSampler
@@ -46,12 +46,16 @@ def pool(faces: TrainingFaces, count: int = POOL, seed: int = 0) -> PosedLatents
     return sample_prior_faces(small_generator(), faces, count, seed)
 
 
+def visible_of(mesh: FaceMesh, drawn: PosedLatents) -> np.ndarray:
+    return drawn_visibility(mesh, PosedFaces(drawn.latents.z_id, drawn.latents.z_exp, drawn.pose, PX))
+
+
 def with_pool(faces: TrainingFaces, mesh: FaceMesh, share: float) -> tuple[MeshSampler, PosedLatents]:
     drawn = pool(faces)
     sampler = MeshSampler(
         mesh, packed(np.zeros((ITEMS, len(mesh.mean) // 3), bool))
     )  # of the data nothing is seen
-    add_prior_faces(faces, sampler, mesh, drawn, share, PX)
+    add_prior_faces(faces, sampler, drawn, visible_of(mesh, drawn), share)
     return sampler, drawn
 
 
@@ -88,9 +92,7 @@ def test_points_of_the_pool_are_on_its_own_meshes(faces: TrainingFaces, mesh: Fa
     sampler, drawn = with_pool(faces, mesh, 1.0)
     items = faces.draw_imitated(6, rng(2))
     points = sampler.points(items.numpy(), faces.z_id[items], faces.z_exp[items], 300, rng(3))
-    alone = MeshSampler(
-        mesh, RasterizedVisibility(mesh, drawn.latents.z_id, drawn.latents.z_exp, drawn.pose, PX)
-    )
+    alone = MeshSampler(mesh, visible_of(mesh, drawn))
     places = items - ITEMS
     z_id, z_exp = drawn.latents.z_id[places], drawn.latents.z_exp[places]
     expected = alone.points(places.numpy(), z_id, z_exp, 300, rng(3))
@@ -100,8 +102,7 @@ def test_points_of_the_pool_are_on_its_own_meshes(faces: TrainingFaces, mesh: Fa
 
 def test_smaller_images_show_fewer_vertices(mesh: FaceMesh, latents: CoefficientTable) -> None:
     visible = [
-        RasterizedVisibility(mesh, latents.id, latents.exp, latents.pose, size)[np.arange(ITEMS)]
-        for size in (10, PX)
+        drawn_visibility(mesh, PosedFaces(latents.id, latents.exp, latents.pose, size)) for size in (10, PX)
     ]
     fewer, more = (np.unpackbits(bits).mean() for bits in visible)
     assert fewer < 0.8 * more

@@ -20,13 +20,13 @@ from anifacegan.data.description import DESCRIPTION_FILE, FORMAT_VERSION, parsed
 from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer, render_item
 from anifacegan.data.synthetic.sampling import item_identity
 from anifacegan.data.synthetic.surface.head import HeadGeometry
-from anifacegan.data.synthetic.workers import map_in_processes
 from anifacegan.face_model.coefficients import write_coefficients
 from anifacegan.face_model.people import proportions
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import complete_or_absent, remove_leftovers, write_complete
 from anifacegan.runtime.image_files import encoded_image
 from anifacegan.runtime.paths import exists, require_file
+from anifacegan.runtime.processes import map_in_processes
 
 COUNTED_PEOPLE = 10_000
 """Largest number of people whose sexes, ages and descents are counted."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from anifacegan.runtime.typed_config import read_config
 
@@ -25,6 +26,9 @@ class SnapshotConfig:
     step: int | None = None
     """Training step at which the snapshot was saved. null: the newest snapshot. A run keeps its newest snapshots only,
     as many as its option reporting.keep_snapshots says."""
+    average: Literal["model", "slow"] = "model"
+    """Averaged weights to write: those of schedule.average_decay, which the finished model has, or the slower ones of
+    schedule.slow_average_decay."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -42,5 +46,5 @@ def main(arguments: Sequence[str]) -> None:
     require_room_for_model(config.out, config.overwrite)
     options = ["--config", str(config.run / "config.yaml"), "--out", str(config.run)]
     training = read_config(TrainConfig, options, COMMAND)
-    step = export(training, config.step, config.out)
+    step = export(training, config.step, config.out, slow=config.average == "slow")
     print(f"{config.out}: the averaged weights of {config.run} at step {step}")

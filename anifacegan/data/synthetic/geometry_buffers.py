@@ -9,7 +9,6 @@ strands or, if there is none, shows the background.
 """
 
 import json
-import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,17 +21,18 @@ from tqdm import tqdm
 
 from anifacegan.data.dataset import CoefficientTable
 from anifacegan.data.rasterized_mesh import camera_frame_rays, visible_corners
+from anifacegan.data.reserved_arrays import reserved_array
 from anifacegan.data.synthetic.renderer import SyntheticRenderer, person_strands, rasterize_surface
 from anifacegan.data.synthetic.sampling import SyntheticPerson
 from anifacegan.data.synthetic.strands.drawing import draw_strands
 from anifacegan.data.synthetic.surface.person_surface import person_surface
-from anifacegan.data.synthetic.workers import map_in_processes
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
 from anifacegan.face_model.face_mesh import FaceMesh
 from anifacegan.geometry.cameras import Camera, orbit_camera
 from anifacegan.runtime.errors import InputError, first_line, one_line
-from anifacegan.runtime.files import complete_or_absent, not_writable_error, sha256, write_complete
+from anifacegan.runtime.files import complete_or_absent, sha256, write_complete
 from anifacegan.runtime.output_folders import claim
+from anifacegan.runtime.processes import map_in_processes
 
 DEPTH_STEPS = 40_000
 """Distances are stored as whole multiples of 1 / DEPTH_STEPS world units, with an error of at most 1.3e-5 world units;
@@ -82,7 +82,7 @@ def load_geometry_buffers(
     claim(folder, FILES, overwrite=_is_ours(folder / NOTE))
     (folder / NOTE).unlink(missing_ok=True)
     columns, count = _columns(latents), len(latents.id)
-    distance = _empty_distances(folder / "distance.npy", count, size)
+    distance = reserved_array(folder / "distance.npy", np.dtype(np.uint16), (count, size, size))
     visible = []
     jobs = [(SyntheticPerson(*person), pose, size) for *person, pose in zip(*columns, strict=True)]
     several = count >= POOL_ITEMS
@@ -113,20 +113,6 @@ def _stored(folder: Path, count: int, size: int) -> GeometryBuffers | None:
         print(f"{folder}: does not fit its description, rendered again", file=sys.stderr)
         return None
     return GeometryBuffers(distance, visible)
-
-
-def _empty_distances(path: Path, count: int, size: int) -> np.ndarray:
-    """Create a memory-mapped array and reserve its disk space, because a full disk would kill the process later."""
-    path.unlink(missing_ok=True)  # it may be a link that other runs share
-    try:
-        array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint16, shape=(count, size, size))
-        if hasattr(os, "posix_fallocate"):  # Linux and BSD
-            with path.open("r+b") as file:
-                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise not_writable_error(path, error) from None
-    return array
 
 
 def geometry_description(latents: CoefficientTable, size: int, head: FaceMesh) -> dict[str, Any]:

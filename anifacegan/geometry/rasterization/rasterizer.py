@@ -117,12 +117,22 @@ def interpolate(
     """
     if attributes.ndim == 2:
         attributes = attributes.expand(len(fragments.triangle), -1, -1)
-    batch, row, column = fragments.mask.nonzero(as_tuple=True)  # (P,) each
-    corners = triangles[fragments.triangle[batch, row, column]]  # (P, 3)
+    batch, row, column = _pixels(fragments.mask)  # (P,) each
+    corners = triangles[fragments.triangle[batch, row, column].clamp(min=0)]  # (P, 3)
     values = attributes[batch[:, None], corners]  # (P, 3, C)
     values = (values * fragments.barycentric[batch, row, column][..., None]).sum(dim=1)
     image = values.new_zeros(*fragments.mask.shape, values.shape[-1])
     return image.index_put((batch, row, column), values)
+
+
+def _pixels(mask: Bool[Tensor, "batch height width"]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return image, row and column of the pixels to compute: on a CPU the covered ones, elsewhere all, because a GPU
+    would have to wait for their number."""
+    if mask.device.type == "cpu":
+        return mask.nonzero(as_tuple=True)
+    _, height, width = mask.shape
+    index = torch.arange(mask.numel(), device=mask.device)
+    return index // (height * width), index // width % height, index % width
 
 
 def _fragments(in_camera: Tensor, triangles: Tensor, triangle: Tensor, camera: Camera) -> Fragments:
@@ -131,8 +141,11 @@ def _fragments(in_camera: Tensor, triangles: Tensor, triangle: Tensor, camera: C
     A ray d meets the plane of the triangle where the barycentrics are proportional to d.(b x c), d.(c x a), d.(a x b).
     """
     mask = triangle >= 0
-    batch, row, column = mask.nonzero(as_tuple=True)  # (P,) each
-    corners = in_camera[batch[:, None], triangles[triangle[batch, row, column]]]  # (P, 3 corners, 3)
+    batch, row, column = _pixels(mask)  # (P,) each
+    covered = mask[batch, row, column]
+    corners = in_camera[
+        batch[:, None], triangles[triangle[batch, row, column].clamp(min=0)]
+    ]  # (P, 3 corners, 3)
     a, b, c = corners.unbind(1)
     ray = torch.stack(
         [
@@ -145,7 +158,8 @@ def _fragments(in_camera: Tensor, triangles: Tensor, triangle: Tensor, camera: C
     volumes = torch.stack(
         [(ray * torch.linalg.cross(p, q)).sum(-1) for p, q in ((b, c), (c, a), (a, b))], dim=-1
     )
-    weights = volumes / volumes.sum(-1, keepdim=True)
+    total = torch.where(covered, volumes.sum(-1), 1.0)[:, None]  # no 0 / 0, in the gradient neither
+    weights = torch.where(covered[:, None], volumes / total, 0.0)
     distance = -(weights * corners[..., 2]).sum(-1)
     return Fragments(
         triangle=triangle,
@@ -214,13 +228,21 @@ def _visible_nvdiffrast(in_camera: Tensor, triangles: Tensor, camera: Camera) ->
     return out[..., 3].long() - 1
 
 
-@functools.cache
 def nvdiffrast_context(device: torch.device) -> Any:
     """Return nvdiffrast's context of a device, which owns buffers on the GPU; it is created once for each device.
+
+    ``cuda`` without an index is the current device.
 
     Raises:
         InputError: the package is not installed, or does not compile.
     """
+    if device.type == "cuda" and device.index is None:
+        device = torch.device("cuda", torch.cuda.current_device())
+    return _context_of(device)
+
+
+@functools.cache
+def _context_of(device: torch.device) -> Any:
     nvdiffrast = load_nvdiffrast(device)
     try:
         return nvdiffrast.RasterizeCudaContext(device=device)

@@ -6,7 +6,7 @@ The first terms weigh all coefficients of a field equally. The last term weighs 
 effect on the landmarks in the image. Every step augments its images anew (:mod:`anifacegan.data.augmentation`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,6 +18,7 @@ from torch import Tensor
 from anifacegan.data.config import AugmentationConfig
 from anifacegan.face_model.regressed import FIELD_COLUMNS, FaceLandmarks, coefficient_camera
 from anifacegan.models.face_regressor import FaceRegressor
+from anifacegan.training.logging import Losses
 from anifacegan.training.optim import cosine_decay, finite_total, matrix_precision, scheduled, take_step
 from anifacegan.training.regressor.config import ReconstructionSchedule, ReconstructionWeights
 from anifacegan.training.regressor.data import FaceBatch, FaceImages, augmented_batch
@@ -85,7 +86,7 @@ def train(
     augmentation: AugmentationConfig,
     schedule: ReconstructionSchedule,
     weights: ReconstructionWeights,
-    report: Callable[[ReconstructionState, dict[str, float]], None],
+    report: Callable[[ReconstructionState, Mapping[str, float]], None],
 ) -> None:
     """Train a face reconstruction network from the state's step to the end of the schedule, on the device of the state
     and of ``landmarks``.
@@ -112,7 +113,7 @@ def train(
         update(state, losses, schedule)
         rates.step()
         state.step += 1
-        report(state, {name: value.item() for name, value in losses.items()})
+        report(state, Losses(losses))
 
 
 def focal_length(landmarks: FaceLandmarks, size: int) -> float:

@@ -1,4 +1,4 @@
-"""A pool of processes that each hold a copy of the synthetic renderer."""
+"""A pool of processes that each hold a copy of what their task needs, such as a renderer or a mesh."""
 
 import multiprocessing
 import os
@@ -11,8 +11,7 @@ from typing import TypeVar
 
 import torch
 
-from anifacegan.data.synthetic.renderer import SyntheticRenderer
-
+Shared = TypeVar("Shared")
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -23,27 +22,27 @@ _work_on: Callable | None = None
 
 
 def map_in_processes(
-    task: Callable[[SyntheticRenderer, Job], Result],
-    renderer: SyntheticRenderer,
+    task: Callable[[Shared, Job], Result],
+    shared: Shared,
     jobs: Sequence[Job],
     processes: int | None = None,
 ) -> Iterator[Result]:
-    """Yield ``task(renderer, job)`` for all jobs, in their order.
+    """Yield ``task(shared, job)`` for all jobs, in their order.
 
     Args:
         task: a function that can be pickled.
-        renderer: passed to every process; what the renderer has prepared is not computed again in the processes. It
-            must be loaded before: a pool restarts a process that fails to load it, without end.
+        shared: passed to every process, with what it has prepared. It must be loaded before: a pool restarts a process
+            that fails to load it, without end.
         jobs: second arguments of the task; they can be pickled.
         processes: number of processes; None for one process on each core. With 1, the jobs run in this process.
     """
     count = min(processes or os.cpu_count() or 1, len(jobs))
     if count <= 1:
-        yield from (task(renderer, job) for job in jobs)
+        yield from (task(shared, job) for job in jobs)
         return
     context = multiprocessing.get_context("spawn")
     with _interrupts_ignored():  # as the new processes will ignore them: Ctrl-C is this process's to handle
-        pool = context.Pool(count, initializer=_start, initargs=(task, renderer))
+        pool = context.Pool(count, initializer=_start, initargs=(task, shared))
     with pool:
         yield from pool.imap(_work, jobs, chunksize=CHUNK)
 
@@ -61,10 +60,10 @@ def _interrupts_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _start(task: Callable[[SyntheticRenderer, Job], Result], renderer: SyntheticRenderer) -> None:
+def _start(task: Callable[[Shared, Job], Result], shared: Shared) -> None:
     torch.set_num_threads(1)
     global _work_on
-    _work_on = partial(task, renderer)
+    _work_on = partial(task, shared)
 
 
 def _work(job: Job) -> Result:

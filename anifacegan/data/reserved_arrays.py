@@ -1,0 +1,26 @@
+"""Large arrays that are written to disk piece by piece."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from anifacegan.runtime.files import not_writable_error
+
+
+def reserved_array(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.memmap:
+    """Create a memory-mapped array and reserve its disk space, because a full disk would kill the process later.
+
+    Raises:
+        InputError: the file cannot be written, or the disk is full.
+    """
+    path.unlink(missing_ok=True)  # it may be a link that other runs share
+    try:
+        array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+        if hasattr(os, "posix_fallocate"):  # Linux and BSD
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise not_writable_error(path, error) from None
+    return array

@@ -1,0 +1,54 @@
+"""The parts of PyTorch that this package uses although PyTorch does not promise to keep them: nothing else imports any.
+
+They watch single operations (:mod:`anifacegan.training.cost_counter`, :mod:`anifacegan.training.pretended_gpu`), and
+tell what torch.compile does (:mod:`anifacegan.training.compilation`).
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils.flop_counter import flop_registry
+
+__all__ = [
+    "FakeTensorMode",
+    "Network",
+    "TorchDispatchMode",
+    "compiled_graphs",
+    "compiler_error",
+    "flop_registry",
+    "operation_name",
+    "tree_leaves",
+    "tree_map",
+    "without_numbers",
+]
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def without_numbers(make: Callable[[], Network]) -> Network:
+    """Make a network whose weights and buffers have no numbers, inside or outside of a mode that watches operations."""
+    with _disable_current_modes(), torch.device("meta"):
+        return make()
+
+
+def operation_name(operation: torch._ops.OpOverload) -> str:
+    """Return the name of an operation without its namespace and overload, such as ``add``."""
+    return operation._schema.name.split("::")[1]
+
+
+def compiled_graphs() -> int:
+    """Return how many graphs torch.compile has compiled in this process since its last reset."""
+    from torch._dynamo.utils import counters  # slow to import, needed by compiled runs only
+
+    return counters["stats"]["unique_graphs"]
+
+
+def compiler_error() -> type[Exception]:
+    """Return the type of the errors that torch.compile raises where it cannot compile."""
+    from torch._dynamo.exc import TorchDynamoException
+
+    return TorchDynamoException
