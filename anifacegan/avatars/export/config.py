@@ -35,8 +35,8 @@ class GlbConfig:
     """Height and width of the avatar's images that the texture is read from, pixels."""
     quality: int = 92
     """Quality of the texture's JPEG file, 1 to 100."""
-    least_move: float = 0.01
-    """Movement of a vertex that a morph target leaves out, as a share of the target's largest. 0.01 leaves out what
+    least_move: float = 0.0125
+    """Movement of a vertex that a morph target leaves out, as a share of the target's largest. 0.01 would leave out what
     moves less than a hundredth of it; the rest sets in smoothly."""
 
     def __post_init__(self) -> None:
