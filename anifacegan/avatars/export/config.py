@@ -36,8 +36,8 @@ class GlbConfig:
     quality: int = 92
     """Quality of the texture's JPEG file, 1 to 100."""
     least_move: float = 0.0125
-    """Movement of a vertex that a morph target leaves out, as a share of the target's largest. 0.01 would leave out what
-    moves less than a hundredth of it; the rest sets in smoothly."""
+    """Movement of a vertex that a morph target leaves out, as a share of the target's largest. 0.0125 leaves out what
+    moves less than an eightieth of it; the rest sets in smoothly."""
 
     def __post_init__(self) -> None:
         require_within(self, 64, 8192, "texture")
