@@ -3,8 +3,8 @@
 Download tools leave web pages, Git LFS pointers and empty files under the names of weights, images and coefficients.
 """
 
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.paths import require_file
@@ -63,7 +63,7 @@ def foreign_kind(head: bytes, *own: bytes) -> str | None:
     return next(found, None)
 
 
-def foreign_face_model(head: bytes, file: BinaryIO) -> str | None:
+def foreign_face_model(head: bytes, file: BufferedIOBase) -> str | None:
     """Return what a file is if it is a face model that other programs use, as :func:`foreign_kind` does; else None.
 
     ``head`` are the first bytes of the file.
