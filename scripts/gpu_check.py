@@ -5,7 +5,6 @@
 Exit code: 0 if every check is ok, 1 if one failed, 3 if there is no GPU.
 """
 
-import argparse
 import platform
 import subprocess
 import sys
@@ -23,7 +22,9 @@ sys.path.insert(0, str(ROOT))  # the stand-ins for data and face model are those
 
 from anifacegan.rendering.frame import decibels  # noqa: E402
 from anifacegan.rendering.model import load_model  # noqa: E402
+from anifacegan.runtime.errors import exit_on_input_error  # noqa: E402
 from anifacegan.runtime.torch_internals import compiled_graphs  # noqa: E402
+from anifacegan.runtime.typed_config import read_config  # noqa: E402
 from anifacegan.training.compilation import compile_fields  # noqa: E402
 from anifacegan.training.plan import GIB, plan  # noqa: E402
 from tests.fixtures.pretended_iterations import StandInRun, configured, pretended_run  # noqa: E402
@@ -216,9 +217,15 @@ def main(report: Path) -> int:
     return 3 if "not run" in words else 0
 
 
+@dataclass(frozen=True)
+class CheckConfig:
+    """Check everything that needs a GPU, once: a verdict a line, and a file to send back."""
+
+    report: Path
+    """File that the verdicts are written to."""
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("report", type=Path, help="file that the verdicts are written to")
-    sys.exit(main(parser.parse_args().report))
+    with exit_on_input_error():
+        config = read_config(CheckConfig, sys.argv[1:], "gpu_check.py", leading=("report",))
+        sys.exit(main(config.report))

@@ -19,7 +19,7 @@ class DataConfig:
     pitch_offset: float = 0.0
     """Pitch, in radians, that Deep3DFaceRecon reports for a frontal face. It is subtracted from the pitch in the .mat
     files; 0.1 is right for the released .mat files and those of FFHQ. Ignored for .mat files that store the exact pose
-    (those of 'anifacegan dataset')."""
+    (ours do)."""
     mirror: bool = False
     """Use the mirror image of every photograph as well, with mirrored coefficients. Only the open face model is
     symmetric, so that its coefficients can be mirrored. Held-out images are then mirror images of others."""

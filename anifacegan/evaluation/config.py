@@ -228,7 +228,7 @@ class MeasureConfig:
     """Number of images that the judge (see the option judge) processes at once; it does not change the results."""
     pitch_offset: float | None = None
     """Pitch, in radians, that Deep3DFaceRecon reports for a frontal face. It is subtracted from the pitch in the .mat
-    files. Ignored for .mat files that store the exact pose (those of 'anifacegan dataset'). null: the value in
+    files. Ignored for .mat files that store the exact pose (ours do). null: the value in
     card.yaml of the evaluated model."""
     face_model: Path | None = None
     """File of the open face model. null: the file that 'anifacegan face-model' keeps in the cache."""

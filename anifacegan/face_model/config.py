@@ -41,7 +41,7 @@ class DriveConfig:
     """Take yaw and pitch from the .mat files of the expressions instead of the options yaw and pitch."""
     pitch_offset: float | None = None
     """Pitch, in radians, that Deep3DFaceRecon reports for a frontal face. It is subtracted from the pitch in the .mat
-    files. Ignored for .mat files that store the exact pose (those of 'anifacegan dataset'). null: the value in the
+    files. Ignored for .mat files that store the exact pose (ours do). null: the value in the
     model's card.yaml."""
 
     def __post_init__(self) -> None:

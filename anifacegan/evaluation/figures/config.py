@@ -238,7 +238,7 @@ class DrivingConfig(FigureConfig):
     """Take yaw and pitch from the .mat files as well."""
     pitch_offset: float | None = None
     """Pitch, in radians, that Deep3DFaceRecon reports for a frontal face. It is subtracted from the pitch in the .mat
-    files. Ignored for .mat files that store the exact pose (those of 'anifacegan dataset'). null: the value in the
+    files. Ignored for .mat files that store the exact pose (ours do). null: the value in the
     model's card.yaml."""
     yaw: float | tuple[float, ...] = 0.0
     """Yaw of the head without --poses, radians from frontal: one value, or values to interpolate between."""
