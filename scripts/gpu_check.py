@@ -1,8 +1,6 @@
 """What the owner of a GPU should run once, see gpu_check.sh: a verdict a line, and a file to send back.
 
-    python scripts/gpu_check.py REPORT
-
-Exit code: 0 if every check is ok, 1 if one failed, 3 if there is no GPU.
+python scripts/gpu_check.py REPORT
 """
 
 import platform
@@ -219,7 +217,9 @@ def main(report: Path) -> int:
 
 @dataclass(frozen=True)
 class CheckConfig:
-    """Check everything that needs a GPU, once: a verdict a line, and a file to send back."""
+    """Check everything that needs a GPU, once: a verdict a line, and a file to send back. The exit code is 0 if all is
+    ok, 1 if a check failed, 3 if there is no GPU.
+    """
 
     report: Path
     """File that the verdicts are written to."""
