@@ -51,7 +51,7 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     assert_one_line(
         lambda: read_pytorch(tmp_path / "a.pth", "weights"), "a.pth: no such file, expected weights"
     )
-    assert_one_line(lambda: read_pytorch(tmp_path, "weights"), "is no file, expected weights")
+    assert_one_line(lambda: read_pytorch(tmp_path, "weights"), "is a folder, expected weights")
 
 
 class Whole(torch.nn.Module):
