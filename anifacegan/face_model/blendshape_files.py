@@ -94,7 +94,7 @@ def _unit(path: Path, name: str, names: Mapping[str, int]) -> int | None:
 def _strength(place: str, value: Any) -> float:
     try:
         strength = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         strength = float("nan")
     if not abs(strength) <= STRONGEST:
         raise InputError(f"{place} is {str(value)[:40]!r}, expected a share, 0 to 1")

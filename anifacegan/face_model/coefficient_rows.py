@@ -30,6 +30,8 @@ SHAPES: Mapping[str, tuple[int, ...]] = {
     "noise": (NOISE_DIM,),
 }
 """Shape of one face's coefficients, by key."""
+LARGEST = 1e6
+"""Largest absolute value of a coefficient that is read; pixels, the largest that trackers write, are below a thousand."""
 OWN_KEYS = ("pose", "noise")
 """Keys that only this project's files have."""
 COLUMNS = ("id", "exp", "tex", "angle", "gamma", "trans")
@@ -116,4 +118,6 @@ def _rows(path: Path, key: str, value: np.ndarray, expected: tuple[int, ...]) ->
         array = np.asarray(value, np.float32).reshape(-1, *expected)
     if not np.isfinite(array).all():
         raise InputError(f"{path}: '{key}' has {int((~np.isfinite(array)).sum())} values that are not finite")
+    if (largest := np.abs(array).max(initial=0)) > LARGEST:
+        raise InputError(f"{path}: '{key}' has a number of size {largest:.3g}, expected at most {LARGEST:g}")
     return array

@@ -34,7 +34,7 @@ def converted(hint: Any, value: Any) -> Any:
     if hint is Path and isinstance(value, (str, Path)):
         return user_path(value)
     if hint is float and type(number := _number(value)) in (int, float):
-        return float(number)
+        return _as_float(number)
     if hint is int and type(number := _number(value)) is int:
         return number
     if hint in (bool, type(None)) and type(said := from_yaml(value)) is hint:
@@ -57,6 +57,18 @@ def from_yaml(value: Any) -> Any:
         return parse_yaml(value) if isinstance(value, str) else value
     except ValueError:
         return value
+
+
+def _as_float(number: int | float) -> float:
+    """Convert a number to a float.
+
+    Raises:
+        ValueError: it is a whole number that is too large for one.
+    """
+    try:
+        return float(number)
+    except OverflowError:
+        raise ValueError("too large") from None
 
 
 def _number(value: Any) -> Any:

@@ -11,7 +11,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
 
 from anifacegan.runtime.errors import InputError, last_line
 from anifacegan.viewer.access import Access, is_loopback
@@ -152,7 +151,7 @@ class Viewer:
 
     def _answer(self, connection: Any, request: Any) -> Any:
         """Answer an HTTP request: with the page, with a refusal, or, with None, by opening a WebSocket."""
-        path = urlsplit(request.path).path
+        path = request.path.partition("?")[0]
         given = {name: ", ".join(request.headers.get_all(name)) for name in ("Host", "Origin")}
         headers = {name: value for name, value in given.items() if value}  # one that comes twice is nobody's
         refusal = self.access.refusal(request.path, headers, opens_socket=path == "/socket")

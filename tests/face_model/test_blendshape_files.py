@@ -76,6 +76,7 @@ BAD = {
     "both spellings": ("a.csv", "eyeBlinkLeft,eyeBlink_L\n0,1\n", "column 'eyeBlinkLeft' is there twice"),
     "short row": ("a.csv", LIVE_LINK + "17:02:31:11.123,0\n", "line 4 has 2 cells, expected 10"),
     "no number": ("a.csv", "jawOpen\n0.5\nopen\n", "line 3: 'jawOpen' is 'open', expected a share, 0 to 1"),
+    "400 digits": ("a.csv", f"jawOpen\n{'9' * 400}\n", "line 2: 'jawOpen' is '9999"),
     "percent": ("a.csv", "jawOpen\n50\n", "line 2: 'jawOpen' is '50', expected a share, 0 to 1"),
     "nan": ("a.csv", "jawOpen\nnan\n", "line 2: 'jawOpen' is 'nan'"),
     "no rows": ("a.csv", "jawOpen\n", "holds 0 frames"),

@@ -111,6 +111,7 @@ BROKEN = {
     "nan": np.full((1, 64), np.nan),
     "infinite": np.full((1, 64), -np.inf),
     "too large for float32": np.full((1, 64), 1e300),
+    "too large for a coefficient": np.full((1, 64), 1e30),
 }
 
 

@@ -199,6 +199,12 @@ def test_wrong_plain_values_are_named(values: dict, expected: str) -> None:
     assert str(error.value) == expected
 
 
+def test_a_whole_number_that_is_too_large_for_a_float_is_refused_by_name(tmp_path: Path) -> None:
+    assert "ramp is 9999" in message("--ramp", "9" * 400)
+    (tmp_path / "a.yaml").write_text(f"ramp: {'9' * 400}\n")
+    assert "ramp is 9999" in message("--config", str(tmp_path / "a.yaml"))
+
+
 def test_only_the_help_uses_argparse() -> None:
     root = Path(__file__).resolve().parents[2]
     sources = [*root.glob("anifacegan/**/*.py"), *root.glob("scripts/*.py"), *root.glob("*.py")]

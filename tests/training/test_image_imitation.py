@@ -336,21 +336,24 @@ def test_without_terms_of_images_nothing_is_rendered() -> None:
 
 
 def test_with_terms_of_rays_alone_every_slice_is_rendered_once() -> None:
-    rendered: list[int] = []
+    bound: list[int] = []
+    rendered: list[slice] = []
     model = opaque_generator().double()
 
     def recorded(latents: Latents):
-        rendered.append(len(latents))
+        bound.append(len(latents))
         return model.condition(latents)
 
     def ray_terms(seen: RayColours, part: slice, rays: slice) -> dict[str, Tensor]:
         assert torch.is_grad_enabled()
+        rendered.append(rays)
         return {"depth": seen.depth.sum()}
 
     imitation_gradients(
         ImageRenderer(recorded, SIZE, FOV, Split(rays=128)), views(), ImitationTerms(ray_terms=ray_terms)
     )
-    assert rendered == [BATCH] * 2
+    assert bound == [BATCH], "latents are bound once for all slices"
+    assert len(rendered) == 2 and rendered[0] != rendered[1]
 
 
 # --------------------------------------------------------------------------------------------------------------- files

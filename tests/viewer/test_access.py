@@ -23,6 +23,9 @@ def test_the_own_page_may_connect_also_through_a_forwarded_port(host: str) -> No
         ("127.0.0.1:8765", "http://evil.example", "origin is 'http://evil.example'"),
         ("127.0.0.1:8765", "http://127.0.0.1:8000", "origin is"),
         ("127.0.0.1:8765", "null", "origin is 'null'"),
+        ("127.0.0.1:8765", "https://127.0.0.1:8765", "origin is"),
+        ("127.0.0.1:8765", "file://127.0.0.1:8765", "origin is"),
+        ("127.0.0.1:8765", "http://[", "origin is 'http://['"),
         ("127.0.0.1:8765", None, "no origin"),
         (
             "evil.example:8765",
@@ -42,6 +45,11 @@ def test_foreign_pages_and_names_are_refused(host: str, origin: str | None, part
 @pytest.mark.parametrize("token", ["", "wrong", "secre", "%00", "sécret"])
 def test_a_wrong_secret_is_refused(token: str) -> None:
     said = refusal("localhost:1", "http://localhost:1", token)
+    assert said is not None and "not complete" in said
+
+
+def test_a_path_that_is_no_address_is_refused() -> None:
+    said = Access("127.0.0.1", "secret").refusal("//[x?token=1", {"Host": "localhost:1"}, opens_socket=False)
     assert said is not None and "not complete" in said
 
 
