@@ -31,7 +31,7 @@ SHAPES: Mapping[str, tuple[int, ...]] = {
 }
 """Shape of one face's coefficients, by key."""
 LARGEST = 1e6
-"""Largest absolute value of a coefficient that is read; pixels, the largest that trackers write, are below a thousand."""
+"""Largest absolute value of a coefficient that is read; pixels, the largest that trackers write, stay below 1,000."""
 OWN_KEYS = ("pose", "noise")
 """Keys that only this project's files have."""
 COLUMNS = ("id", "exp", "tex", "angle", "gamma", "trans")
