@@ -14,7 +14,7 @@ from anifacegan.runtime.files import not_writable_error, write_complete
 from anifacegan.runtime.image_files import encoded_image
 
 
-class Losses(Mapping[str, float]):
+class Losses(Mapping):  # without [str, float]: checks of types would read an item
     """Losses of a step by name, which stay on their device until one of them is asked for.
 
     Reading makes the CPU wait for a GPU, so :meth:`read` reads those of many steps in one go.

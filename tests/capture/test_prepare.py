@@ -12,7 +12,7 @@ from anifacegan.capture.face_points import FacePoints
 from anifacegan.capture.fit import LandmarkFitter
 from anifacegan.capture.landmarks import DetectedFace
 from anifacegan.capture.light import Colours
-from anifacegan.capture.prepare import MIRRORED_SUFFIX, Preparer, is_complete, landmark_offset, widening
+from anifacegan.capture.prepare import MIRRORED_SUFFIX, Preparer, item_files, landmark_offset, widening
 from anifacegan.face_model.coefficients import read_coefficients
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.face_model.open_model import load_head_parts
@@ -99,9 +99,10 @@ def test_mirror_images_are_exact(fitter: FaceFitter, photograph: Path, tmp_path:
     ]
     left, right = (shape[fitter.model.landmark_vertices.numpy()] for shape in shapes)
     np.testing.assert_allclose(left[8] * [-1, 1, 1], right[8], atol=2e-3)
-    assert is_complete(target, mirror=True)
-    mirrored.with_suffix(".mat").unlink()
-    assert not is_complete(target, mirror=True) and is_complete(target, mirror=False)
+    assert all(path.is_file() for path in item_files(target, mirror=True))
+    assert set(item_files(target, mirror=True)) == {
+        path.with_suffix(suffix) for path in (target, mirrored) for suffix in (".mat", ".png")
+    }
 
 
 def test_bad_photographs_are_named_with_reasons(
