@@ -16,6 +16,7 @@ import scipy.io
 
 from anifacegan.runtime.errors import InputError, first_line
 from anifacegan.runtime.file_kinds import foreign_face_model, foreign_kind
+from anifacegan.runtime.mat_elements import complex_names
 from anifacegan.runtime.paths import require_file
 
 MOST_VALUES = 2**26
@@ -100,6 +101,9 @@ class MatFile:
         with _damaged_as_input_error(self.path):
             if not isinstance(self._source, io.IOBase):
                 return {name: _hdf5_value(self._source[name], self._variables[name][1]) for name in names}
+            self._source.seek(126)
+            for name in complex_names(self._source, names, self._source.read(2) == b"IM"):
+                raise InputError(f"{self.path}: key '{name}' is complex, expected real numbers")
             self._source.seek(0)
             content = scipy.io.loadmat(self._source, variable_names=names)
             return {name: np.asarray(content[name]) for name in names}

@@ -95,7 +95,7 @@ def test_bfm_normals_weight_triangles_equally(tmp_path: Path) -> None:
         ({"tri": np.array([[1, 2, 3.5]])}, "key 'tri' holds fractions, expected whole numbers"),
         ({"tri": np.array([[1, 2, np.nan]])}, "key 'tri' has values that are not finite"),
         ({"tri": np.array([["a", "b", "c"]])}, "key 'tri' is a MATLAB char, expected numbers"),
-        ({"tri": np.array([[1, 2, 3j]])}, "key 'tri' is complex128"),
+        ({"tri": np.array([[1, 2, 3j]])}, "key 'tri' is complex"),
         ({"meanshape": np.full((1, 210), np.nan)}, "key 'meanshape' has values that are not finite"),
         ({"meantex": np.full((1, 210), np.inf)}, "key 'meantex' has values that are not finite"),
         ({"idBase": np.full((210, 80), np.nan)}, "key 'idBase' has values that are not finite"),

@@ -50,7 +50,7 @@ BAD = {
     "text": ("neutral", "key 'exp' is a MATLAB char, expected numbers"),
     "structure": ({"a": 1.0}, "key 'exp' is a MATLAB struct, expected numbers"),
     "cell": (np.array([[1.0], "a"], dtype=object), "key 'exp' is a MATLAB cell, expected numbers"),
-    "complex": (np.ones((1, 3)) * 1j, "key 'exp' is complex128, expected real numbers"),
+    "complex": (np.ones((1, 3)) * 1j, "key 'exp' is complex, expected real numbers"),
 }
 
 
