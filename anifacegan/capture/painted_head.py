@@ -26,11 +26,11 @@ from anifacegan.capture.head_surface import (
 )
 from anifacegan.capture.painting import SeenTexels, layer_depth, seen_texels
 from anifacegan.capture.photo_parts import SIZE, PhotoParts, photo_parts
-from anifacegan.capture.relief import beside_head, half_angle_tangent, relief_mesh, relief_texture
+from anifacegan.capture.relief import beside_head, relief_mesh, relief_texture
 from anifacegan.capture.skin import skin_texture, without_covered_sides
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.face_model.open_model import BLINK_UNITS, HeadParts
-from anifacegan.geometry.cameras import Camera, orbit_camera, widened_fov
+from anifacegan.geometry.cameras import Camera, half_angle_tangent, orbit_camera, widened_fov
 from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.geometry.conventions import EXP_DIM, FOV_DEG
 from anifacegan.geometry.rasterization.texels import TexelOwners, texel_owners

@@ -4,8 +4,6 @@ The relief is a grid over the photograph's view. Beside the head it lies at the 
 head it goes on, with the colours of what is beside it, so that a turned head uncovers no hole.
 """
 
-import math
-
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -88,8 +86,3 @@ def beside_head(
     near = ndimage.binary_dilation(head, iterations=BESIDE_PX)
     inner = ndimage.binary_dilation(head, iterations=COVERED_PX)
     return np.where(inner[..., None], extended(image, ~near), image)
-
-
-def half_angle_tangent(fov_deg: float, reach: float) -> float:
-    """Return the tangent of half the angle of a view that shows ``reach`` times as much as one of ``fov_deg``."""
-    return reach * math.tan(math.radians(fov_deg / 2))

@@ -142,7 +142,12 @@ def focal_length_px(size: int, fov_deg: float) -> float:
 
 def widened_fov(fov_deg: float, reach: float) -> float:
     """Return the field of view, degrees, of a camera that shows ``reach`` times as much as one of ``fov_deg``."""
-    return 2 * math.degrees(math.atan(reach * math.tan(math.radians(fov_deg / 2))))
+    return 2 * math.degrees(math.atan(half_angle_tangent(fov_deg, reach)))
+
+
+def half_angle_tangent(fov_deg: float, reach: float) -> float:
+    """Return the tangent of half the angle of a view that shows ``reach`` times as much as one of ``fov_deg``."""
+    return reach * math.tan(math.radians(fov_deg / 2))
 
 
 def reconstruction_camera(

@@ -37,7 +37,13 @@ class _Tag(NamedTuple):
     """Where the next tag begins."""
 
 
-def complex_names(stream: BufferedIOBase, names: Collection[str], little_endian: bool) -> list[str]:
+def require_whole(stream: BufferedIOBase) -> None:
+    """Raise an EOFError if a MATLAB 5 file ends before its last variable does; SciPy lists what is in front of it."""
+    for _ in _elements(stream, _byte_order(stream)):
+        pass
+
+
+def complex_names(stream: BufferedIOBase, names: Collection[str]) -> list[str]:
     """Check the tags of the named variables of a MATLAB 5 file; return the names of those whose numbers are complex.
 
     If it returns none, SciPy can read them. Variables that are no arrays of numbers or text are not looked at.
@@ -45,23 +51,40 @@ def complex_names(stream: BufferedIOBase, names: Collection[str], little_endian:
     Raises:
         ValueError: a tag is damaged; the message is one line without the file's name.
     """
-    order = "<" if little_endian else ">"
+    order = _byte_order(stream)
     found = [_complex_name(head, names, order) for head in _heads(stream, order)]
     return [name for name in found if name is not None]
 
 
+def _byte_order(stream: BufferedIOBase) -> str:
+    """Return the order of bytes, as :mod:`struct` names it; empty for a file that is not of MATLAB 5."""
+    stream.seek(HEADER_BYTES - 2)
+    return {b"IM": "<", b"MI": ">"}.get(stream.read(2), "")
+
+
+def _elements(stream: BufferedIOBase, order: str) -> Iterator[tuple[int, int]]:
+    """Yield type and length of each element; the stream stands where its data begin."""
+    size, position = stream.seek(0, 2), HEADER_BYTES
+    while order and position < size:
+        stream.seek(position)
+        tag = stream.read(8)
+        position += 8
+        if len(tag) == 8:
+            kind, length = struct.unpack(order + "II", tag)
+            yield kind, length
+            position += length
+    if order and position > size:
+        raise EOFError("it is cut off: variables are missing at its end")
+
+
 def _heads(stream: BufferedIOBase, order: str) -> Iterator[bytes]:
     """Yield the first bytes of each variable, after its own tag."""
-    size, position = stream.seek(0, 2), HEADER_BYTES
-    while position + 8 <= size:
-        stream.seek(position)
-        kind, length = struct.unpack(order + "II", stream.read(8))
+    for kind, length in _elements(stream, order):
         if kind == COMPRESSED:
             inner = zlib.decompressobj().decompress(stream.read(min(length, 2 * _MOST_HEAD)), _MOST_HEAD)
             yield inner[8:]
         elif kind == MATRIX:
             yield stream.read(min(length, _MOST_HEAD))
-        position += 8 + length
 
 
 def _complex_name(head: bytes, names: Collection[str], order: str) -> str | None:

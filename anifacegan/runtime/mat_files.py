@@ -16,7 +16,7 @@ import scipy.io
 
 from anifacegan.runtime.errors import InputError, first_line
 from anifacegan.runtime.file_kinds import foreign_face_model, foreign_kind
-from anifacegan.runtime.mat_elements import complex_names
+from anifacegan.runtime.mat_elements import complex_names, require_whole
 from anifacegan.runtime.paths import require_file
 
 MOST_VALUES = 2**26
@@ -101,8 +101,7 @@ class MatFile:
         with _damaged_as_input_error(self.path):
             if not isinstance(self._source, io.IOBase):
                 return {name: _hdf5_value(self._source[name], self._variables[name][1]) for name in names}
-            self._source.seek(126)
-            for name in complex_names(self._source, names, self._source.read(2) == b"IM"):
+            for name in complex_names(self._source, names):
                 raise InputError(f"{self.path}: key '{name}' is complex, expected real numbers")
             self._source.seek(0)
             content = scipy.io.loadmat(self._source, variable_names=names)
@@ -141,23 +140,8 @@ def opened_mat(
             return
         with _damaged_as_input_error(path, expected):
             listed = scipy.io.whosmat(stream)
-            _require_whole(stream, head)
+            require_whole(stream)
         yield MatFile(path, {name: (tuple(shape), kind) for name, shape, kind in listed}, stream)
-
-
-def _require_whole(stream: io.BufferedIOBase, head: bytes) -> None:
-    """Raise an EOFError if a MATLAB 5 file ends before its last variable does; SciPy lists what is in front of it."""
-    if head[126:128] not in (b"IM", b"MI"):
-        return
-    size, position = stream.seek(0, io.SEEK_END), 128
-    while position < size:
-        stream.seek(position)
-        tag = stream.read(8)
-        if len(tag) == 8:
-            position += int.from_bytes(tag[4:], "little" if head[126:128] == b"IM" else "big")
-        position += 8
-    if position > size:
-        raise EOFError("it is cut off: variables are missing at its end")
 
 
 @contextmanager

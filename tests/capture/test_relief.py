@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from anifacegan.capture.relief import BACK_Z, FRONT_Z, GRID, half_angle_tangent, relief_mesh, relief_texture
+from anifacegan.capture.relief import BACK_Z, FRONT_Z, GRID, relief_mesh, relief_texture
+from anifacegan.geometry.cameras import half_angle_tangent
 from anifacegan.geometry.conventions import FOV_DEG
 
 SIZE = 120
