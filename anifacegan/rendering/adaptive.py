@@ -6,29 +6,20 @@ Only a few manifold crossings of a ray are visible. The renderer avoids evaluati
    to far. Each crossing is composited before the next one is searched for. When less than 1/4096 of the light is left,
    the crossing counts as opaque and the ray ends.
 
-2. Neighbouring rays. Every k-th ray of every k-th row is traced on its own: s is evaluated at all of its samples, so
-   all its crossings are known. These grid rays cut the image into cells::
+2. Long steps. From one sample of a ray to the next, s falls by a bounded amount only. The bounds are measured on some
+   rays, and a ray steps over all samples at which s must still be above its next level
+   (:mod:`anifacegan.rendering.ray_march`).
 
-       o . . o . . o        o  grid ray, traced on its own
-       . . . . . . .        .  ray inside a cell, guided by the four grid rays at the corners of the cell
+3. Neighbouring rays. Every k-th ray of every k-th row is followed to its end, so all its crossings are known. These
+   grid rays cut the image into cells::
+
+       o . . o . . o        o  grid ray
+       . . . . . . .        .  ray inside a cell
        . . . . . . .
        o . . o . . o
 
-   A manifold that is invisible on the 16 grid rays around a cell (alpha below 1e-7, or not met) is skipped inside the
-   cell. For any other manifold the crossing's distance is interpolated between the four corners, and s is evaluated at
-   the two samples around it. If they do not enclose the level, the search moves to the neighbouring samples, at most
-   four pairs in all::
-
-       s
-       |  x
-       |      x                       x  sample of s along the ray
-       |          x                   +  expected crossing: s must be above the level at the sample
-       |------------+--------- level     before it, and below the level at the sample behind it
-       |              x   x
-       +---------------------- distance
-
-3. Fallback. Where a corner misses the manifold, the corners' distances spread too widely (a fold of the surface), or
-   no enclosing samples are found, all samples of that ray are evaluated, as for a grid ray.
+   A manifold that is invisible on the 16 grid rays around a cell (alpha below 1e-7, or not met) is left out inside the
+   cell, unless it is steep there or is missed by a corner of the cell.
 
 The image can only lack a detail of one manifold that is smaller than a cell and touched by no grid ray around it.
 Distances are in world units. On a GPU, whose time goes into starting so many small steps and waiting for their
@@ -44,9 +35,10 @@ from torch import Tensor
 from anifacegan.geometry.rays import Rays
 from anifacegan.models.generator import ConditionedFields
 from anifacegan.models.numba_fields import with_numba_fields
-from anifacegan.rendering.adaptive_cells import Cells, Places, SampleCache
-from anifacegan.rendering.adaptive_tracing import Compositor, RayTracer
+from anifacegan.rendering.adaptive_cells import Cells
+from anifacegan.rendering.adaptive_tracing import RayTracer
 from anifacegan.rendering.every_point import render_every_point
+from anifacegan.rendering.ray_march import march
 from anifacegan.runtime.cpu import one_blas_thread
 
 CELL_SIZE = 0.0028
@@ -113,56 +105,5 @@ def render_inside_cells(
 
     ``rays`` are indices of the tracer's rays; they pass through the image at ``row`` and ``column``, in pixels.
     """
-    values = tracer.origins.new_empty(len(rays), 8)
-
-    def render_slice(part: slice) -> None:
-        values[part] = _render_slice(tracer, cells, rays[part], cells.locate(row[part], column[part]))
-
-    tracer.in_slices(len(rays), render_slice)
-    return values
-
-
-def _render_slice(
-    tracer: RayTracer, cells: Cells, rays: Int[Tensor, "ray"], places: Places
-) -> Float[Tensor, "ray 8"]:
-    cell, corners, corner_weights = places
-    compositor = Compositor(tracer.origins[rays])
-    samples = SampleCache(tracer, rays)
-    for k, level in enumerate(tracer.levels):
-        needed = cells.visible[cell, k] & (compositor.transmittance > 0)
-        on_its_own = cells.ambiguous[cell, k] | samples.complete
-
-        # Rays whose corners say where the crossing is: search among the samples there.
-        ray = (needed & ~on_its_own).nonzero()[:, 0]
-        expected = (cells.corners.distance[corners[ray], k] * corner_weights[ray]).sum(dim=1)
-        found, interval = samples.crossing_near(ray, expected, level)
-
-        # The other rays, and those where the search failed: look at all samples.
-        rest = torch.cat([(needed & on_its_own).nonzero()[:, 0], ray[~found]])
-        rest_found, rest_interval = samples.first_crossing(rest, level)
-        ray = torch.cat([ray[found], rest[rest_found]])
-        interval = torch.cat([interval[found], rest_interval[rest_found]])
-        if len(ray):
-            _composite_crossings(tracer, samples, compositor, ray, interval, level)
-    return tracer.finish(rays, compositor)
-
-
-def _composite_crossings(
-    tracer: RayTracer,
-    samples: SampleCache,
-    compositor: Compositor,
-    ray: Int[Tensor, "point"],
-    interval: Int[Tensor, "point"],
-    level: float,
-) -> None:
-    """Composite one crossing on each of some rays; it lies between the samples ``interval`` and ``interval + 1`` of the
-    ray."""
-    pixels, s, delta = samples.pixels, samples.s, samples.delta
-    near = ray * samples.count + interval
-    fraction = (s[near] - level) / (s[near] - s[near + 1])
-    t = torch.lerp(tracer.t[interval], tracer.t[interval + 1], fraction)
-    in_front = t <= tracer.t_background[pixels[ray]]
-    ray, near, fraction, t = (values[in_front] for values in (ray, near, fraction, t))
-    delta = torch.lerp(delta[near], delta[near + 1], fraction[:, None])
-    rgb, alpha = tracer.radiance(pixels[ray], t, delta)
-    compositor.add(ray, rgb, alpha, t)
+    wanted = cells.visible[cells.containing(row, column)]
+    return march(tracer, cells.bounds, rays, cells.bounds.squares(row, column), wanted).values

@@ -46,6 +46,13 @@ class TracedRays:
     plane."""
 
 
+def join_rays(parts: dict[int, TracedRays]) -> TracedRays:
+    """Join slices of rays, which are named by the index of their first ray."""
+    in_order = [part for _, part in sorted(parts.items())]
+    names = [field.name for field in dataclass_fields(TracedRays)]
+    return TracedRays(**{name: torch.cat([getattr(part, name) for part in in_order]) for name in names})
+
+
 class Compositor:
     """Composites rays front to back, one crossing with a manifold at a time."""
 
@@ -94,12 +101,15 @@ class RayTracer:
         """(ray,) distance from the camera to the background plane."""
         self.levels = fields.levels.tolist()
 
-    def in_slices(self, count: int, work: Callable[[slice], None]) -> None:
+    def in_slices(self, count: int, work: Callable[[slice], None], size: int | None = None) -> None:
         """Call ``work`` on consecutive parts (Python slices) of 0 to ``count`` - 1; on a CPU its cores share the
         parts.
+
+        A part has at most ``size`` rays; None: so many that all their samples can be evaluated at once.
         """
         device = self.origins.device.type
-        size = max(1, SLICE_SAMPLES[device] // len(self.t))
+        if size is None:
+            size = max(1, SLICE_SAMPLES[device] // len(self.t))
         if device == "cpu":
             size = min(size, max(MIN_SLICE_RAYS, -(-count // torch.get_num_threads())))
         slices = [slice(start, start + size) for start in range(0, count, size)]
@@ -157,22 +167,19 @@ class RayTracer:
         rgb, distance = compositor.accumulated[:, :3], compositor.accumulated[:, 3:]
         return torch.cat([rgb, foreground[:, None], foreground_rgb, distance], dim=1)
 
-    def trace(self, pixels: Int[Tensor, "ray"], all_crossings: bool = False) -> TracedRays:
-        """Find and composite each ray's first crossing with every manifold, from near to far, until less than 1/4096 of
-        the light is left.
+    def trace(self, pixels: Int[Tensor, "ray"]) -> TracedRays:
+        """Evaluate the samples of each ray, from near to far, until less than 1/4096 of the light is left; composite
+        its first crossing with every manifold.
 
-        ``pixels`` are the indices of the rays' pixels. With ``all_crossings``, the crossings after that are found as
-        well.
+        ``pixels`` are the indices of the rays' pixels.
         """
         parts: dict[int, TracedRays] = {}
 
         def trace_slice(part: slice) -> None:
-            parts[part.start] = _SliceTrace(self, pixels[part]).run(all_crossings)
+            parts[part.start] = _SliceTrace(self, pixels[part]).run()
 
         self.in_slices(len(pixels), trace_slice)
-        in_order = [part for _, part in sorted(parts.items())]
-        names = [field.name for field in dataclass_fields(TracedRays)]
-        return TracedRays(**{name: torch.cat([getattr(part, name) for part in in_order]) for name in names})
+        return join_rays(parts)
 
 
 class _SliceTrace:
@@ -189,16 +196,12 @@ class _SliceTrace:
         self.s_last = self.distance.new_empty(count, 1)  # at the last sample of the part before
         self.delta_last = self.distance.new_empty(count, 1, 3)
 
-    def run(self, all_crossings: bool) -> TracedRays:
+    def run(self) -> TracedRays:
         """Trace all parts of the rays, from near to far."""
         samples = len(self.tracer.t)
-        size = samples if all_crossings else -(-samples // RAY_PARTS)
+        size = -(-samples // RAY_PARTS)
         for first in range(0, samples, size):
-            if all_crossings:
-                ray = torch.arange(len(self.pixels), device=self.pixels.device)
-            else:
-                ray = self.compositor.transmittance.nonzero()[:, 0]
-            self._trace_part(ray, first, first + size)
+            self._trace_part(self.compositor.transmittance.nonzero()[:, 0], first, first + size)
         values = self.tracer.finish(self.pixels, self.compositor)
         return TracedRays(values, self.distance, self.hit, self.invisible | ~self.hit)
 

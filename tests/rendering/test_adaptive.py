@@ -139,13 +139,14 @@ def test_of_opaque_manifolds_only_the_first_is_evaluated_and_the_ray_ends_there(
     requested.update(offset=0, radiance=0)
     torch.testing.assert_close(render_adaptive(fields, rays, 40, 4), seen, atol=1e-9, rtol=0)
     assert requested["radiance"] == 1600
-    assert requested["offset"] <= 121 * 64 + 1500 * 4  # grid rays, and two or so samples of the others
+    assert requested["offset"] <= 16 * 64 + 1600 * 8  # all samples of every 16th grid ray, few of the others
 
 
 def test_transparent_manifolds_are_evaluated_on_grid_rays_only() -> None:
     fields, requested = counted(onion(1e-8))
     image = render_adaptive(fields, close_rays(yaw=0.0, pitch=0.0, size=40, stride=4), 40, 4)
-    assert requested["radiance"] == 1600 + 121 * 10 and requested["offset"] == 121 * 64
+    assert requested["radiance"] == 1600 + 121 * 10
+    assert requested["offset"] <= 16 * 64 + 121 * 32  # rays inside cells are not looked at
     assert image[3].max() < 1e-4
 
 
