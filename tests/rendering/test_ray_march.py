@@ -93,7 +93,7 @@ def test_where_s_falls_faster_than_its_bound_the_crossing_is_still_found() -> No
     """A cliff between the measured rays, in the middle of a long step over smooth s."""
 
     def scalar(x: Tensor) -> Tensor:
-        cliff = (x[..., 2] < 0.03) & ((x[..., 0] - 0.003).abs() < 0.004)
+        cliff = (x[..., 2] < 0.03) & ((x[..., 0] - 0.0076).abs() < 0.004)
         return x[..., 2] + 0.1 - 0.15 * cliff
 
     fields, along_z = clear(spheres(0.05, 0.0, scalar=scalar)), rays(0.0, 0.0)
