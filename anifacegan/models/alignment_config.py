@@ -24,6 +24,9 @@ class AlignmentConfig:
     rounds: int = 4
     """Number of times that a point's offset is looked up, each time at the place of the mean head that the time before
     has found."""
+    manifolds: bool = False
+    """Whether the radiance manifolds lie around the mean head, so that the skin of every person lies on the same ones.
+    False: they lie in the template, as in the paper, where the skin of different people crosses them."""
     lower: tuple[float, float, float] = (-0.128, -0.152, -0.13)
     """Lattice point with the smallest x, y and z."""
     upper: tuple[float, float, float] = (0.128, 0.144, 0.048)

@@ -248,6 +248,8 @@ class GeneratorConfig:
 
     def __post_init__(self) -> None:
         require_within(self, 0, FACTOR, "radiance_offset_gain")
+        if self.radiance_offset_gain != 1 and self.alignment is not None and self.alignment.manifolds:
+            raise ConfigError("radiance_offset_gain", self.radiance_offset_gain, "1 with aligned manifolds")
 
 
 PriorKind = Literal["identity", "expression"]

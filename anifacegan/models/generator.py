@@ -7,13 +7,16 @@ are defined (Wu et al. 2022)::
     s          = M(x_template)                               manifold predictor, shared by all people
     rgb, alpha = T(x_template; z_id, z_noise)                template radiance field
 
+With an alignment field A (ours, :mod:`anifacegan.models.alignment`), colours are read at x_template + A(x_template;
+z_id), a point of the mean head; with ``alignment.manifolds``, M is evaluated there as well.
+
 ``generator.condition(latents)`` evaluates the mapping networks once and returns :class:`ConditionedFields`, plain
 functions of points. :func:`anifacegan.rendering.volume.render_rays` renders these fields. The renderer depends on no
 network, so tests can give it spheres in place of a face.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -33,12 +36,28 @@ from anifacegan.models.template import TemplateField
 
 
 @dataclass(frozen=True)
+class AlignedOffsets:
+    """Deformation and alignment one after the other: offsets from points of a person's expressive face to the
+    corresponding points of the mean head."""
+
+    deform: Callable[[Tensor], Tensor]
+    """Deformation field: offsets to the template."""
+    align: Callable[[Tensor], Tensor]
+    """Alignment field: offsets from the template to the mean head."""
+
+    def __call__(self, x: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
+        delta = self.deform(x)
+        return delta + self.align(x + delta)
+
+
+@dataclass(frozen=True)
 class ConditionedFields:
     """Generator fields conditioned on the latents of a batch of faces: functions of points in world units."""
 
     offset: Callable[[Tensor], Tensor]
-    """Deformation field: maps points of the expressive face (B, N, 3) to their offsets delta (B, N, 3) to the template,
-    the face without deformation."""
+    """Maps points of the expressive face (B, N, 3) to their offsets delta (B, N, 3) to the points where the manifolds
+    and the colours are: by the deformation field to the template, the face without deformation; if the manifolds are
+    aligned, on to the mean head (:class:`AlignedOffsets`), which then stands wherever the template is spoken of."""
     scalar: Callable[[Tensor], Tensor]
     """Manifold predictor: maps template points (B, N, 3), points of the face without deformation, to the scalar s (B,
     N)."""
@@ -57,6 +76,17 @@ class ConditionedFields:
     view_dependent: bool = False
     """Whether ``radiance`` takes the unit directions (B, N, 3) in which the camera sees the points as a second
     argument. Otherwise colours are those of the frontal view."""
+
+    @property
+    def deformation(self) -> Callable[[Tensor], Tensor]:
+        """The deformation field alone: offsets from the expressive face to the template."""
+        return self.offset.deform if isinstance(self.offset, AlignedOffsets) else self.offset
+
+    def without_deformation(self) -> "ConditionedFields":
+        """Return the fields of the face without deformation."""
+        if isinstance(self.offset, AlignedOffsets):
+            return replace(self, offset=replace(self.offset, deform=torch.zeros_like))
+        return replace(self, offset=torch.zeros_like)
 
 
 @dataclass(frozen=True)
@@ -151,12 +181,16 @@ class Generator(nn.Module):
         if psi != 1.0:
             mean = FiLMParameters(self.mean_frequencies, self.mean_phases, self.mean_mix)
             film = film.truncated(mean, psi)
+        offset: Callable[[Tensor], Tensor] = self.deformation.bind(latents.z_id, latents.z_exp)
+        align = None if self.alignment is None else self.alignment.bind(latents.z_id)
+        if align is not None and align.config.manifolds:
+            offset, align = AlignedOffsets(offset, align), None
         return ConditionedFields(
-            offset=self.deformation.bind(latents.z_id, latents.z_exp),
+            offset=offset,
             scalar=self.manifolds,
             radiance=self.template.bind(film),
             levels=self.manifolds.levels,
             ray_sampling=self.config.ray_sampling,
             radiance_offset_gain=self.config.radiance_offset_gain,
-            align=None if self.alignment is None else self.alignment.bind(latents.z_id),
+            align=align,
         )

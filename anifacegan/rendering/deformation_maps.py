@@ -46,7 +46,8 @@ def render_deformation(fields: ConditionedFields, yaw: float, size: int) -> Defo
     parts = []
     for part in in_slices(rays, SLICE_RAYS):
         seen = render_culled(fields, part)
-        length = (seen.x_template - seen.x_target).norm(dim=-1) / fields.radiance_offset_gain
+        offsets = fields.deformation(seen.x_target.flatten(1, 2)).reshape(seen.x_target.shape)
+        length = offsets.norm(dim=-1)
         step = (seen.weights * length).sum(dim=-1)  # (1, R)
         parts.append(torch.cat([seen.rgb, seen.depth[..., None], step[..., None]], dim=-1))
     image = torch.cat(parts, dim=1).reshape(size, size, 5).cpu()

@@ -26,6 +26,9 @@ from anifacegan.training.state import State
 
 SEEN_IN = 512
 """Number of images, at most, from which it is estimated how often each vertex is visible."""
+OFTEN_SEEN = 0.3
+"""Share of the images in which a vertex must be visible to count as the head's surface, around which the manifolds are
+laid: the insides of nostrils and mouth are seen more rarely."""
 
 
 def initialize(
@@ -84,15 +87,16 @@ def initialize_fresh(
         generator.template.latent_scale.copy_(data.visible_scale())
     if generator.template.planes is not None:
         fit_chart(generator.template.planes, source.mean_surface())
+    z_id = data.z_id[: data.count]
+    seen = mesh.visible_share(np.arange(min(len(z_id), SEEN_IN)))
     if generator.alignment is not None:
-        z_id = data.z_id[: data.count]
-        seen = mesh.visible_share(np.arange(min(len(z_id), SEEN_IN)))
         facts["alignment_init_error_world"] = fit_alignment(
             generator.alignment, source.mesh, seen, z_id, config.alignment_init, rng
         )
     if config.manifold_init.start == "mean_head":
+        vertices, normals = source.mean_vertices(seen >= OFTEN_SEEN)
         facts["manifold_init_error_world"] = fit_manifolds(
-            generator.manifolds, source.mean_surface(), config.manifold_init, rng
+            generator.manifolds, vertices, normals, config.manifold_init, rng
         )
     return facts
 

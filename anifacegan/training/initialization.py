@@ -8,7 +8,6 @@ directions from a centre behind the head. Such manifolds are star-shaped about t
 skin of different people lies.
 """
 
-import math
 import sys
 
 import numpy as np
@@ -134,46 +133,80 @@ def outer_radius(
 def fit_manifolds(
     manifolds: ManifoldField,
     vertices: Float[np.ndarray, "vertex 3"],
+    normals: Float[np.ndarray, "vertex 3"],
     config: ManifoldInitConfig,
     rng: torch.Generator,
 ) -> float:
     """Fit the manifold field so that the manifolds surround a head.
 
     The target of the manifold scalar is ``level_at_skin + 10 * d / WORLD_PER_NETWORK_UNIT``, where d is the signed
-    distance from the head's surface, positive outside, world units. ``vertices`` are the head's skin in world units;
-    ``config`` has ``level_at_skin``, the number of steps and so on. Returns the mean error of a manifold's position,
-    world units.
+    distance from the head's surface, positive outside, world units. Points near the surface weigh more.
+
+    Args:
+        manifolds: the field, which is changed.
+        vertices: the head's surface as cameras see it, world units.
+        normals: unit normals of the vertices, outward.
+        config: ``level_at_skin``, the number of steps and so on.
+        rng: draws the points.
+
+    Returns:
+        The mean error of the manifold at the skin, world units, in which all parts of the surface count alike.
     """
-    directions = _frontal_directions(65_536, rng)
-    radius = torch.from_numpy(outer_radius(vertices, directions.numpy())).float()
+    points, distance, on_surface = _points_about(vertices, normals, config.reach, rng)
+    weight = 1 / (distance.abs() + NEAR_SKIN)
     optimizer = torch.optim.Adam(manifolds.parameters(), lr=config.lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
-    error = torch.zeros(())
+
+    def errors(x: Float[Tensor, "point 3"]) -> Float[Tensor, "point"]:
+        return (manifolds(x) - config.level_at_skin) * (WORLD_PER_NETWORK_UNIT / INITIAL_GRADIENT)
+
     for _ in trange(config.steps, desc="manifold_init", disable=not sys.stderr.isatty()):
-        selected = torch.randint(len(directions), (config.batch,), generator=rng)
-        offset = config.reach * (2 * torch.rand(config.batch, generator=rng) - 1)
-        x = (
-            WORLD_PER_NETWORK_UNIT * torch.tensor(SPHERE_CENTRE)
-            + directions[selected] * (radius[selected] + offset)[:, None]
-        )
-        error = (manifolds(x) - config.level_at_skin) * (
-            WORLD_PER_NETWORK_UNIT / INITIAL_GRADIENT
-        ) - offset  # world units
+        selected = torch.randint(len(points), (config.batch,), generator=rng)
+        error = errors(points[selected]) - distance[selected]
         optimizer.zero_grad()
-        (error / config.reach).square().mean().backward()
+        (weight[selected] * error).square().mean().backward()
         optimizer.step()
         schedule.step()
-    return float(error.detach().abs().mean())
+    with torch.no_grad():
+        return float(errors(on_surface).abs().mean())
 
 
-def _frontal_directions(count: int, rng: torch.Generator) -> Float[Tensor, "count 3"]:
-    """Draw unit vectors within 80 degrees of frontal: the directions from the manifolds' centre to the parts of the
-    head that training cameras see.
+FIT_POINTS = 2**18
+"""Number of points around the surface from which the steps of :func:`fit_manifolds` draw."""
+NEAR_SKIN = 0.004
+"""Distance from the surface, world units, up to which an error weighs about as much as on it."""
+CLOSE, CLOSE_SHARE = 0.003, 0.5
+"""Standard deviation of the distances of the close points, world units, and the share of these points."""
+
+
+def _points_about(
+    vertices: Float[np.ndarray, "vertex 3"],
+    normals: Float[np.ndarray, "vertex 3"],
+    reach: float,
+    rng: torch.Generator,
+) -> tuple[Float[Tensor, "point 3"], Float[Tensor, "point"], Float[Tensor, "place 3"]]:
+    """Draw points about a surface, spread evenly over it; return them, their signed distances, and places on the
+    surface.
+
+    The distance is that from the plane of the nearest vertex.
     """
-    z = 1 - torch.rand(count, generator=rng) * (1 - math.cos(math.radians(80)))
-    angle = 2 * math.pi * torch.rand(count, generator=rng)
-    ring = (1 - z.square()).sqrt()
-    return torch.stack([ring * angle.cos(), ring * angle.sin(), z], dim=-1)
+    tree = cKDTree(vertices)
+    spacing = tree.query(vertices, k=min(5, len(vertices)))[0][:, 1:].mean(axis=1)
+    area = torch.from_numpy(spacing**2)
+    chosen = torch.multinomial(area, FIT_POINTS, replacement=True, generator=rng).numpy()
+    wide = reach * (2 * torch.rand(FIT_POINTS, generator=rng) - 1)
+    close = CLOSE * torch.randn(FIT_POINTS, generator=rng)
+    is_close = torch.rand(FIT_POINTS, generator=rng) < CLOSE_SHARE
+    offset = torch.where(is_close, close, wide).double().numpy()
+    aside = torch.randn(FIT_POINTS, 3, generator=rng).double().numpy() * spacing[chosen, None] / 2
+    points = vertices[chosen] + offset[:, None] * normals[chosen] + aside
+    nearest = tree.query(points)[1]
+    distance = ((points - vertices[nearest]) * normals[nearest]).sum(axis=1)
+    return (
+        torch.from_numpy(points).float(),
+        torch.from_numpy(distance).float(),
+        torch.from_numpy(vertices[chosen]).float(),
+    )
 
 
 def fit_chart(planes: FeaturePlanes, vertices: Float[np.ndarray, "vertex 3"]) -> None:

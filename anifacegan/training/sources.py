@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from anifacegan.data.config import DataConfig
 from anifacegan.data.dataset import CoefficientTable, FaceDataset
@@ -26,6 +26,7 @@ from anifacegan.face_model.face_mesh import FaceMesh, face_mesh
 from anifacegan.face_model.load import load_face_model
 from anifacegan.face_model.open_model import load_open_face_model
 from anifacegan.geometry.conventions import EXP_DIM, WORLD_PER_MODEL_UNIT
+from anifacegan.geometry.normals import vertex_normals_numpy
 from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.runtime.distributed import Workers
 from anifacegan.runtime.errors import InputError
@@ -103,6 +104,16 @@ class TrainingSource:
         if self.synthetic_renderer is not None:
             vertices = vertices[self.synthetic_renderer.head.parts.part == 0]
         return (vertices * WORLD_PER_MODEL_UNIT + self.mesh.world_offset).astype(np.float64)
+
+    def mean_vertices(
+        self, selected: Bool[np.ndarray, "vertex"]
+    ) -> tuple[Float[np.ndarray, "selected 3"], Float[np.ndarray, "selected 3"]]:
+        """Return vertices of the mean face, world units, and their outward unit normals."""
+        vertices = (self.mesh.mean.reshape(-1, 3) * WORLD_PER_MODEL_UNIT + self.mesh.world_offset).astype(
+            np.float64
+        )
+        normals = vertex_normals_numpy(vertices, self.mesh.triangles)
+        return vertices[selected], normals[selected]
 
     def units(self) -> ExpressionBasis | None:
         """Return the expression coefficients of the face model's action units (elementary facial movements); None for

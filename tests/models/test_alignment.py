@@ -11,10 +11,11 @@ from anifacegan.geometry.rays import image_rays
 from anifacegan.models.alignment import AlignmentField
 from anifacegan.models.alignment_config import AlignmentConfig
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.generator import Generator
+from anifacegan.models.generator import AlignedOffsets, Generator
+from anifacegan.models.numba_fields import with_numba_fields
 from anifacegan.rendering.volume import render_rays
 from anifacegan.runtime.errors import ConfigError
-from tests.fixtures.small_models import SMALL, SMALL_ALIGNMENT, with_random_offsets
+from tests.fixtures.small_models import SMALL, SMALL_ALIGNMENT, small_generator, with_random_offsets
 
 EXACT = 1e-12
 """Float64: sums of a few hundred products of numbers below 1."""
@@ -129,7 +130,7 @@ def test_lattices_that_cannot_be_are_refused(wrong: dict, message: str) -> None:
 
 def aligned_generator() -> Generator:
     config = dataclasses.replace(SMALL, alignment=SMALL_ALIGNMENT)
-    generator = Generator(config).initialize(torch.Generator().manual_seed(4))
+    generator = small_generator(config)
     with_random_offsets(generator.alignment)
     return generator
 
@@ -162,6 +163,57 @@ def test_alignment_moves_neither_deformation_nor_manifolds() -> None:
     before = generator.condition(who)
     assert torch.equal(before.offset(x), after.offset(x))
     assert torch.equal(before.scalar(x), after.scalar(x))
+
+
+def with_aligned_manifolds(generator: Generator) -> Generator:
+    """The same weights, the manifolds around the mean head."""
+    config = dataclasses.replace(SMALL, alignment=dataclasses.replace(SMALL_ALIGNMENT, manifolds=True))
+    aligned = Generator(config)
+    aligned.load_state_dict(generator.state_dict())
+    return aligned
+
+
+def test_aligned_manifolds_are_found_and_read_at_the_point_of_the_mean_head() -> None:
+    """x + D(x) + A(x + D(x)), one after the other: A at the template point, not at x."""
+    generator, who, x = aligned_generator(), latents(), points(2).float()
+    before, after = generator.condition(who), with_aligned_manifolds(generator).condition(who)
+    delta = before.offset(x)
+    aligned = delta + before.align(x + delta)
+    torch.testing.assert_close(after.offset(x), aligned, atol=0, rtol=0)
+    assert after.align is None and not torch.allclose(aligned, delta + before.align(x), atol=1e-6)
+    torch.testing.assert_close(after.deformation(x), delta, atol=0, rtol=0)
+    still = after.without_deformation().offset(x)
+    torch.testing.assert_close(still, before.align(x), atol=0, rtol=0)
+    assert not before.without_deformation().offset(x).any()
+
+
+def test_the_background_belongs_to_nobodys_face_with_aligned_manifolds_either() -> None:
+    fields = with_aligned_manifolds(aligned_generator()).condition(latents())
+    zero = torch.zeros(2)
+    seen = render_rays(fields, image_rays(yaw=zero, pitch=zero, size=4))
+    step = seen.x_template - seen.x_target
+    assert step[..., :-1, :].abs().max() > 1e-4 and step[..., -1, :].abs().max() == 0
+
+
+def test_compiled_fields_align_the_manifolds_too() -> None:
+    generator = with_aligned_manifolds(aligned_generator())
+    everyone = latents()
+    who = Latents(everyone.z_id[:1], everyone.z_exp[:1], everyone.z_noise[:1])
+    with torch.no_grad():
+        fields = generator.condition(who)
+        compiled = with_numba_fields(fields)
+        x = points(1).float()
+        assert (
+            isinstance(compiled.offset, AlignedOffsets) and compiled.offset.deform is not fields.offset.deform
+        )
+        # Float32 sums in another order: offsets of some millimetres, to 1e-6 of a world unit's coordinates.
+        torch.testing.assert_close(compiled.offset(x), fields.offset(x), atol=1e-6, rtol=0)
+
+
+def test_colours_beside_aligned_manifolds_are_refused() -> None:
+    aligned = dataclasses.replace(SMALL_ALIGNMENT, manifolds=True)
+    with pytest.raises(ConfigError, match="radiance_offset_gain is 8.3, expected 1 with aligned manifolds"):
+        dataclasses.replace(SMALL, alignment=aligned, radiance_offset_gain=8.3)
 
 
 def test_a_latent_entry_is_multiplied_by_its_scale() -> None:

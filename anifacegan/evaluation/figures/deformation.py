@@ -2,8 +2,6 @@
 head.
 """
 
-import dataclasses
-
 import torch
 
 from anifacegan.evaluation.figures.config import DeformationConfig, selected_seeds
@@ -49,7 +47,7 @@ def _row(
     fields: ConditionedFields, sections: tuple[Slice, ...], config: DeformationConfig
 ) -> tuple[list[Pixels], float]:
     """Return the images of one expression, and the length of the longest visible deformation offset, world units."""
-    template = dataclasses.replace(fields, offset=torch.zeros_like)
+    template = fields.without_deformation()
     undeformed, deformed = (render_deformation(face, 0.0, config.size) for face in (template, fields))
     cells = [
         image_bytes(image)

@@ -125,7 +125,7 @@ def with_arrows(
     middle = (torch.arange(ARROWS).to(fields.levels) + 0.5) * 2 / ARROWS - 1
     down, across = torch.meshgrid(middle, middle, indexing="ij")
     x = section.points(across, down).reshape(1, -1, 3)
-    delta = fields.offset(x)
+    delta = fields.deformation(x)
     length = delta[0].norm(dim=-1)
     colours = (220 * heat_colours((length / WHITE_HOT).clamp(max=0.6))).cpu().numpy().astype(int)
     tails, heads = (section.project(points[0], fine_size) for points in (x, x + scale * delta))
@@ -163,7 +163,7 @@ def _read(
 ) -> tuple[Float[Tensor, "1 point"], Float[Tensor, "1 point 3"], Float[Tensor, "1 point"]]:
     """Return manifold scalar, colour and opacity at points of the deformed face or, with ``in_template``, of the
     template."""
-    delta = torch.zeros_like(x) if in_template else fields.offset(x)
+    delta = (fields.without_deformation() if in_template else fields).offset(x)
     s = fields.scalar(x + delta)
     x = x + fields.radiance_offset_gain * delta
     rgb, alpha = fields.radiance(x if fields.align is None else x + fields.align(x))
