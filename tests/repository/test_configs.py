@@ -9,9 +9,11 @@ from anifacegan.cli.ablate.config import AblationConfig
 from anifacegan.cli.bake.run import BakeCommand
 from anifacegan.cli.render.config import RenderConfig
 from anifacegan.cli.train import CONFIGS as TASK_CONFIGS
+from anifacegan.models.checkpoints import load_checkpoint
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.typed_config import read_config
 from anifacegan.training.config import TrainConfig
+from anifacegan.training.initial_weights import _networks
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -151,3 +153,10 @@ def test_render_smile_turns_five_heads_while_the_smile_comes() -> None:
     assert config.out == Path("multiview_imgs")
     assert config.video and config.grid
     assert (ROOT / str(config.expression)).is_file()
+
+
+@pytest.mark.parametrize("name", ["demo", "synthetic64", "synthetic128"])
+def test_what_is_trained_like_the_demo_or_goes_on_from_it_has_its_networks(name: str) -> None:
+    config = read_config(TrainConfig, ["--config", str(ROOT / "configs" / f"{name}.yaml")], "test")
+    shipped = load_checkpoint(ROOT / "checkpoints" / "demo").generator.config
+    assert _networks(config.generator) == _networks(shipped)
