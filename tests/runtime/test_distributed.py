@@ -228,6 +228,7 @@ def errors(ends: list[tuple[int, str]]) -> list[str]:
     ]
 
 
+@pytest.mark.slow  # whole runs of two processes; what one worker writes is also seen before the broken file below
 def test_one_worker_writes_files_and_prints(unbroken: Path) -> None:
     steps = [yaml.safe_load(line)["step"] for line in (unbroken / "stats.jsonl").read_text().splitlines()]
     assert steps == [2, 4, 5, 6, 7]  # a line each, two of them of previews
@@ -252,11 +253,17 @@ def test_workers_stop_after_the_same_step_when_one_is_signalled_and_resume_to_th
 
 
 def test_a_broken_file_that_one_worker_finds_ends_all_with_one_line(tiny: Path, tmp_path: Path) -> None:
+    """Until then one worker writes, and draws a line at every second step."""
     ends = finish(workers_of(2, *training(tiny, tmp_path / "run", "broken")))
     assert ends[1][0] == 2 and ends[0][0] != 0
     assert errors(ends) == ["error: 000003.png: not a readable image"]
+    lines = (tmp_path / "run" / "stats.jsonl").read_text().splitlines()
+    assert [yaml.safe_load(line)["step"] for line in lines] == [2, 4]
+    assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 1
+    assert [path.name for path in (tmp_path / "run").glob("snapshot_*")] == ["snapshot_00000003.pt"]
 
 
+@pytest.mark.slow  # two processes; test_every_batch_has_to_divide calls what refuses
 def test_a_batch_that_does_not_divide_is_one_line_before_anything_is_written(
     tiny: Path, tmp_path: Path
 ) -> None:

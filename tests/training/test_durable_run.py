@@ -25,9 +25,18 @@ from tests.fixtures.resumed_runs import KINDS, Kind, Terms, interrupt_at, run_an
 from tests.fixtures.small_disk import files_of_at_most
 
 KILLS = 3
+IN_EVERY_QUICK_RUN = ("adversarial", "reconstruction")
+"""Kinds of which all tests are quick ones: the one runs through all stages of the generator, the other has a loop of
+its own. Of the other two kinds only stopping and dying are, as what fails in between is of the code that all share."""
 
 
-@pytest.fixture(scope="module", params=KINDS)
+def kinds(*quick: str) -> pytest.MarkDecorator:
+    """All kinds of runs, those not in ``quick`` with -m slow."""
+    marked = [pytest.param(name, marks=() if name in quick else pytest.mark.slow) for name in KINDS]
+    return pytest.mark.parametrize("name", marked, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -81,6 +90,7 @@ def names_in(folder: Path) -> list[str]:
     return sorted(str(name) for name in names if "tensorboard" not in name.parts)
 
 
+@kinds(*KINDS)
 def test_a_stopped_run_saves_and_goes_on_to_the_same_end(
     kind: Kind, tiny: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,6 +108,7 @@ def test_a_stopped_run_saves_and_goes_on_to_the_same_end(
     same_end(tmp_path / "run", unbroken)
 
 
+@kinds(*KINDS)
 def test_a_run_that_died_between_snapshots_goes_on_to_the_same_end(
     kind: Kind, tiny: Path, unbroken: Path, died: Path, tmp_path: Path
 ) -> None:
@@ -109,6 +120,7 @@ def test_a_run_that_died_between_snapshots_goes_on_to_the_same_end(
     same_end(tmp_path / "run", unbroken)
 
 
+@kinds(*IN_EVERY_QUICK_RUN)
 def test_a_damaged_newest_snapshot_is_reported_and_the_run_goes_on_from_the_one_before(
     kind: Kind, tiny: Path, unbroken: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -121,6 +133,7 @@ def test_a_damaged_newest_snapshot_is_reported_and_the_run_goes_on_from_the_one_
     same_end(tmp_path / "run", unbroken)
 
 
+@kinds(*IN_EVERY_QUICK_RUN)
 def test_a_finished_run_that_is_started_again_only_writes_its_model(
     kind: Kind, tiny: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +145,7 @@ def test_a_finished_run_that_is_started_again_only_writes_its_model(
     same_end(tmp_path / "run", unbroken)
 
 
+@kinds(*IN_EVERY_QUICK_RUN)
 def test_a_term_that_is_not_finite_stops_the_run_with_its_name_and_step(
     kind: Kind, tiny: Path, unbroken: Path, died: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +167,7 @@ def test_a_term_that_is_not_finite_stops_the_run_with_its_name_and_step(
     same_end(tmp_path / "run", unbroken)
 
 
+@kinds(*IN_EVERY_QUICK_RUN)
 @pytest.mark.parametrize("fails", ["snapshot", "line"])
 def test_a_full_disk_stops_the_run_with_one_line_and_what_was_saved_stays(
     fails: str,
@@ -177,6 +192,7 @@ def test_a_full_disk_stops_the_run_with_one_line_and_what_was_saved_stays(
     same_end(tmp_path / "run", unbroken)
 
 
+@kinds("adversarial")
 def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_end(
     name: str, kind: Kind, tiny: Path, unbroken: Path, tmp_path: Path
 ) -> None:
