@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,16 @@ from anifacegan.runtime.output_folders import MARKER
 from anifacegan.training.config import TrainConfig
 from anifacegan.training.weights import LossWeights
 from tests.fixtures.resumed_runs import ADVERSARIAL_SIZE, adversarial_config
+from tests.fixtures.shared_preparation import shared_preparation
 from tests.fixtures.tiny_training_set import write_tiny_set
 
 SAMPLES = SampleConfig(count=3, size=ADVERSARIAL_SIZE)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _shared_preparation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with shared_preparation(tmp_path_factory.mktemp("surfaces")):
+        yield
 
 
 @pytest.fixture(scope="module")

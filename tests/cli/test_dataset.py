@@ -5,17 +5,28 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from anifacegan.data.synthetic.renderer import load_synthetic_renderer, render_item
+from anifacegan.cli.dataset import writer
+from anifacegan.data.synthetic.renderer import render_item
 from anifacegan.face_model.coefficients import read_coefficients
 from tests.fixtures.commands import command, one_error_line
+from tests.fixtures.loaded_renderers import loaded_once
 from tests.fixtures.tiny_head import write_tiny_file
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _renderers_are_loaded_once() -> Iterator[None]:
+    """By the commands in this process; those of a process of its own, below, give the same bytes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer, "load_synthetic_renderer", loaded_once)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +62,7 @@ def made(face_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_command_writes_an_image_and_a_coefficient_file_each(made: Path, face_file: Path) -> None:
     names = [f"{i:06d}.{kind}" for i in range(6) for kind in ("mat", "png")] + ["dataset.json"]
     assert list(contents(made)) == names
-    renderer = load_synthetic_renderer(face_file)
+    renderer = loaded_once(face_file)
     _, face = render_item(renderer, 2, 4, 24)
     written = read_coefficients(made / "000004.mat")
     assert np.array_equal(written.noise, face.noise) and np.array_equal(written.pose, face.pose)
