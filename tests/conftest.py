@@ -6,6 +6,9 @@ a module imported earlier would go unchecked (tests/repository/test_shape_checks
 
 from __future__ import annotations
 
+import gc
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +19,13 @@ if TYPE_CHECKING:
     from anifacegan.face_model.morphable import MorphableModel
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+gc.disable()  # while tests are collected: most of what imports make stays, and is looked through again and again
+
+
+def pytest_collection_finish() -> None:
+    """From here on garbage is collected, but modules and test functions are no longer looked through."""
+    gc.enable()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +34,20 @@ def _same_draws_every_time() -> None:
     import torch
 
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loops_are_compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Where several processes run the tests, no two compile the same loop."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        yield
+        return
+    from tests.fixtures.compiled_once import compiled_once
+
+    locks = tmp_path_factory.getbasetemp().parent / "compiled_once"  # the folder of all processes of this run
+    locks.mkdir(exist_ok=True)
+    with compiled_once(locks):
+        yield
 
 
 @pytest.fixture(

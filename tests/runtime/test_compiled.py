@@ -1,10 +1,12 @@
 """Compiled loops run where their cache cannot be written, and use it where it can."""
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import no_type_check
 
@@ -13,6 +15,7 @@ import pytest
 import torch
 
 from anifacegan.runtime.compiled import _own_temporary_folder, kernel, narrowed, widened
+from tests.fixtures.compiled_once import compiled_once
 
 PACKAGE = Path(__file__).resolve().parents[2] / "anifacegan"
 RUN = """
@@ -42,13 +45,13 @@ def package(tmp_path: Path) -> Path:
     return copy
 
 
-def run(package: Path, home: Path, **variables: str) -> subprocess.CompletedProcess:
-    """Import every module with compiled loops, and call one of these, with a file in place of the home folder."""
+def run(package: Path, home: Path, modules: list[str], **variables: str) -> subprocess.CompletedProcess:
+    """Import modules with compiled loops, and call one of these, with a file in place of the home folder."""
     home.write_text("no folder")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "XDG_"))}
     environment = inherited | {"HOME": str(home), "PYTHONPATH": str(package.parent)} | variables
     return subprocess.run(
-        [sys.executable, "-c", RUN, *modules_with("runtime.compiled import kernel")],
+        [sys.executable, "-c", RUN, *modules],
         env=environment,
         cwd=package.parent,
         capture_output=True,
@@ -57,13 +60,14 @@ def run(package: Path, home: Path, **variables: str) -> subprocess.CompletedProc
 
 
 def test_a_read_only_package_and_home_run_without_the_cache(package: Path, tmp_path: Path) -> None:
-    done = run(package, tmp_path / "home")
+    """Every module with a loop."""
+    done = run(package, tmp_path / "home", modules_with("runtime.compiled import kernel"))
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.split("\n") == [str(package / "__init__.py"), "[321.0]", ""]
 
 
 def test_the_cache_is_kept_in_the_folder_that_the_environment_names(package: Path, tmp_path: Path) -> None:
-    done = run(package, tmp_path / "home", NUMBA_CACHE_DIR=str(tmp_path / "cache"))
+    done = run(package, tmp_path / "home", [], NUMBA_CACHE_DIR=str(tmp_path / "cache"))
     assert (done.returncode, done.stderr) == (0, "")
     assert list((tmp_path / "cache").rglob("face_mesh.affine-*.nbi"))
 
@@ -121,3 +125,22 @@ def test_a_cache_that_others_can_write_is_never_used(tmp_path: Path, monkeypatch
     folder.write_text("")
     assert found() is None
     _own_temporary_folder.cache_clear()
+
+
+@kernel()
+@no_type_check
+def doubled(x):
+    return 2 * x
+
+
+def test_a_loop_that_another_process_of_tests_compiles_is_waited_for(tmp_path: Path) -> None:
+    found: list[int] = []
+    with compiled_once(tmp_path), (tmp_path / f"{__name__}.doubled.lock").open("w") as of_the_other:
+        fcntl.flock(of_the_other, fcntl.LOCK_EX)
+        waits = threading.Thread(target=lambda: found.append(doubled(3)))
+        waits.start()
+        waits.join(0.5)
+        assert waits.is_alive() and not found
+        fcntl.flock(of_the_other, fcntl.LOCK_UN)
+        waits.join()
+    assert found == [6]
