@@ -1,34 +1,23 @@
 """The fit on synthetic landmarks: projected from known faces of the open face model, with the learned errors."""
 
-from functools import cache
-
 import numpy as np
 import pytest
 
-from anifacegan.capture.correspondence import REGRESSED, Correspondence, load_correspondence
+from anifacegan.capture.correspondence import REGRESSED
 from anifacegan.capture.crop import Crop
-from anifacegan.capture.face_points import SIDES_PER_MODEL_UNIT, FacePoints, FittedUnits, project
+from anifacegan.capture.face_points import SIDES_PER_MODEL_UNIT, project
 from anifacegan.capture.fit import LandmarkFit, LandmarkFitter, place_difference
-from anifacegan.capture.priors import Estimate, population
-from anifacegan.face_model.morphable import MorphableModel
+from anifacegan.capture.priors import Estimate
 from anifacegan.face_model.open_model import load_head_parts
 
 CROP = Crop(x=310.0, y=240.0, side=290.0, roll=-0.2)
 PITCH, YAW = 0.1, -0.3
 
 
-@cache
-def correspondence_of(model: MorphableModel) -> Correspondence:
-    """The shipped correspondence."""
-    return load_correspondence(len(model.mean))
-
-
-@pytest.fixture(scope="module")
-def fitter(face_model: MorphableModel) -> LandmarkFitter:
+@pytest.fixture
+def fitter(landmark_fitter: LandmarkFitter) -> LandmarkFitter:
     """A fitter with the shipped correspondence."""
-    parts, correspondence = load_head_parts(), correspondence_of(face_model)
-    points = FacePoints(face_model, FittedUnits.of(parts.expression_basis()), correspondence.vertices)
-    return LandmarkFitter(points, correspondence, population(parts))
+    return landmark_fitter
 
 
 def person(fitter: LandmarkFitter, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -153,11 +153,10 @@ def test_with_debug_a_mistake_of_ours_is_raised(
 
 @pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_change_no_exit_code(closed: str, tmp_path: Path) -> None:
-    for words, code in (
-        ("--version", 0),
-        ("rendr", 2),
-        ("train --out x --data.path /nowhere --unknown 1", 2),
-    ):
+    commands = [("--version", 0), ("rendr", 2)]
+    if "<" in closed:  # once is enough for a command that imports everything
+        commands.append(("train --out x --data.path /nowhere --unknown 1", 2))
+    for words, code in commands:
         line = f"cd {ROOT}; {sys.executable} -m anifacegan.cli {words} {closed}"
         assert subprocess.run(["sh", "-c", line], cwd=tmp_path).returncode == code
 
