@@ -10,7 +10,9 @@ import torch
 
 from anifacegan.evaluation.figures import (
     ablation,
+    deformation,
     expression_views,
+    manifolds,
     truncation,
 )
 from anifacegan.evaluation.figures.catalogue import FIGURES
@@ -24,6 +26,8 @@ from tests.fixtures.small_models import small_generator
 from tests.models.test_released import RELEASED_SMALL
 
 OF_A_MODEL = [kind for kind in FIGURES if kind is not ablation.FIGURE]
+OF_GOLDEN = (expression_views.FIGURE, deformation.FIGURE, manifolds.FIGURE)
+"""Figures that the quick tests draw of the golden checkpoint: an image, the deformation and a slice of the fields."""
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +66,11 @@ def test_a_released_checkpoint_works(kind: FigureKind, released: Path, tmp_path:
     assert "drawn:" in paths[-1].read_text() and all(path.stat().st_size for path in paths)
 
 
-@pytest.mark.parametrize("kind", OF_A_MODEL, ids=lambda kind: kind.name)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=() if kind in OF_GOLDEN else pytest.mark.slow) for kind in OF_A_MODEL],
+    ids=lambda kind: kind.name,
+)
 def test_the_golden_checkpoint_works(
     kind: FigureKind, golden: Path, official: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
