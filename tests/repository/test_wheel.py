@@ -128,6 +128,24 @@ def run_examples(installed: Path, folder: Path, *, of_avatars: bool) -> None:
         call(sys.executable, "-c", example + check, cwd=folder, **environment(installed))
 
 
+def test_an_installed_wheel_finds_what_it_ships_and_its_command_answers(
+    installed: Path, tmp_path: Path
+) -> None:
+    """tests/repository/test_documentation.py runs the examples of README.md, from the checkout."""
+    show = """
+import anifacegan
+print(anifacegan.__file__)
+model = anifacegan.load_model("demo")
+print(model.card.name)
+"""
+    place, name = call(sys.executable, "-c", show, cwd=tmp_path, **environment(installed)).splitlines()
+    assert Path(place) == installed / "anifacegan" / "__init__.py" and name == "demo"
+    command = [installed / "bin" / "anifacegan", "render", "--help"]
+    assert call(*command, cwd=tmp_path, **environment(installed)).startswith("usage: anifacegan render")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow  # a fresh installation compiles every loop that renders
 def test_the_example_and_the_command_run_from_an_installed_wheel(installed: Path, tmp_path: Path) -> None:
     show = "import anifacegan; print(anifacegan.__file__)"
     place = call(sys.executable, "-c", show, cwd=tmp_path, **environment(installed)).strip()
