@@ -17,6 +17,12 @@ from anifacegan.runtime.typed_config import as_tuple, read_config
 from benchmarks import rendering
 from benchmarks.baking import BakeBenchmark, baking_table, measure_baking, write_baking_json
 from benchmarks.playback import PlaybackBenchmark, measure_playback, playback_table, write_playback_json
+from benchmarks.playback_pairs import (
+    PlaybackPairsBenchmark,
+    measure_playback_pairs,
+    playback_pairs_table,
+    write_playback_pairs_json,
+)
 from benchmarks.training import TrainingBenchmark, benchmark, table, write_json
 from benchmarks.training_pairs import REPOSITORY, PairsBenchmark, measure_pairs, pairs_table, write_pairs_json
 
@@ -90,12 +96,22 @@ def measure_players(arguments: Sequence[str]) -> None:
         write_playback_json(config.json, config, found)
 
 
+def compare_players(arguments: Sequence[str]) -> None:
+    """Compare the player on a CPU with that of another checkout, in turns: milliseconds and their ratios."""
+    config = read_config(PlaybackPairsBenchmark, arguments, f"{COMMAND} playback-pairs")
+    found = measure_playback_pairs(config)
+    print(playback_pairs_table(found))
+    if config.json is not None:
+        write_playback_pairs_json(config.json, config, found)
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "training": measure_training,
     "training-pairs": compare_training,
     "render": measure_rendering,
     "baking": measure_bakes,
     "playback": measure_players,
+    "playback-pairs": compare_players,
 }
 
 

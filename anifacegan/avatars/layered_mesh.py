@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
+from anifacegan.avatars.clear_triangles import mark_clear
 from anifacegan.geometry.cameras import from_frontal
 from anifacegan.geometry.config import RaySamplingConfig
 
@@ -58,6 +59,14 @@ class LayeredMesh:
     @cached_property
     def _to_weights(self) -> Float[np.ndarray, "64 shape"]:
         return np.linalg.pinv(self.z_exp.astype(np.float64)).astype(np.float32)
+
+    @cached_property
+    def is_clear(self) -> Bool[np.ndarray, "triangle"]:
+        """Whether each triangle is transparent everywhere with every expression: it can only hide others."""
+        moving = len(self.texels) - self.texel_offsets.shape[2]
+        found = np.empty(len(self.triangles), np.bool_)
+        mark_clear(self.triangles, self.texels, self.layer_starts, self.textures, moving, found)
+        return found
 
     def weights(self, z_exp: Float[np.ndarray, "*batch 64"]) -> Float[np.ndarray, "*batch shape"]:
         """Compute the blendshape weights that come nearest to the given expression coefficients (least squares)."""

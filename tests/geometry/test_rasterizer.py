@@ -10,13 +10,7 @@ from scipy.spatial import Delaunay
 from anifacegan.geometry.cameras import Camera, orbit_camera, reconstruction_camera
 from anifacegan.geometry.config import Backend
 from anifacegan.geometry.rasterization import rasterizer, torch_backend
-from anifacegan.geometry.rasterization.numba_kernels import (
-    BLOCK,
-    TILE,
-    draw_triangles,
-    draw_triangles_at,
-    mark_boxes,
-)
+from anifacegan.geometry.rasterization.numba_kernels import draw_triangles
 from anifacegan.geometry.rasterization.rasterizer import (
     clip_positions,
     interpolate,
@@ -298,39 +292,6 @@ def test_the_kernel_keeps_what_is_already_nearer() -> None:
         corners[:, 0], corners[:, 1], np.full(3, 0.6), np.array([[0, 1, 2]]), triangle_map, nearest
     )
     assert (triangle_map == 0).all() and np.allclose(nearest, 0.6)
-
-
-@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 1.0])
-def test_pixels_drawn_alone_have_the_triangles_of_the_whole_image(share: float) -> None:
-    """Small and large triangles, some behind the camera, some with corners that are not numbers."""
-    rng = np.random.default_rng(round(100 * share))
-    size, count = 61, 400
-    centres = rng.uniform(-9, size + 9, (count, 1, 2))
-    corners = (centres + rng.normal(0, 1, (count, 3, 2)) * rng.choice([1, 12], (count, 1, 1))).astype(
-        np.float32
-    )
-    corners[7, 1, 0], corners[8] = np.nan, 1e30
-    x_px, y_px = corners.reshape(-1, 2).T.copy()
-    inverse_depth = rng.uniform(-0.1, 1, 3 * count).astype(np.float32)
-    triangles = np.arange(3 * count, dtype=np.int32).reshape(-1, 3)
-    order = rng.permutation(count)[: count - 5].astype(np.int32)
-
-    whole, nearest = np.full((size, size), -1, np.int32), np.zeros((size, size), np.float32)
-    draw_triangles(x_px, y_px, inverse_depth, triangles[order], whole, nearest)
-
-    wanted = rng.random((size, size)) < share
-    number = np.where(wanted, np.cumsum(wanted).reshape(wanted.shape) - 1, -1).astype(np.int32)
-    tiles = -(-size // TILE)
-    marked = np.zeros((tiles, tiles), bool)
-    marked[wanted.nonzero()[0] // TILE, wanted.nonzero()[1] // TILE] = True
-    blocks = np.array_split(corners.reshape(-1, 2), range(3 * BLOCK, 3 * count, 3 * BLOCK))
-    boxes = [[b[:, 0].min(), b[:, 0].max(), b[:, 1].min(), b[:, 1].max()] for b in map(np.nan_to_num, blocks)]
-    near = np.empty(len(boxes), bool)
-    mark_boxes(np.array(boxes, np.float32), marked, near)
-    found, depth = np.full(wanted.sum(), -1, np.int32), np.zeros(wanted.sum(), np.float32)
-    draw_triangles_at(x_px, y_px, inverse_depth, triangles, order, near, number, found, depth)
-    np.testing.assert_array_equal(found, whole[wanted])
-    np.testing.assert_array_equal(depth, nearest[wanted])
 
 
 def test_every_pixel_computed_is_as_the_covered_ones_alone(monkeypatch: pytest.MonkeyPatch) -> None:

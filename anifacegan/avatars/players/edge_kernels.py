@@ -7,7 +7,7 @@ work, above all on busy machines.
 from typing import no_type_check
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 
 from anifacegan.rendering.sharp_edges import (
     COLOURS,
@@ -32,28 +32,27 @@ def mean_weights(image: Float[np.ndarray, "8 size size"]) -> Float[np.ndarray, "
     return ((seen / least - 1) / np.float32(FULL_CONTRAST - 1)).clip(0, 1)
 
 
-def samples_around(weight: Float[np.ndarray, "size size"]) -> Bool[np.ndarray, "doubled doubled"]:
-    """Mark the samples of the doubled image that lie around pixels of positive weight, but are no pixels' centres."""
+def numbered_samples(weight: Float[np.ndarray, "size size"]) -> Int[np.ndarray, "doubled doubled"]:
+    """Number the samples of the doubled image that lie around pixels of positive weight, but are no pixels' centres; -1
+    elsewhere."""
     side = doubled(len(weight))
-    around = np.zeros((side, side), np.bool_)
-    _mark_around(weight, around)
-    return around
+    number = np.full((side, side), -1, np.int32)
+    _number_around(weight, number)
+    return number
 
 
 def smooth(
     image: Float[np.ndarray, "8 size size"],
     weight: Float[np.ndarray, "size size"],
-    number: np.ndarray,
+    number: Int[np.ndarray, "doubled doubled"],
     samples: Float[np.ndarray, "8 sample"],
-) -> Float[np.ndarray, "8 size size"]:
-    """Move the pixels of positive weight towards the weighted mean of the nine samples around them.
+) -> None:
+    """Move the pixels of an image of positive weight, in place, towards the weighted mean of the nine samples around
+    them.
 
-    ``number`` (doubled, doubled) has the number in ``samples`` of each sample of the doubled image; the pixels' centres
-    are in ``image``.
+    ``number`` has the number in ``samples`` of each sample of the doubled image; the pixels' centres are in ``image``.
     """
-    result = image.copy()
-    _move_to_mean(image, weight, number, samples, np.array(TENT, np.float32), COLOURS, result)
-    return result
+    _move_to_mean(image, weight, number, samples, np.array(TENT, np.float32), COLOURS)
 
 
 @kernel(nogil=True)
@@ -76,20 +75,21 @@ def _contrast(image, opacity_weight, seen):
 
 @kernel(nogil=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
-def _mark_around(weight, around):
-    last = len(around) - 1
+def _number_around(weight, number):
+    last, count = len(number) - 1, 0
     for row in range(len(weight)):
         for column in range(len(weight)):
             if weight[row, column] > 0:
                 for y in range(max(2 * row - 1, 0), min(2 * row + 1, last) + 1):
                     for x in range(max(2 * column - 1, 0), min(2 * column + 1, last) + 1):
-                        if y % 2 or x % 2:
-                            around[y, x] = True
+                        if (y % 2 or x % 2) and number[y, x] < 0:
+                            number[y, x] = count
+                            count += 1
 
 
 @kernel(nogil=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
-def _move_to_mean(image, weight, number, samples, tent, channels, result):
+def _move_to_mean(image, weight, number, samples, tent, channels):
     last = len(number) - 1
     for row in range(len(weight)):
         for column in range(len(weight)):
@@ -97,15 +97,12 @@ def _move_to_mean(image, weight, number, samples, tent, channels, result):
             if share <= 0:
                 continue
             for channel in range(channels):
+                centre = image[channel, row, column]
                 mean = np.float32(0)
                 for i in range(3):
                     y = min(max(2 * row + i - 1, 0), last)
                     for j in range(3):
                         x = min(max(2 * column + j - 1, 0), last)
-                        if y % 2 or x % 2:
-                            sample = samples[channel, number[y, x]]
-                        else:
-                            sample = image[channel, y // 2, x // 2]
+                        sample = samples[channel, number[y, x]] if y % 2 or x % 2 else centre
                         mean += tent[i] * tent[j] * sample
-                centre = image[channel, row, column]
-                result[channel, row, column] = centre + share * (mean - centre)
+                image[channel, row, column] = centre + share * (mean - centre)

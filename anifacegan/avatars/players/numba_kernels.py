@@ -1,30 +1,40 @@
-"""Compiled loops of :mod:`anifacegan.avatars.players.numba_player`: projecting, rasterizing and compositing layers."""
+"""Compiled loops of :mod:`anifacegan.avatars.players.numba_player`: projecting, rasterizing and compositing layers.
+
+A core draws some rows of an image, layer by layer from the outermost inwards. Blocks of triangles that touch only
+pixels behind which nothing is visible any more are skipped, so the inner layers of an opaque face cost little, and
+transparent triangles are drawn only where they hide a part of their layer.
+"""
 
 import math
 from typing import no_type_check
 
 import numpy as np
 
-from anifacegan.geometry.rasterization.numba_kernels import (
-    BLOCK,
-    corner_shares,
-    draw_triangles,
-    draw_triangles_at,
-)
+from anifacegan.geometry.rasterization.numba_kernels import corner_shares
+from anifacegan.geometry.rasterization.torch_backend import LARGEST_COORDINATE_PX, SUBPIXEL
 from anifacegan.runtime.compiled import kernel
 
 LEAST_TRANSMITTANCE = 1 / 1024
 """When the transmittance of a ray is smaller than this, everything farther along the ray is skipped."""
 LEAST_DEPTH = np.float32(1e-3)
 """Nothing nearer to the camera than this is drawn; depth along the viewing axis, world units."""
+BLOCK, TILE = 16, 4
+"""Number of consecutive triangles that are skipped together, and height and width, in pixels, of the tiles in which
+the pixels are counted that can still see something."""
+SHIFT = SUBPIXEL.bit_length() - 1
+"""Coordinates of corners are whole numbers of 2^-SHIFT pixels."""
+NOWHERE = np.int32(-(2**31))
+"""Such a coordinate of a vertex that cannot be drawn."""
 
 
 @kernel(nogil=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
-def project(vertices, rotation, translation, focal, half, projected):
-    """Compute :meth:`anifacegan.geometry.cameras.Camera.pixels` in float32.
+def project(vertices, rotation, translation, focal, half, projected, corners):
+    """Compute :meth:`anifacegan.geometry.cameras.Camera.pixels` in float32, and x and y rounded to 1 / SUBPIXEL pixels
+    (``corners``, (vertex, 2) integers).
 
-    Vertices too near or behind the camera get inverse depth 0; triangles with such a vertex are not drawn.
+    Vertices too near or behind the camera get inverse depth 0, and these and those too far aside the coordinate
+    NOWHERE; triangles with such a vertex are not drawn.
     """
     for v in range(len(vertices)):
         x, y, z = vertices[v, 0], vertices[v, 1], vertices[v, 2]
@@ -32,62 +42,172 @@ def project(vertices, rotation, translation, focal, half, projected):
         up = x * rotation[0, 1] + y * rotation[1, 1] + z * rotation[2, 1] - translation[1]
         backward = x * rotation[0, 2] + y * rotation[1, 2] + z * rotation[2, 2] - translation[2]
         inverse = np.float32(-1) / backward if backward < -LEAST_DEPTH else np.float32(0)
-        projected[0, v] = half + focal * right * inverse
-        projected[1, v] = half - focal * up * inverse
-        projected[2, v] = inverse
+        column, row = half + focal * right * inverse, half - focal * up * inverse
+        projected[0, v], projected[1, v], projected[2, v] = column, row, inverse
+        drawn = inverse > 0 and max(abs(column), abs(row)) < LARGEST_COORDINATE_PX  # not NaN either
+        corners[v, 0] = np.int32(np.rint(column * np.float32(SUBPIXEL))) if drawn else NOWHERE
+        corners[v, 1] = np.int32(np.rint(row * np.float32(SUBPIXEL))) if drawn else NOWHERE
 
 
 @kernel(nogil=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
-def order_by_facing(x_px, y_px, triangles, layer_starts, layer, order, firsts, lasts, boxes):
-    """Write a layer's triangles to its part of ``order``, first those whose outside faces the camera (0), then those
-    that face away from it (1); write where they begin and end to ``firsts`` and ``lasts`` (2, layer).
+def bound_blocks(corners, triangles, layer_starts, layer, boxes):
+    """Write the box around each block of a layer's triangles, least x and y, then largest, to ``boxes`` (block, 4).
 
-    Enlarge ``boxes`` (triangle / BLOCK + layer, 4), least and largest x, then y, to the triangles; an index has the
-    layer added, so that no two layers share a box. Without boxes nothing is enlarged.
+    The block of triangle t is number t // BLOCK + layer, so that no two layers share one.
     """
-    front, back = layer_starts[layer], layer_starts[layer + 1]
-    for t in range(layer_starts[layer], layer_starts[layer + 1]):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        if len(boxes):
-            box = boxes[t // BLOCK + layer]
-            box[0], box[1] = min(box[0], x_px[a], x_px[b], x_px[c]), max(box[1], x_px[a], x_px[b], x_px[c])
-            box[2], box[3] = min(box[2], y_px[a], y_px[b], y_px[c]), max(box[3], y_px[a], y_px[b], y_px[c])
-        area = (x_px[b] - x_px[a]) * (y_px[c] - y_px[a]) - (y_px[b] - y_px[a]) * (x_px[c] - x_px[a])
-        if area < 0:  # y runs down: seen from outside
-            order[front] = t
-            front += 1
-        else:
-            back -= 1
-            order[back] = t
-    firsts[0, layer], lasts[0, layer] = layer_starts[layer], front
-    firsts[1, layer], lasts[1, layer] = front, layer_starts[layer + 1]
+    last = layer_starts[layer + 1]
+    for block in range(layer_starts[layer] // BLOCK, -(-last // BLOCK)):
+        left, top, right, bottom = np.int32(2**31 - 1), np.int32(2**31 - 1), NOWHERE, NOWHERE
+        for t in range(max(block * BLOCK, layer_starts[layer]), min((block + 1) * BLOCK, last)):
+            a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+            left = min(left, corners[a, 0], corners[b, 0], corners[c, 0])
+            top = min(top, corners[a, 1], corners[b, 1], corners[c, 1])
+            right = max(right, corners[a, 0], corners[b, 0], corners[c, 0])
+            bottom = max(bottom, corners[a, 1], corners[b, 1], corners[c, 1])
+        box = boxes[block + layer]
+        box[0], box[1], box[2], box[3] = left, top, right, bottom
+
+
+@kernel(inline="always")
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def _pixels_between(least, largest, first, end):
+    """Return the first and the last pixel from ``first`` to before ``end`` whose centres lie between two coordinates of
+    corners."""
+    return max(first, -((-least) >> SHIFT)), min(end - 1, largest >> SHIFT)
+
+
+@kernel(inline="always")
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def _owned(step_x, step_y):
+    """Return 0 if pixels on an edge belong to the triangle whose edge it is, else -1: as
+    :func:`anifacegan.geometry.rasterization.numba_kernels.owns_edge`, from the steps of the edge's function."""
+    return np.int64((step_x > 0) | ((step_x == 0) & (step_y > 0))) - 1
+
+
+@kernel(inline="always")
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def _any_tile(tiles, least, first_row, left, right, top, bottom):
+    """Return whether one of the tiles that a box, pixels, touches has at least a value."""
+    found = False
+    for row in range((top - first_row) // TILE, (bottom - first_row) // TILE + 1):
+        for column in range(left // TILE, right // TILE + 1):
+            found |= tiles[row, column] >= least
+    return found
 
 
 @kernel(nogil=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
-def draw_layer(x_px, y_px, inverse_depth, triangles, order, firsts, lasts, layer, maps):
-    """Rasterize a layer's triangles that face the camera (0) and those that face away from it (1): in ``order``, those
-    from ``firsts`` to ``lasts`` (2, layer). ``maps`` (2, layer, H, W).
+def _select(scene, band, layer):
+    """Write the triangles of a layer that may show something (0) or only hide something (1) to ``band.selected``, but
+    for blocks of which no pixel of the rows can see anything; return their numbers."""
+    scale, width, first_row = np.int64(band.scale), band.width, band.first_row
+    end_row = first_row + band.maps.shape[1] // width
+    first, last = scene.layer_starts[layer], scene.layer_starts[layer + 1]
+    showing = hiding = 0
+    for block in range(first // BLOCK, -(-last // BLOCK)):
+        box = scene.boxes[block + layer]
+        left, right = _pixels_between(box[0] * scale, box[2] * scale, 0, width)
+        top, bottom = _pixels_between(box[1] * scale, box[3] * scale, first_row, end_row)
+        if left > right or top > bottom:
+            continue
+        if _any_tile(band.open_in_tile, 1, first_row, left, right, top, bottom):
+            for t in range(max(block * BLOCK, first), min((block + 1) * BLOCK, last)):
+                is_clear = scene.is_clear[t]
+                band.selected[1 if is_clear else 0, hiding if is_clear else showing] = t
+                hiding += is_clear
+                showing += not is_clear
+    return showing, hiding
+
+
+@kernel(nogil=True)
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def _draw_layer(scene, band, layer):
+    """Rasterize a layer's triangles in some rows, those whose outside faces the camera (0) and those that face away
+    from it (1), to ``band.maps``; return the number of pixels that are met, which ``band.met`` lists.
+
+    Pixels are met by triangles that face the camera and may show something. All others, which hide these or by which
+    rays leave the layer, are drawn afterwards and in such pixels only.
     """
+    corners, triangles, inverse_depth = scene.corners, scene.triangles, scene.inverse_depth
+    first_row, scale, width = band.first_row, np.int64(band.scale), band.width
+    end_row = first_row + band.maps.shape[1] // width
+    met = 0
+    counts = _select(scene, band, layer)
+    number, later = counts[0], counts[1]
+    for is_later in range(2):
+        for k in range(number if is_later == 0 else later):
+            t = band.selected[is_later, k]
+            a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+            xa, ya = corners[a, 0] * scale, corners[a, 1] * scale
+            xb, yb = corners[b, 0] * scale, corners[b, 1] * scale
+            xc, yc = corners[c, 0] * scale, corners[c, 1] * scale
+            left, right = _pixels_between(min(xa, xb, xc), max(xa, xb, xc), 0, width)
+            top, bottom = _pixels_between(min(ya, yb, yc), max(ya, yb, yc), first_row, end_row)
+            area = (xb - xa) * (yc - ya) - (yb - ya) * (xc - xa)
+            # One jump for all that is not drawn: processors cannot foresee which triangles of a pixel's size meet one.
+            if (
+                (left > right) | (top > bottom) | (area == 0)
+                | (corners[a, 0] == NOWHERE) | (corners[b, 0] == NOWHERE) | (corners[c, 0] == NOWHERE)
+            ):  # fmt: skip
+                continue
+            side = np.int64(area > 0)  # y runs down: negative if seen from outside
+            if is_later == 0 and side == 1:
+                band.selected[1, later] = t
+                later += 1
+                continue
+            tiles, least = (band.open_in_tile, 1) if is_later == 0 else (band.met_in_tile, layer + 1)
+            if not _any_tile(tiles, least, first_row, left, right, top, bottom):
+                continue
+            turn = 2 * side - 1  # so that the area is positive
+            za, zb, zc = inverse_depth[a], inverse_depth[b], inverse_depth[c]
+            # The edge opposite each corner: step along x, step along y, and -1 where a pixel on the edge is not ours.
+            ax, ay = turn * (yb - yc), turn * (xc - xb)
+            bx, by = turn * (yc - ya), turn * (xa - xc)
+            cx, cy = turn * (ya - yb), turn * (xb - xa)
+            own_a, own_b, own_c = _owned(ax, ay), _owned(bx, by), _owned(cx, cy)
+            inverse_area = 1.0 / (turn * area)
+            for row in range(top, bottom + 1):
+                x, y = left << SHIFT, row << SHIFT
+                wa = (x - xb) * ax + (y - yb) * ay
+                wb = (x - xc) * bx + (y - yc) * by
+                wc = (x - xa) * cx + (y - ya) * cy
+                start = (row - first_row) * width
+                for pixel in range(start + left, start + right + 1):
+                    is_inside = ((wa + own_a) | (wb + own_b) | (wc + own_c)) >= 0  # none is negative
+                    is_new = band.maps[0, pixel] < 0
+                    if is_inside & (band.is_open[pixel] if is_later == 0 else not is_new):
+                        here = np.float32((wa * za + wb * zb + wc * zc) * inverse_area)
+                        if here > band.nearest[side, pixel]:
+                            band.met[met] = pixel
+                            met += is_new
+                            band.met_in_tile[(row - first_row) // TILE, (pixel - start) // TILE] = layer + 1
+                            band.nearest[side, pixel] = here
+                            band.maps[side, pixel] = t
+                    wa += ax << SHIFT
+                    wb += bx << SHIFT
+                    wc += cx << SHIFT
+    return met
+
+
+@kernel(inline="always")
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def _forget(band, pixel):
+    """Prepare a pixel that was met for the next layer."""
     for side in range(2):
-        chosen = triangles[order[firsts[side, layer] : lasts[side, layer]]]
-        nearest = np.zeros(maps.shape[2:], np.float32)
-        draw_triangles(x_px, y_px, inverse_depth, chosen, maps[side, layer], nearest)
+        band.maps[side, pixel] = -1
+        band.nearest[side, pixel] = 0
 
 
 @kernel(nogil=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
-def draw_layer_at(x_px, y_px, inverse_depth, triangles, order, firsts, lasts, layer, near, number, maps):
-    """Rasterize a layer as :func:`draw_layer` at some pixels only: ``number`` has their numbers, and ``near`` says
-    which boxes of :func:`order_by_facing` may touch one; ``maps`` is (2, layer, wanted).
-    """
-    for side in range(2):
-        chosen = order[firsts[side, layer] : lasts[side, layer]]
-        nearest = np.zeros(maps.shape[2], np.float32)
-        draw_triangles_at(
-            x_px, y_px, inverse_depth, triangles, chosen, near[layer:], number, maps[side, layer], nearest
-        )
+def enter_layers(scene, band, entered):
+    """Write the triangles through which the rays of some rows enter each layer to ``entered`` (layer, H, W)."""
+    for layer in range(len(scene.layer_starts) - 1):
+        for k in range(_draw_layer(scene, band, layer)):
+            pixel = band.met[k]
+            entered[layer, band.first_row + pixel // band.width, pixel % band.width] = band.maps[0, pixel]
+            _forget(band, pixel)
 
 
 @kernel(nogil=True, fastmath=True)
@@ -95,97 +215,127 @@ def draw_layer_at(x_px, y_px, inverse_depth, triangles, order, firsts, lasts, la
 def _bilinear_weights(u, v, width, height):
     """Return the lower column and row of the four texels around (u, v), and the four weights; outside of the texture
     its edge is repeated."""
-    u, v = min(max(u, 0), width - 1), min(max(v, 0), height - 1)
-    i, j = min(int(u), width - 2), min(int(v), height - 2)
-    u, v = u - i, v - j
-    return i, j, ((1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v)
+    one = np.float32(1)
+    u = min(max(u, np.float32(0)), np.float32(width - 1))
+    v = min(max(v, np.float32(0)), np.float32(height - 1))
+    i, j = min(np.int64(u), width - 2), min(np.int64(v), height - 2)
+    u, v = u - np.float32(i), v - np.float32(j)
+    return i, j, ((one - u) * (one - v), u * (one - v), (one - u) * v, u * v)
 
 
-@kernel(nogil=True, fastmath=True)
+@kernel(nogil=True, fastmath=True, inline="always")
 @no_type_check  # shape checking in tests would wrap what numba has to compile
 def _interpolate(texture, i, j, weights, channel):
-    """Return the weighted sum of four texels in one channel."""
+    """Return the weighted sum of four texels in one channel, divided by 255."""
     w00, w01, w10, w11 = weights
-    return (
-        w00 * texture[j, i, channel] + w01 * texture[j, i + 1, channel]
-        + w10 * texture[j + 1, i, channel] + w11 * texture[j + 1, i + 1, channel]
+    return np.float32(1 / 255) * (
+        w00 * np.float32(texture[j, i, channel]) + w01 * np.float32(texture[j, i + 1, channel])
+        + w10 * np.float32(texture[j + 1, i, channel]) + w11 * np.float32(texture[j + 1, i + 1, channel])
     )  # fmt: skip
 
 
 @kernel(nogil=True, fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
-def composite(drawn, surface, rays, first_row, end_row, planes, visible):
-    """Composite the wanted pixels of some rows of an image into ``planes`` (8, wanted): rgb, opacity, premultiplied
-    foreground and depth. ``drawn.number`` (H, W) has the number of each wanted pixel, and -1 elsewhere."""
-    x_px, y_px, inverse_depth = drawn.x_px, drawn.y_px, drawn.inverse_depth
-    triangles, texels, background = surface.triangles, surface.texels, surface.background
-    origin, axes = rays.origin, rays.axes
-    layers, size = drawn.maps.shape[1], len(drawn.number)
-    _, texture_height, texture_width, _ = surface.textures.shape
-    background_side = background.shape[0]
-    half = np.float32((size - 1) / 2)
-    for row in range(first_row, end_row):
-        dy = rays.tangent * (1 - row / half)
-        for column in range(size):
-            pixel = drawn.number[row, column]
-            if pixel < 0:
+def _start_rays(band, rays, number):
+    """Set out at the pixels of some rows that are drawn: nothing is met, everything is visible."""
+    width = band.width
+    half = np.float32((len(number) - 1) / 2)
+    for pixel in range(len(band.is_open)):
+        row, column = band.first_row + pixel // width, pixel % width
+        is_drawn = number[row, column] >= 0
+        band.is_open[pixel] = is_drawn
+        if is_drawn:
+            band.open_in_tile[(row - band.first_row) // TILE, column // TILE] += 1
+            dx, dy = rays.tangent * (column / half - 1), rays.tangent * (1 - row / half)
+            band.length[pixel] = math.sqrt(dx * dx + dy * dy + 1)
+            along_z = rays.axes[2, 0] * dx + rays.axes[2, 1] * dy - rays.axes[2, 2]
+            band.to_plane[pixel] = (rays.plane_z - rays.origin[2]) / along_z
+            light = band.light[pixel]
+            light[0] = 1
+            light[1] = light[2] = light[3] = light[4] = 0
+
+
+@kernel(nogil=True, fastmath=True)
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def _composite_layer(scene, band, surface, rays, layer, count, visible):
+    """Composite the ``count`` pixels of some rows that a layer meets over what lies before it."""
+    x_px, y_px, inverse_depth = scene.x_px, scene.y_px, scene.inverse_depth
+    triangles, texels, texture = scene.triangles, surface.texels, surface.textures[layer]
+    texture_height, texture_width, _ = texture.shape
+    width, scale = band.width, np.float32(1) / np.float32(band.scale)
+    for k in range(count):
+        pixel = band.met[k]
+        t, t_back = band.maps[0, pixel], band.maps[1, pixel]
+        _forget(band, pixel)
+        if scene.is_clear[t]:
+            continue
+        row = scale * np.float32(band.first_row + pixel // width)
+        column = scale * np.float32(pixel % width)
+        length, light = band.length[pixel], band.light[pixel]
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        wa, wb, wc, depth = corner_shares(x_px, y_px, inverse_depth, a, b, c, column, row)
+        enters = depth * length
+        if enters < rays.near or enters > rays.far or depth > band.to_plane[pixel]:
+            continue
+        if t_back >= 0:
+            d, e, f = triangles[t_back, 0], triangles[t_back, 1], triangles[t_back, 2]
+            leaves = length * corner_shares(x_px, y_px, inverse_depth, d, e, f, column, row)[3]
+            if leaves > enters and (
+                (leaves - rays.near) // rays.spacing == (enters - rays.near) // rays.spacing
+            ):
                 continue
-            dx = rays.tangent * (column / half - 1)
-            length = math.sqrt(dx * dx + dy * dy + 1)  # of the ray between depths 0 and 1
-            along_x = axes[0, 0] * dx + axes[0, 1] * dy - axes[0, 2]
-            along_y = axes[1, 0] * dx + axes[1, 1] * dy - axes[1, 2]
-            along_z = axes[2, 0] * dx + axes[2, 1] * dy - axes[2, 2]
-            to_plane = (rays.plane_z - origin[2]) / along_z  # depth along the viewing axis
-            transmittance = np.float32(1)
-            red = green = blue = distance = np.float32(0)
-            for layer in range(layers):
-                position = drawn.maps[0, layer, pixel]
-                if position < 0:
-                    continue
-                t = drawn.order[drawn.firsts[0, layer] + position]
-                a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-                wa, wb, wc, depth = corner_shares(x_px, y_px, inverse_depth, a, b, c, column, row)
-                enters = depth * length
-                if enters < rays.near or enters > rays.far or depth > to_plane:
-                    continue
-                position, t_back = drawn.maps[1, layer, pixel], -1
-                if position >= 0:
-                    t_back = drawn.order[drawn.firsts[1, layer] + position]
-                    d, e, f = triangles[t_back, 0], triangles[t_back, 1], triangles[t_back, 2]
-                    leaves = length * corner_shares(x_px, y_px, inverse_depth, d, e, f, column, row)[3]
-                    if leaves > enters and (
-                        (leaves - rays.near) // rays.spacing == (enters - rays.near) // rays.spacing
-                    ):
-                        continue
-                u = wa * texels[a, 0] + wb * texels[b, 0] + wc * texels[c, 0]
-                v = wa * texels[a, 1] + wb * texels[b, 1] + wc * texels[c, 1]
-                i, j, weights = _bilinear_weights(u, v, texture_width, texture_height)
-                texture = surface.textures[layer]
-                opacity = _interpolate(texture, i, j, weights, 3) / 255
-                if opacity <= 0:
-                    continue
-                factor = transmittance / 255
-                red += factor * _interpolate(texture, i, j, weights, 0)
-                green += factor * _interpolate(texture, i, j, weights, 1)
-                blue += factor * _interpolate(texture, i, j, weights, 2)
-                distance += transmittance * opacity * enters
-                if visible.shape[1] and transmittance * opacity > LEAST_TRANSMITTANCE:
-                    visible[0, t] = True
-                    if t_back >= 0:
-                        visible[1, t_back] = True
-                transmittance *= 1 - opacity
-                if transmittance < LEAST_TRANSMITTANCE:
-                    break
-            planes[3, pixel] = 1 - transmittance
-            planes[4, pixel], planes[5, pixel], planes[6, pixel] = red, green, blue
-            planes[7, pixel] = distance + transmittance * to_plane * length
-            if transmittance >= LEAST_TRANSMITTANCE:
-                x, y = origin[0] + to_plane * along_x, origin[1] + to_plane * along_y
-                u = (x / surface.background_reach + 1) / 2 * (background_side - 1)
-                v = (1 - y / surface.background_reach) / 2 * (background_side - 1)
-                i, j, weights = _bilinear_weights(u, v, background_side, background_side)
-                factor = transmittance / 255
-                red += factor * _interpolate(background, i, j, weights, 0)
-                green += factor * _interpolate(background, i, j, weights, 1)
-                blue += factor * _interpolate(background, i, j, weights, 2)
-            planes[0, pixel], planes[1, pixel], planes[2, pixel] = red, green, blue
+        u = wa * texels[a, 0] + wb * texels[b, 0] + wc * texels[c, 0]
+        v = wa * texels[a, 1] + wb * texels[b, 1] + wc * texels[c, 1]
+        i, j, weights = _bilinear_weights(u, v, texture_width, texture_height)
+        opacity = _interpolate(texture, i, j, weights, 3)
+        if opacity <= 0:
+            continue
+        transmittance = light[0]
+        light[1] += transmittance * _interpolate(texture, i, j, weights, 0)
+        light[2] += transmittance * _interpolate(texture, i, j, weights, 1)
+        light[3] += transmittance * _interpolate(texture, i, j, weights, 2)
+        light[4] += transmittance * opacity * enters
+        if visible.shape[1] and transmittance * opacity > LEAST_TRANSMITTANCE:
+            visible[0, t] = True
+            if t_back >= 0:
+                visible[1, t_back] = True
+        transmittance *= np.float32(1) - opacity
+        light[0] = transmittance
+        if transmittance < LEAST_TRANSMITTANCE:
+            band.is_open[pixel] = False
+            band.open_in_tile[pixel // width // TILE, pixel % width // TILE] -= 1
+
+
+@kernel(nogil=True, fastmath=True)
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def draw_rows(scene, band, surface, rays, number, planes, visible):
+    """Draw the wanted pixels of some rows of an image into ``planes`` (8, wanted): rgb, opacity, premultiplied
+    foreground and depth. ``number`` (H, W) has the number of each wanted pixel, and -1 elsewhere."""
+    _start_rays(band, rays, number)
+    for layer in range(len(scene.layer_starts) - 1):
+        count = _draw_layer(scene, band, layer)
+        _composite_layer(scene, band, surface, rays, layer, count, visible)
+    origin, axes, background = rays.origin, rays.axes, surface.background
+    side, width = len(background), band.width
+    half = np.float32((len(number) - 1) / 2)
+    for pixel in range(len(band.is_open)):
+        row, column = band.first_row + pixel // width, pixel % width
+        wanted = number[row, column]
+        if wanted < 0:
+            continue
+        light, to_plane = band.light[pixel], band.to_plane[pixel]
+        transmittance, red, green, blue = light[0], light[1], light[2], light[3]
+        planes[3, wanted] = 1 - transmittance
+        planes[4, wanted], planes[5, wanted], planes[6, wanted] = red, green, blue
+        planes[7, wanted] = light[4] + transmittance * to_plane * band.length[pixel]
+        if transmittance >= LEAST_TRANSMITTANCE:
+            dx, dy = rays.tangent * (column / half - 1), rays.tangent * (1 - row / half)
+            x = origin[0] + to_plane * (axes[0, 0] * dx + axes[0, 1] * dy - axes[0, 2])
+            y = origin[1] + to_plane * (axes[1, 0] * dx + axes[1, 1] * dy - axes[1, 2])
+            u = (x / surface.background_reach + 1) / 2 * (side - 1)
+            v = (1 - y / surface.background_reach) / 2 * (side - 1)
+            i, j, weights = _bilinear_weights(u, v, side, side)
+            red += transmittance * _interpolate(background, i, j, weights, 0)
+            green += transmittance * _interpolate(background, i, j, weights, 1)
+            blue += transmittance * _interpolate(background, i, j, weights, 2)
+        planes[0, wanted], planes[1, wanted], planes[2, wanted] = red, green, blue

@@ -7,12 +7,6 @@ import numpy as np
 from anifacegan.geometry.rasterization.torch_backend import LARGEST_COORDINATE_PX, SUBPIXEL
 from anifacegan.runtime.compiled import kernel
 
-TILE, BLOCK = 4, 16
-"""Where only some pixels are wanted: height and width, in pixels, of the tiles that are marked if they have one, and
-number of consecutive triangles that are skipped together if they touch no such tile."""
-MARGIN = np.float32(1 / SUBPIXEL)
-"""Twice as much as a corner moves when it is rounded to a grid of SUBPIXEL points a pixel, pixels."""
-
 
 @kernel(inline="always")
 @no_type_check  # shape checking in tests would wrap what numba has to compile
@@ -90,83 +84,6 @@ def draw_triangles(x_px, y_px, inverse_depth, triangles, triangle_map, nearest):
                 wa += ax * SUBPIXEL
                 wb += bx * SUBPIXEL
                 wc += cx * SUBPIXEL
-
-
-@kernel(nogil=True)
-@no_type_check  # shape checking in tests would wrap what numba has to compile
-def draw_triangles_at(x_px, y_px, inverse_depth, triangles, order, near, number, triangle_map, nearest):
-    """Draw triangles at some pixels of an image only; as :func:`draw_triangles`, except for these arguments.
-
-    Args:
-        order: (F,) indices of the triangles that are drawn.
-        near: (F / BLOCK,) whether any of the triangles with the indices from BLOCK * k on may cover a wanted pixel.
-        number: (H, W) integers: the number of each wanted pixel, from 0, and -1 elsewhere.
-        triangle_map, nearest: (wanted,), as there; the map receives positions in ``order``.
-    """
-    height, width = number.shape
-    for position in range(len(order)):
-        t = order[position]
-        if not near[t // BLOCK]:
-            continue
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        if not meets_wanted(
-            min(x_px[a], x_px[b], x_px[c]), max(x_px[a], x_px[b], x_px[c]),
-            min(y_px[a], y_px[b], y_px[c]), max(y_px[a], y_px[b], y_px[c]), number,
-        ):  # fmt: skip
-            continue
-        left, right, top, bottom, xa, ya, za, xb, yb, zb, xc, yc, zc, area = covered_box(
-            x_px, y_px, inverse_depth, a, b, c, width, height
-        )
-        own_a, own_b, own_c = owns_edge(xb, yb, xc, yc), owns_edge(xc, yc, xa, ya), owns_edge(xa, ya, xb, yb)
-        for row in range(top, bottom + 1):
-            for column in range(left, right + 1):
-                wanted = number[row, column]
-                if wanted < 0:
-                    continue
-                x, y = column * SUBPIXEL, row * SUBPIXEL
-                wa = (x - xb) * (yb - yc) + (y - yb) * (xc - xb)
-                wb = (x - xc) * (yc - ya) + (y - yc) * (xa - xc)
-                wc = (x - xa) * (ya - yb) + (y - ya) * (xb - xa)
-                if wa + own_a >= 0 and wb + own_b >= 0 and wc + own_c >= 0:
-                    here = np.float32((wa * za + wb * zb + wc * zc) * (1.0 / area))
-                    if here > nearest[wanted]:
-                        nearest[wanted] = here
-                        triangle_map[wanted] = position
-
-
-@kernel(inline="always")
-@no_type_check  # shape checking in tests would wrap what numba has to compile
-def meets_wanted(left, right, top, bottom, number):
-    """Return whether a box, pixels, has a wanted pixel, whose ``number`` is not -1; corners are rounded afterwards, by
-    less than the margin here.
-    """
-    height, width = number.shape
-    found = False
-    if right >= 0 and bottom >= 0 and left < width and top < height:  # so no coordinate is not a number
-        for row in range(int(max(np.ceil(top - MARGIN), 0)), int(min(bottom + MARGIN, height - 1)) + 1):
-            for column in range(int(max(np.ceil(left - MARGIN), 0)), int(min(right + MARGIN, width - 1)) + 1):
-                found |= number[row, column] >= 0
-    return found
-
-
-@kernel(nogil=True)
-@no_type_check  # shape checking in tests would wrap what numba has to compile
-def mark_boxes(boxes, marked, near):
-    """Write to ``near`` (box,) which boxes may touch a marked tile of an image.
-
-    boxes: (box, 4) least and largest x, then y, pixels; marked: (row, column) whether a tile of TILE x TILE pixels has
-    a wanted pixel.
-    """
-    scale = np.float32(1 / TILE)
-    height, width = TILE * marked.shape[0], TILE * marked.shape[1]
-    for box in range(len(boxes)):
-        left, right, top, bottom = boxes[box, 0] - 1, boxes[box, 1] + 1, boxes[box, 2] - 1, boxes[box, 3] + 1
-        near[box] = False
-        if not (right >= 0 and bottom >= 0 and left < width and top < height):
-            continue  # also where a coordinate is not a number
-        for row in range(int(max(top, 0) * scale), int(min(bottom * scale, marked.shape[0] - 1)) + 1):
-            for column in range(int(max(left, 0) * scale), int(min(right * scale, marked.shape[1] - 1)) + 1):
-                near[box] |= marked[row, column]
 
 
 @kernel(inline="always")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from anifacegan.avatars.players.edge_kernels import mean_weights, samples_around, smooth
+from anifacegan.avatars.players.edge_kernels import mean_weights, numbered_samples, smooth
 from anifacegan.rendering.sharp_edges import doubled, mean_weight, with_smooth_edges
 
 SIZE = 48
@@ -32,12 +32,15 @@ def test_weights_are_those_of_the_tensors(fine: np.ndarray) -> None:
 def test_smooth_images_are_those_of_the_tensors_and_read_only_marked_samples(fine: np.ndarray) -> None:
     image = np.ascontiguousarray(fine[:, ::2, ::2])
     weight = mean_weights(image)
-    marked = samples_around(weight)
+    number = numbered_samples(weight)
+    marked = number >= 0
     assert not marked[::2, ::2].any() and marked.any()
-    number = np.full(marked.shape, -1, np.int32)
-    number[marked] = np.arange(np.count_nonzero(marked))
+    assert sorted(number[marked]) == list(range(marked.sum()))
+    samples = np.full((8, marked.sum()), np.nan, np.float32)
+    samples[:, number[marked]] = fine[:, marked]
     expected = with_smooth_edges(torch.from_numpy(fine), torch.from_numpy(weight)).numpy()
-    result = smooth(image, weight, number, fine[:, marked])
+    result = image.copy()
+    smooth(result, weight, number, samples)
     np.testing.assert_allclose(result, expected, atol=1e-6)  # sums of nine numbers below 1
     np.testing.assert_array_equal(result[7], image[7], err_msg="the distance stays")
 
@@ -45,5 +48,5 @@ def test_smooth_images_are_those_of_the_tensors_and_read_only_marked_samples(fin
 def test_samples_are_marked_around_pixels_at_the_border_too() -> None:
     weight = np.zeros((4, 4), np.float32)
     weight[0, 3] = 0.5
-    rows, columns = samples_around(weight).nonzero()
+    rows, columns = (numbered_samples(weight) >= 0).nonzero()
     assert set(zip(rows.tolist(), columns.tolist(), strict=True)) == {(0, 5), (1, 5), (1, 6)}
