@@ -1,8 +1,8 @@
 """A person as a head for other programs: a textured mesh with morph targets, and nodes that turn.
 
-The mesh is the open face model's, in the person's shape; hair is the scalp moved outward. Each part of the head is a
-mesh at a node: the skin, both eyes, both rows of teeth, the tongue. The skin's neck bends, so that the head turns and
-the bust stays. Metres, y up, the face looks along +z.
+The mesh is the open face model's, in the person's shape; its skin is moved to the avatar's surface, and hair is the
+scalp moved outward. Each part of the head is a mesh at a node: the skin, both eyes, both rows of teeth, the tongue. The
+skin's neck bends, so that the head turns and the bust stays. Metres, y up, the face looks along +z.
 """
 
 from collections.abc import Mapping
@@ -19,6 +19,7 @@ from anifacegan.avatars.export.hair_volume import hair_thickness
 from anifacegan.avatars.export.head_texture import head_texture, neutral_views, posed_views
 from anifacegan.avatars.export.person_shape import PersonShape
 from anifacegan.avatars.export.shading_removal import without_shading
+from anifacegan.avatars.export.surface_fit import surface_offset
 from anifacegan.avatars.export.unit_weights import UnitSequence
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
 from anifacegan.face_model.expressions import is_strong_unit
@@ -46,11 +47,11 @@ INVENTED = "Synthetic: made by anifacegan; this person does not exist"
 
 @dataclass(frozen=True)
 class PaintedHead:
-    """A person's shape with hair, and the texture."""
+    """A person's shape with hair and the avatar's surface, and the texture."""
 
     shape: PersonShape
-    hair: Float[np.ndarray, "vertex 3"]
-    """What hair adds to the vertices, metres."""
+    offset: Float[np.ndarray, "vertex 3"]
+    """What hair and the avatar's surface add to the vertices, metres."""
     rgb: Float[np.ndarray, "size size 3"]
     """The texture, colours in [0, 1]."""
     seen: float
@@ -75,12 +76,13 @@ def require_exportable(avatar: Avatar) -> Float[np.ndarray, "80"]:
 
 
 def painted_head(avatar: Avatar, shape: PersonShape, config: GlbConfig, albedo: bool = False) -> PaintedHead:
-    """Measure a person's hair and texture in views of the avatar; ``albedo`` removes the light's shading."""
+    """Measure a person's surface, hair and texture in views of the avatar; ``albedo`` removes the light's shading."""
     neutral = neutral_views(avatar, config.view)
-    hair = hair_thickness(shape, neutral)[:, None] * shape.parts.hair_dir.astype(np.float64)
-    texture = head_texture(shape, posed_views(avatar, shape, hair, neutral), config.texture)
+    offset = hair_thickness(shape, neutral)[:, None] * shape.parts.hair_dir.astype(np.float64)
+    offset += surface_offset(shape, neutral)
+    texture = head_texture(shape, posed_views(avatar, shape, offset, neutral), config.texture)
     rgb = without_shading(shape, texture) if albedo else texture.rgb
-    return PaintedHead(shape, hair, rgb, float(texture.seen.mean()))
+    return PaintedHead(shape, offset, rgb, float(texture.seen.mean()))
 
 
 def arkit_units(shape: PersonShape) -> tuple[str, ...]:
@@ -154,7 +156,7 @@ def part_mesh(
     index = index.reshape(-1, 3)
     vertex = np.zeros(len(used), np.int64)
     vertex[index] = triangles
-    points = shape.neutral + head.hair
+    points = shape.neutral + head.offset
     selected = {name: move[vertex] for name, move in targets.items()}
     if label != SKIN:
         selected = {name: move for name, move in selected.items() if move.any()}

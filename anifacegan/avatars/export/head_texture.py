@@ -77,7 +77,7 @@ class PosedView:
 
     view: AvatarView
     vertices: Float[np.ndarray, "vertex 3"]
-    """The person's mesh with that expression, hair included."""
+    """The person's mesh with that expression, hair and surface included."""
     worth: float
     """Weight of the view."""
     same_surface: float = SAME_SURFACE
@@ -92,16 +92,16 @@ def neutral_views(avatar: Avatar, size: int) -> list[AvatarView]:
 
 
 def posed_views(
-    avatar: Avatar, shape: PersonShape, hair: Float[np.ndarray, "vertex 3"], neutral: Sequence[AvatarView]
+    avatar: Avatar, shape: PersonShape, offset: Float[np.ndarray, "vertex 3"], neutral: Sequence[AvatarView]
 ) -> list[PosedView]:
     """Draw the expressions that show what a neutral face hides, and add them to the neutral views.
 
-    ``hair`` is added to the vertices. An expression that the avatar cannot make is left out; a line on standard error
+    ``offset`` is added to the vertices. An expression that the avatar cannot make is left out; a line on standard error
     says what is guessed then.
     """
     worths = [1.0, *[SIDE_WORTH] * (len(neutral) - 1)]
     found = [
-        PosedView(view, shape.neutral + hair, worth) for view, worth in zip(neutral, worths, strict=True)
+        PosedView(view, shape.neutral + offset, worth) for view, worth in zip(neutral, worths, strict=True)
     ]
     for name, (unit_name, shows) in REVEALING.items():
         z_exp = None
@@ -114,7 +114,7 @@ def posed_views(
                 f"avatar '{avatar.card.name}' was not baked with {name}: {shows} is guessed", file=sys.stderr
             )
             continue
-        vertices = shape.vertices(z_exp) + hair
+        vertices = shape.vertices(z_exp) + offset
         for yaw, pitch in within_reach(avatar, FEW_DIRECTIONS):
             size = neutral[0].camera.size
             view = avatar_view(avatar, yaw=yaw, pitch=pitch, size=size, z_exp=z_exp)

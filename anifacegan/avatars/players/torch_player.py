@@ -1,6 +1,6 @@
 """Draw a layered mesh in PyTorch, on a GPU: arrays and frames stay on the device.
 
-The steps are the same as in :mod:`anifacegan.avatars.players.numba_player`. First the layers are rasterized into maps
+The images are those of :mod:`anifacegan.avatars.players.numba_player`. First all layers are rasterized into maps
 of the triangles through which rays enter and leave each layer. Then all layers are sampled and composited, some rows of
 pixels at a time. nvdiffrast rasterizes where it works, else :mod:`anifacegan.geometry.rasterization.torch_backend`,
 which gives the same pixels as the player on the CPU. nvdiffrast rounds corners to a sixteenth of a pixel and assigns
