@@ -18,6 +18,7 @@ from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.runtime.arguments import array, number
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.mat_files import is_mat_file
+from anifacegan.runtime.number_texts import real_number_of
 
 PRESETS: dict[str, dict[str, float]] = {
     "smile": {
@@ -79,7 +80,7 @@ def parse_strengths(text: str) -> dict[str, float]:
     for item in text.split(","):
         name, equals, value = (part.strip() for part in item.partition("="))
         try:
-            strength = float(value) if equals else 1.0
+            strength = real_number_of(value) if equals else 1.0
         except ValueError:
             strength = float("nan")
         if not name or name in strengths or not abs(strength) < float("inf"):

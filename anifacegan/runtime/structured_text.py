@@ -2,7 +2,7 @@
 
 A file of a few bytes may stand for a value that would fill the memory (YAML's aliases) or exceed Python's recursion
 (deep nesting). Both are refused before anything is built, and so are keys that occur twice. Dates stay texts, and so do
-numbers that YAML 1.1 reads otherwise than people: 010 (which would be 8) and 1:30 (which would be 90).
+numbers that YAML 1.1 reads otherwise than people: 010 (which would be 8), 1:30 (which would be 90) and 1_0 (10).
 """
 
 import json
@@ -77,10 +77,10 @@ _Loader.yaml_implicit_resolvers = {
     for start, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 for _name, _pattern in (
-    ("int", r"[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F]+)"),
+    ("int", r"[-+]?(0|[1-9][0-9]*|0x[0-9a-fA-F]+)"),
     (
         "float",
-        r"[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
     ),
 ):
     _Loader.add_implicit_resolver(
@@ -159,13 +159,28 @@ def read_json(path: Path, expected: str) -> Any:
     return parse_json(content, path)
 
 
+class _RepeatedKeyError(ValueError):
+    """A key stands twice in an object of JSON."""
+
+
+def _with_each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        name = next(name for k, name in enumerate(names) if name in names[:k])
+        raise _RepeatedKeyError(f"key '{name}' occurs twice, expected each key once")
+    return found
+
+
 def parse_json(content: str | bytes, place: Path | str) -> Any:
     """Parse JSON; ``place`` says in the error where it comes from.
 
     Raises:
-        InputError: it is no JSON, or nested too deeply.
+        InputError: it is no JSON, nested too deeply, or has a key twice.
     """
     try:
-        return json.loads(content)
+        return json.loads(content, object_pairs_hook=_with_each_key_once)
+    except _RepeatedKeyError as error:
+        raise InputError(f"{place}: {error}") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{place}: not a JSON file ({first_line(error)})") from None
