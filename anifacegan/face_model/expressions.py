@@ -107,6 +107,32 @@ def action_units(strengths: dict[str, float], presets: dict[str, dict[str, float
     return units
 
 
+def check_presets(
+    place: str, presets: Mapping[str, Mapping[str, float]], basis: ExpressionBasis | None
+) -> None:
+    """Require that the presets of a file are mixtures of its action units; ``place`` begins the message.
+
+    Raises:
+        InputError: a strength is not finite or too large, a preset names a unit that the file does not have, or the
+            file has a unit twice.
+    """
+    for name, units in presets.items():
+        for unit, strength in units.items():
+            if not abs(strength) <= STRONGEST:
+                raise InputError(
+                    f"{place}presets.{name}.{unit} is {strength}, expected a finite number up to {STRONGEST:g}"
+                )
+            if basis is not None and not basis.sides(unit):
+                known = ", ".join(basis.known_names)
+                raise InputError(
+                    f"{place}presets.{name} has the action unit '{unit}', expected those of the file: {known}"
+                )
+    names = () if basis is None else basis.names
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{place}expression_units has '{twice}' twice, expected each once")
+
+
 SAME_EXPRESSIONS = {"anifacegan-open-3": OPEN_FACE_MODEL}
 """Earlier names of face models whose expression basis is that of a present one."""
 NEUTRAL = "neutral"

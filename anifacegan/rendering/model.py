@@ -27,7 +27,7 @@ from anifacegan.models.released import PITCH_OFFSET, load_released, released_fol
 from anifacegan.rendering.adaptive import render_adaptive
 from anifacegan.rendering.antialiasing import render_antialiased
 from anifacegan.rendering.frame import RenderedImage, checked_size
-from anifacegan.runtime.arguments import array, number, whole_number
+from anifacegan.runtime.arguments import array, number, switch, whole_number
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.resources import located_model
@@ -63,7 +63,7 @@ class Face:
         device = self.latents.z_id.device
         angles = torch.tensor([[pitch, yaw]], dtype=torch.float32, device=device)
         pitches, yaws = angles.T
-        if antialias:
+        if switch("antialias", antialias):
             image = render_antialiased(self.fields, yaw=yaws, pitch=pitches, size=size)
         else:
             fov_deg = self.fields.ray_sampling.fov_deg

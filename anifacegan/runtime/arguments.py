@@ -1,4 +1,4 @@
-"""Checks of what a program hands to the library: whole numbers, numbers and arrays in any of their usual types."""
+"""Checks of what a program hands to the library: whole numbers, numbers, switches and arrays in any of their usual types."""
 
 import math
 import operator
@@ -40,6 +40,17 @@ def number(name: str, value: Any, most: float = LARGEST_VALUE) -> float:
     if not abs(found) <= most:
         raise InputError(f"{name} is {value!r}, expected a finite number up to {most:g}")
     return found
+
+
+def switch(name: str, value: Any) -> bool:
+    """Return a bool of Python or NumPy as one of Python; a text such as "no" would count as true.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise InputError(f"{name} is {value!r}, expected true or false")
+    return bool(value)
 
 
 def array(name: str, value: Any, length: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.locks import LOCK
 from anifacegan.runtime.output_folders import (
     MANIFEST,
     MARKER,
@@ -82,6 +83,15 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
         with filled_when_complete(tmp_path / "out"):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    with filled_when_complete(tmp_path / "out") as folder:
+        (folder / "a.png").write_text("first")
+        with pytest.raises(InputError, match=f"process {os.getpid()} on .* is writing here"):
+            fill(tmp_path / "out", {"a.png": "second"})
+    assert contents(tmp_path / "out") == {"a.png": "first"}
+    assert not (tmp_path / "out" / LOCK).exists()
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:

@@ -106,3 +106,11 @@ def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
 def test_what_is_no_json_is_one_line(text: str) -> None:
     with pytest.raises(InputError, match=r"^a\.json: not a JSON file"):
         parse_json(text, "a.json")
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": 1, "a": 1}', '[{"b": {"a": 1, "c": 2, "a": 3}}]', '{"a": 1, "\\u0061": 2}']
+)
+def test_a_key_twice_in_json_is_named(text: str) -> None:
+    with pytest.raises(InputError, match=r"^a\.json: key 'a' occurs twice, expected each key once$"):
+        parse_json(text, "a.json")
