@@ -5,10 +5,12 @@ applied), 16 bits a channel become 8 by their full range, transparent pixels are
 header announces more pixels than memory should hold is refused before it is decoded.
 """
 
+import os
 import struct
+import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -64,9 +66,10 @@ def read_image(source: Path | bytes, mode: str | None = None) -> ImageArray:
             a channel; the message is one line.
     """
     with _opened(source) as image:
+        with _silent_libtiff() if image.format == "TIFF" else nullcontext():
+            image.load()  # first, and alone: Pillow reports damaged pixels once
         with suppress(Exception):  # damaged EXIF data: as if there were none
             ImageOps.exif_transpose(image, in_place=True)
-        image.load()
         return _as_stored(image) if mode is None else np.array(_over_white(image).convert(mode))
 
 
@@ -88,6 +91,20 @@ def image_size(source: Path | bytes) -> tuple[int, int]:
             if exif.get(ExifTags.Base.Orientation) in _QUARTER_TURNS:
                 return height, width
         return width, height
+
+
+@contextmanager
+def _silent_libtiff() -> Iterator[None]:
+    """Discard what the block writes to the process's standard error: libtiff says there what Pillow raises, too."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 @contextmanager
