@@ -1,4 +1,4 @@
-"""Checks of what a program hands to the library: whole numbers, numbers, switches and arrays in any of their usual types."""
+"""Checks of what a program hands to the library: numbers, switches and arrays in any of their usual types."""
 
 import math
 import operator

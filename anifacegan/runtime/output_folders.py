@@ -61,12 +61,13 @@ def require_room(out: Path, names: Iterable[str], overwrite: bool = False) -> No
     own = own_files(out)
     for name in names:
         path = out / name
+        there = exists(path)  # first: it refuses a name that is too long
         if path.is_dir():
             raise InputError(f"{path}: is a folder, expected room for a file")
         for parent in PurePosixPath(name).parents[:-1]:
             if (out / parent).is_symlink() or (exists(out / parent) and not (out / parent).is_dir()):
                 raise InputError(f"{out / parent}: is a file or link, expected a folder")
-        if name not in own and not overwrite and (path.is_symlink() or exists(path)):
+        if name not in own and not overwrite and (path.is_symlink() or there):
             raise InputError(
                 f"{path}: is in the way and was not written by {_PROGRAM}, expected another --out, or --overwrite true"
             )

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.locks import LOCK
 from anifacegan.runtime.output_folders import (
     MANIFEST,
@@ -255,3 +256,26 @@ def test_a_terminated_process_leaves_no_trace(tmp_path: Path) -> None:
         assert time.monotonic() - started < 30
     assert process.returncode != 0
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "\u00fc" * 130, "/".join(["a" * 250] * 17)])
+def test_a_name_that_is_too_long_is_one_line(name: str, tmp_path: Path) -> None:
+    for call in (
+        lambda: require_room(tmp_path, [name]),
+        lambda: require_room(tmp_path / name, ["a.png"]),
+        lambda: claim(tmp_path / name, ["a.png"]),
+        lambda: fill(tmp_path / name, {"a.png": "1"}),
+    ):
+        with pytest.raises(InputError, match="File name too long"):
+            call()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_longest_names_are_written(tmp_path: Path) -> None:
+    names = {"\u00fc" * 125 + ".png": "1", "a" * 251 + ".mat": "2"}
+    fill(tmp_path / ("o" * 255), names)
+    fill(tmp_path / ("o" * 255), names)
+    assert contents(tmp_path / ("o" * 255)).keys() == {*names, MANIFEST}
+    for name in names:
+        write_complete(tmp_path / name, b"1")
+    assert {path.name for path in tmp_path.iterdir()} == {*names, "o" * 255}
