@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from anifacegan.runtime.errors import InputError, first_line
+from anifacegan.runtime.file_kinds import HEAD_BYTES, foreign_kind
 from anifacegan.runtime.paths import require_file
 
 MOST_BYTES = 2**18
@@ -127,15 +128,18 @@ def read_yaml(path: Path, expected: str) -> dict[str, Any]:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
             raise InputError(f"{path}: is larger than {MOST_BYTES} bytes, expected {expected}")
+        kind = foreign_kind(content[:HEAD_BYTES])
         values = parse_yaml(content.decode("utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}), expected {expected}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not readable as YAML (no UTF-8 text), expected {expected}") from None
     except InputError:
         raise
     except ValueError as error:
-        raise InputError(f"{path}: not readable as YAML ({error}), expected {expected}") from None
+        reason = "no UTF-8 text" if isinstance(error, UnicodeDecodeError) else error
+        words = kind or f"not readable as YAML ({reason})"
+        raise InputError(f"{path}: {words}, expected {expected}") from None
+    if not isinstance(values, dict) and kind is not None:
+        raise InputError(f"{path}: {kind}, expected {expected}")
     if not isinstance(values, dict):
         raise InputError(f"{path}: holds a {type(values).__name__}, expected keys and values")
     return values
@@ -156,7 +160,13 @@ def read_json(path: Path, expected: str) -> Any:
         raise InputError(f"{path}: cannot be read ({reason}), expected {expected}") from None
     if len(content) > MOST_JSON_BYTES:
         raise InputError(f"{path}: is larger than {MOST_JSON_BYTES} bytes, expected {expected}")
-    return parse_json(content, path)
+    try:
+        return parse_json(content, path)
+    except InputError:
+        kind = foreign_kind(content[:HEAD_BYTES])
+        if kind is None:
+            raise
+        raise InputError(f"{path}: {kind}, expected {expected}") from None
 
 
 class _RepeatedKeyError(ValueError):

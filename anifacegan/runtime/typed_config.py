@@ -257,13 +257,16 @@ def _value(hint: Any, value: Any, place: str, key: str) -> Any:
         return _typed(inner, content, place, f"{key}.")
     try:
         return converted(hint, value)
+    except InputError as error:  # of a path, and says what is wrong with it
+        raise InputError(f"{place}: {key}: {error}") from None
     except (ValueError, TypeError):
         items = from_yaml(value)
         for item in items if isinstance(items, list) else [items]:
             present = present_value(item, literals(hint))
             if present is not None:
                 raise InputError(f"{place}: {key} is {item}, which is now {present}") from None
-        raise InputError(f"{place}: {key} is {value}, expected {type_name(hint)}") from None
+        shown = "null" if value is None else value
+        raise InputError(f"{place}: {key} is {shown}, expected {type_name(hint)}") from None
 
 
 def _merge(values: dict[str, Any], others: dict[str, Any]) -> None:

@@ -114,3 +114,21 @@ def test_what_is_no_json_is_one_line(text: str) -> None:
 def test_a_key_twice_in_json_is_named(text: str) -> None:
     with pytest.raises(InputError, match=r"^a\.json: key 'a' occurs twice, expected each key once$"):
         parse_json(text, "a.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n", "is a Git LFS pointer"),
+        (b"<!DOCTYPE html><html>", "is a web page"),
+        (b"\x89PNG\r\n\x1a\n", "is an image"),
+        (b"PK\x03\x04", "is a zip archive"),
+        (b"", "is empty"),
+    ],
+)
+def test_files_of_other_kinds_say_what_they_are(content: bytes, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_bytes(content)
+    for read in (read_yaml, read_json):
+        with pytest.raises(InputError, match=rf"a\.yaml: {kind}.*, expected a card$"):
+            read(path, "a card")

@@ -189,7 +189,7 @@ def test_plain_values_become_what_they_came_from() -> None:
         ),
         ({"name": 5}, "here: in.name is 5, expected text"),
         ({"switch": 1}, "here: in.switch is 1, expected true or false"),
-        ({"inner": None}, "here: in.inner is None, expected keys and values"),
+        ({"inner": None}, "here: in.inner is null, expected keys and values"),
         ({"path": [1]}, "here: in.path is [1], expected a path or null"),
     ],
 )
