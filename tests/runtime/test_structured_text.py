@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.structured_text import MOST_BYTES, MOST_DEPTH, parse_json, parse_yaml, read_yaml
+from anifacegan.runtime.structured_text import (
+    MOST_BYTES,
+    MOST_DEPTH,
+    parse_json,
+    parse_yaml,
+    read_json,
+    read_yaml,
+)
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)

@@ -137,7 +137,7 @@ def test_a_mistake_is_one_line(arguments: tuple[str, ...], expected: str) -> Non
         ("option: {widht: 3}\n", "unknown key 'option.widht', did you mean 'option.width'?"),
         ("zzz: 3\n", "unknown key 'zzz', expected one of name, numbers, path"),
         ("- 3\n", "holds a list, expected keys and values"),
-        ("", "holds a NoneType, expected keys and values"),
+        ("", "is empty, expected a YAML configuration"),
         ("name: [1\n", "not readable as YAML (line 2: "),
     ],
 )
