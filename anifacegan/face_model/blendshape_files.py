@@ -111,6 +111,8 @@ def _strength(place: str, value: Any) -> float:
 def _table_frames(path: Path, text: str, names: Mapping[str, int]) -> list[tuple[str, dict[str, Any]]]:
     """Return the place of each row, for messages, and its cells by the names of their columns."""
     first = text.partition("\n")[0]
+    if text.count("\n") > 2 * MOST_FRAMES:  # before they are parsed; every second line may be empty
+        raise InputError(f"{path}: holds {text.count(chr(10))} lines, expected 1 to {MOST_FRAMES} frames")
     try:
         rows = list(csv.reader(text.splitlines(), delimiter=max(",;\t", key=first.count), strict=True))
     except csv.Error as error:

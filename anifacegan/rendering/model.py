@@ -17,6 +17,7 @@ from torch import Tensor
 
 from anifacegan.face_model.coefficients import BFM
 from anifacegan.face_model.expressions import ExpressionInput, ExpressionReader
+from anifacegan.face_model.trajectories import check_views
 from anifacegan.geometry.conventions import ID_DIM, NOISE_DIM
 from anifacegan.geometry.rays import image_rays
 from anifacegan.models.checkpoints import Checkpoint, ModelCard, load_checkpoint
@@ -60,6 +61,7 @@ class Face:
             InputError: a number is none, not finite or out of range; or the model gives colours that are not finite.
         """
         size, yaw, pitch = checked_size(size), number("yaw", yaw), number("pitch", pitch)
+        check_views(yaw=np.array([yaw]), pitch=np.array([pitch]), place="")
         device = self.latents.z_id.device
         angles = torch.tensor([[pitch, yaw]], dtype=torch.float32, device=device)
         pitches, yaws = angles.T

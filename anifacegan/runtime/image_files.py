@@ -9,6 +9,7 @@ import os
 import struct
 import sys
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from io import BytesIO
@@ -29,6 +30,8 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF")
 """Pillow's names of the formats that are read, whatever the file's ending."""
 MOST_PIXELS = 2 * 89_478_485
 """Largest number of pixels of an image; beyond it, Pillow takes an image for a decompression bomb."""
+_PNG_MAGIC, _PNG_PIXELS = b"\x89PNG\r\n\x1a\n", (b"IHDR", b"PLTE", b"IDAT", b"tRNS")
+"""Beginning of a PNG file, and the names of those of its parts that make its pixels."""
 _QUARTER_TURNS = (5, 6, 7, 8)
 """EXIF orientations that exchange width and height."""
 
@@ -66,6 +69,8 @@ def read_image(source: Path | bytes, mode: str | None = None) -> ImageArray:
             a channel; the message is one line.
     """
     with _opened(source) as image:
+        if image.format == "PNG":
+            _require_png_checksums(source)
         with _silent_libtiff() if image.format == "TIFF" else nullcontext():
             image.load()  # first, and alone: Pillow reports damaged pixels once
         with suppress(Exception):  # damaged EXIF data: as if there were none
@@ -91,6 +96,26 @@ def image_size(source: Path | bytes) -> tuple[int, int]:
             if exif.get(ExifTags.Base.Orientation) in _QUARTER_TURNS:
                 return height, width
         return width, height
+
+
+def _require_png_checksums(source: Path | bytes) -> None:
+    """Require that the chunks of a PNG file that make its pixels have the checksums that it says; Pillow does not.
+
+    Raises:
+        OSError: one has not.
+    """
+    content = memoryview(source if isinstance(source, bytes) else source.read_bytes())
+    start = len(_PNG_MAGIC)
+    while start + 12 <= len(content):
+        length, kind = int.from_bytes(content[start : start + 4]), bytes(content[start + 4 : start + 8])
+        end = start + 8 + length
+        if end + 4 > len(content):
+            return  # truncated, which Pillow notices
+        if kind in _PNG_PIXELS and zlib.crc32(content[start + 4 : end]) != int.from_bytes(
+            content[end : end + 4]
+        ):
+            raise OSError(f"damaged: the checksum of a part {kind.decode()} is wrong")
+        start = end + 4
 
 
 @contextmanager

@@ -76,7 +76,8 @@ def require_writable_folder(folder: Path) -> None:
             continue
         if not place.is_dir():
             inside = "" if place == folder else f", so that {folder.name} cannot be in it"
-            raise InputError(f"{place}: is a file{inside}, expected a folder to write into")
+            kind = "a file" if exists(place) else "a link to nowhere"
+            raise InputError(f"{place}: is {kind}{inside}, expected a folder to write into")
         if not os.access(place, os.W_OK | os.X_OK):
             raise InputError(f"{folder}: cannot be written (no permission to write into {place})")
         return

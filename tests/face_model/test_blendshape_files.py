@@ -124,3 +124,8 @@ def test_names_twice_and_numbers_of_python_alone_are_refused(text: str, message:
     if "0_1" in text:
         table = written(tmp_path, "take.csv", "jawOpen,mouthLeft\n0_1,0\n")
         assert_one_line(lambda: read_blendshapes(table, UNITS), message)
+
+
+def test_too_many_lines_are_refused_before_they_are_parsed(tmp_path: Path) -> None:
+    table = written(tmp_path, "take.csv", "jawOpen\n" + "x\n" * 200_002)
+    assert_one_line(lambda: read_blendshapes(table, UNITS), "holds 200003 lines, expected 1 to 100000 frames")

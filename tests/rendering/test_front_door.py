@@ -44,7 +44,7 @@ CASES = {
     "odd latents": "[refused(lambda z=z: model.face(latents=z)) for z in "
     "(zeros, (zeros,), (zeros, zeros[:, :3]), (zeros * nan, zeros), (None, zeros), 3, (zeros + 1e30, zeros))]",
     "odd angles": "[refused(lambda a=a: model.face(1).render(size=8, **a)) for a in ({'yaw': nan}, "
-    "{'pitch': float('inf')}, {'yaw': '0.1'}, {'yaw': None}, {'yaw': np.ones(2)})]; "
+    "{'pitch': float('inf')}, {'yaw': 20}, {'yaw': '0.1'}, {'yaw': None}, {'yaw': np.ones(2)})]; "
     "model.face(1).render(size=8, yaw=np.float32(0.1))",
     "odd sizes": "[refused(lambda s=s: model.face(1).render(size=s)) for s in (1, 0, -3, 10**9, 8.5, '8', None, nan)]; "
     "model.face(1).render(size=np.int64(8))",

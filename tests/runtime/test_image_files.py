@@ -193,3 +193,12 @@ def test_damaged_pixels_of_a_tiff_are_an_error_and_nothing_else_is_said(
         with pytest.raises(OSError, match="decoder error"):
             read_image(source)
     assert capfd.readouterr().err == ""
+
+
+def test_pixels_of_a_png_whose_checksum_is_wrong_are_an_error(tmp_path: Path) -> None:
+    content = bytearray(saved(Image.fromarray(noise(64, 64, 3).astype(np.uint8))))
+    content[300:302] = bytes(255 - byte for byte in content[300:302])
+    (tmp_path / "a.png").write_bytes(content)
+    for source in (bytes(content), tmp_path / "a.png"):
+        with pytest.raises(OSError, match="damaged: the checksum of a part IDAT is wrong"):
+            read_image(source)
