@@ -34,7 +34,7 @@ def number(name: str, value: Any, most: float = LARGEST_VALUE) -> float:
         InputError: it is none, not finite, or larger than ``most`` in size.
     """
     try:
-        found = math.nan if isinstance(value, (str, bytes, bool)) else float(value)
+        found = math.nan if isinstance(value, (str, bytes, bool, np.bool_)) else float(value)
     except (TypeError, ValueError, RuntimeError, OverflowError):
         found = math.nan
     if not abs(found) <= most:
@@ -65,6 +65,8 @@ def array(name: str, value: Any, length: int) -> np.ndarray:
         found = np.asarray(value if detach is None else detach().cpu())
     except Exception as error:
         raise InputError(f"{name} is a {type(value).__name__}, expected {length} numbers") from error
+    if np.ma.is_masked(value):
+        raise InputError(f"{name} has masked values, expected {length} numbers")
     if found.dtype.kind not in "fiu" or found.shape not in ((length,), (1, length)):
         raise InputError(
             f"{name} is {found.dtype} of shape {found.shape}, expected {length} numbers, ({length},) or (1, {length})"

@@ -68,9 +68,16 @@ def require_room(out: Path, names: Iterable[str], overwrite: bool = False) -> No
             if (out / parent).is_symlink() or (exists(out / parent) and not (out / parent).is_dir()):
                 raise InputError(f"{out / parent}: is a file or link, expected a folder")
         if name not in own and not overwrite and (path.is_symlink() or there):
-            raise InputError(
-                f"{path}: is in the way and was not written by {_PROGRAM}, expected another --out, or --overwrite true"
-            )
+            raise _in_the_way_error(path)
+    marker = out / MARKER
+    if not overwrite and (marker.is_symlink() or exists(marker)) and not _marker(out):
+        raise _in_the_way_error(marker)
+
+
+def _in_the_way_error(path: Path) -> InputError:
+    return InputError(
+        f"{path}: is in the way and was not written by {_PROGRAM}, expected another --out, or --overwrite true"
+    )
 
 
 def claim(out: Path, names: Iterable[str], overwrite: bool = False) -> None:

@@ -34,6 +34,8 @@ def require_output_places(config: Any) -> None:
     for name, (kind, path) in outputs.items():
         if kind == _FILE and (path.is_dir() or not path.parent.is_dir()):
             raise InputError(f"{name} is {path}, expected a file in a folder that exists")
+        if kind == _FILE and path.is_symlink() and not exists(path):
+            raise InputError(f"{name} is {path}, a link to nowhere, expected a file in a folder that exists")
         if kind == _FOLDER:
             _require_folder(name, path, [path for path in _paths(config) if exists(path)])
 

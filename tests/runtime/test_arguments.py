@@ -34,7 +34,20 @@ def test_numbers_of_every_library_are_read(value: Any) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [math.nan, math.inf, "0.5", b"1", True, None, [0.5, 1], 1e300, 10**400, 1j, torch.tensor([0.1, 0.2])],
+    [
+        math.nan,
+        math.inf,
+        np.bool_(True),
+        "0.5",
+        b"1",
+        True,
+        None,
+        [0.5, 1],
+        1e300,
+        10**400,
+        1j,
+        torch.tensor([0.1, 0.2]),
+    ],
 )
 def test_what_is_no_finite_number_is_named(value: Any) -> None:
     with pytest.raises(InputError, match="^yaw is "):
@@ -80,6 +93,7 @@ def test_arrays_of_every_library_are_read(value: Any) -> None:
         ROW * np.nan,
         ROW * 1e9,
         ROW + 0j,
+        np.ma.masked_equal(ROW, 1),
         3,
         None,
         {},

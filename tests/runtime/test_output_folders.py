@@ -134,6 +134,11 @@ NO_LISTS = [
 def test_a_foreign_marker_owns_nothing(content: str, tmp_path: Path) -> None:
     (tmp_path / MARKER).write_text(content)
     assert own_files(tmp_path) == set()
+    with pytest.raises(InputError, match=f"{MARKER}: is in the way and was not written by"):
+        fill(tmp_path, {"a.png": "new"})
+    assert [path.name for path in tmp_path.iterdir()] == [MARKER] and (
+        tmp_path / MARKER
+    ).read_text() == content
 
 
 @pytest.mark.parametrize("files", NO_LISTS)

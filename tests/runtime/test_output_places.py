@@ -76,6 +76,8 @@ def test_files_and_folders_are_not_confused() -> None:
     assert "a file, expected a folder" in refused("--out", "data/a.png")
     assert "expected a file in a folder" in refused("--file", "data")
     assert "expected a file in a folder" in refused("--file", "nowhere/a.glb")
+    Path("link.glb").symlink_to("nowhere.glb")
+    assert "a link to nowhere" in refused("--file", "link.glb")
     assert read_config(Options, ["--file", "data/a.glb", "--out", "new/folder"], "test").out == Path(
         "new/folder"
     )
