@@ -93,7 +93,7 @@ setup(
         "anifacegan": ["py.typed", "capture/correspondence.npz", "avatars/export/page/*", "viewer/page/*"]
     },
     cmdclass={"build_py": BuildWithShippedFiles},
-    entry_points={"console_scripts": ["anifacegan = anifacegan.cli.main:main"]},
+    entry_points={"console_scripts": ["anifacegan = anifacegan.cli.start:main"]},
     python_requires=">=3.11",
     install_requires=[
         "torch>=2.5",

@@ -25,12 +25,12 @@ from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.avatars.players.choice import NumbaPlayer, player_on
 from anifacegan.avatars.players.torch_player import TorchPlayer
 from anifacegan.face_model.coefficients import ExpressionBasis
-from anifacegan.face_model.expressions import STRONGEST, ExpressionInput, ExpressionReader
+from anifacegan.face_model.expressions import STRONGEST, ExpressionInput, ExpressionReader, check_presets
 from anifacegan.geometry.cameras import WIDEST_VIEW_RAD, from_frontal
 from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.geometry.conventions import EXP_DIM, ID_DIM
 from anifacegan.rendering.frame import RenderedImage, checked_size
-from anifacegan.runtime.arguments import number
+from anifacegan.runtime.arguments import number, switch
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import remove_abandoned, write_complete
@@ -127,6 +127,7 @@ class Avatar:
                 or a number is none, not finite or out of range.
         """
         size, angles = checked_size(size), {"yaw": number("yaw", yaw), "pitch": number("pitch", pitch)}
+        antialias = switch("antialias", antialias)
         z_exp = self.expressions.coefficients(expression)
         label = str(expression) if isinstance(expression, (str, Path)) else "coefficients"
         self.check_expression(z_exp, label)
@@ -272,7 +273,9 @@ def load_avatar(path: Path | str, device: str = "cpu") -> Avatar:
     values["blendshapes"] = arrays["blendshapes"].astype(np.float32)
     scalars = {name: float(header[name]) for name in _SCALARS}
     layered_mesh = LayeredMesh(**values, ray_sampling=ray_sampling, **scalars)
-    return Avatar(layered_mesh, card, _read_basis(path, card, arrays), device)
+    basis = _read_basis(path, card, arrays)
+    check_presets(f"{path}: card.", card.presets, basis)
+    return Avatar(layered_mesh, card, basis, device)
 
 
 def _read_header(path: Path, text: str) -> dict[str, Any]:
@@ -297,8 +300,6 @@ def _check_card(path: Path, card: AvatarCard) -> None:
         raise InputError(f"{path}: card.identity has {len(card.identity)} numbers, expected {ID_DIM}")
     numbers = {"psi": card.psi, "pitch_offset": card.pitch_offset}
     numbers |= {f"identity[{k}]": value for k, value in enumerate(card.identity)}
-    for name, units in card.presets.items():
-        numbers |= {f"presets.{name}.{unit}": weight for unit, weight in units.items()}
     for name, value in numbers.items():
         if not abs(value) <= STRONGEST:
             raise InputError(f"{path}: card.{name} is {value}, expected a finite number up to {STRONGEST:g}")

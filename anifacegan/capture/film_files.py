@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 
 from anifacegan.capture.crop import Photograph
 from anifacegan.runtime.errors import InputError, first_line
+from anifacegan.runtime.file_kinds import HEAD_BYTES, require_kind
 
 FILM_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".gif")
 """Endings of the films that are read, in lower case; upper case is read as well."""
@@ -25,6 +26,8 @@ _EVERY_FRAME = ["-map", "0:v:0", "-fps_mode", "passthrough"]
 _MICROSECONDS = ["-enc_time_base", "1:1000000"]
 _LOCAL = ["-protocol_whitelist", "file,pipe"]
 """Option of ffmpeg by which a film that is a playlist fetches nothing from a network."""
+_TEXT = {*range(32, 127), *b"\t\r\n"}
+"""Bytes of plain text, which no film begins with: ffmpeg would follow a playlist to other files."""
 _TINY = ["-vf", "scale=16:16:flags=fast_bilinear"]
 """Options of ffmpeg by which times are listed: their unit, and frames that cost little to check."""
 
@@ -89,6 +92,10 @@ def open_film(path: Path) -> Film:
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected a film")
+    require_kind(path, "a film")
+    with path.open("rb") as file:
+        if not set(file.read(HEAD_BYTES)) - _TEXT:
+            raise InputError(f"{path}: is a text, perhaps a playlist, expected a film")
     program = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", *_LOCAL, "-i", _as_input(path)]
     listed = subprocess.run(
         [*program, *_EVERY_FRAME, *_MICROSECONDS, *_TINY, "-f", "framecrc", "-"],

@@ -1,6 +1,6 @@
 """``python -m anifacegan.cli``: the console command without its installation."""
 
-from anifacegan.cli.main import main
+from anifacegan.cli.start import main
 
 if __name__ == "__main__":
     main()

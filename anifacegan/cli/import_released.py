@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.output_places import OutputFolder
 from anifacegan.runtime.typed_config import read_config
 
 
@@ -20,7 +21,7 @@ class ImportConfig:
     """Folder with the files generator.pth, ema.pth and dif.pth, and with the weights of the two VAEs:
     pretrained_vaes/identity/vae.pth and pretrained_vaes/expression/vae.pth, or vae_identity.pth and
     vae_expression.pth."""
-    out: Path
+    out: OutputFolder
     """Model folder to write: model.safetensors and card.yaml."""
     overwrite: bool = False
     """Replace files in the output folder that this program did not write. Its own are always replaced."""

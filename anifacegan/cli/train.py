@@ -12,6 +12,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from anifacegan.runtime.errors import exit_on_input_error
+from anifacegan.runtime.paths import require_writable_folder
 from anifacegan.runtime.typed_config import asks_for_help, read_one_of
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def main(arguments: Sequence[str]) -> None:
             config = read_one_of(CONFIGS, "task", arguments, COMMAND)
             if getattr(config, "plan", False):
                 return print_plan(config)
+            require_writable_folder(config.out)
             with viewer(config, workers):
                 folder = resolve_name(TASKS[config.task].run)(config, workers)
         if workers.first:

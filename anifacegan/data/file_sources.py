@@ -5,12 +5,14 @@ folder __MACOSX that macOS adds to archives.
 """
 
 import zipfile
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from anifacegan.runtime.errors import InputError, first_line
 from anifacegan.runtime.files import numeric_order
+from anifacegan.runtime.image_files import is_image_file
 from anifacegan.runtime.paths import require_file
 
 MOST_BYTES = 2**30
@@ -22,7 +24,7 @@ class FolderFiles:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        paths = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
+        paths = (path.relative_to(root) for path in root.rglob("*") if not _is_folder(path))
         self.names = _names_of_data(path.as_posix() for path in paths)
 
     def label(self, name: str) -> Path:
@@ -65,6 +67,9 @@ class ZipFiles:
         except Exception:  # zipfile raises many kinds for a broken archive
             raise InputError(f"{path}: not a zip archive, expected a folder or a .zip of images") from None
         of_windows = not any("/" in entry for entry in entries)
+        twice = next((name for name, count in Counter(entries).items() if count > 1), None)
+        if twice is not None:
+            raise InputError(f"{path}: holds '{twice}' twice, expected each name once")
         self._entries = {entry.replace("\\", "/") if of_windows else entry: entry for entry in entries}
         self.names = _names_of_data(name for name in self._entries if not name.endswith("/"))
 
@@ -98,6 +103,11 @@ class ZipFiles:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_archive": None}
+
+
+def _is_folder(path: Path) -> bool:
+    """Return whether a path is a folder that is not named as an image; a pipe, say, is none, and is named when read."""
+    return path.is_dir() and not is_image_file(path.name)
 
 
 def _names_of_data(names: Iterable[str]) -> list[str]:

@@ -22,6 +22,7 @@ from anifacegan.data.reserved_arrays import reserved_array
 from anifacegan.face_model.face_mesh import FaceMesh, bare_head
 from anifacegan.geometry.cameras import orbit_camera
 from anifacegan.runtime.files import sha256, write_complete
+from anifacegan.runtime.locks import FolderLock
 from anifacegan.runtime.output_folders import claim
 from anifacegan.runtime.processes import map_in_processes
 
@@ -76,11 +77,13 @@ def stored_visibility(
     shape = (count, -(-len(mesh.mean) // 3 // 8))
     done = _done(note, description) if _fits(array, shape) else 0
     if done < count:
-        if not done:
-            claim(folder, [array.name, note.name], overwrite=_is_ours(note))
-            note.unlink(missing_ok=True)
-            reserved_array(array, np.dtype(np.uint8), shape)
-        _draw(array, note, description, mesh, faces, done)
+        claim(folder, [])
+        with FolderLock(folder):
+            if not done:
+                claim(folder, [array.name, note.name], overwrite=_is_ours(note))
+                note.unlink(missing_ok=True)
+                reserved_array(array, np.dtype(np.uint8), shape)
+            _draw(array, note, description, mesh, faces, done)
     return np.load(array, mmap_mode="r", allow_pickle=False)
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 from anifacegan.models.config import ViewSamplingConfig
 from anifacegan.runtime.devices import Device
 from anifacegan.runtime.errors import ConfigError, require_at_least, require_memory
+from anifacegan.runtime.output_places import OutputFolder
 from anifacegan.runtime.typed_config import as_tuple
 
 ExpressionSource = Literal["prior", "data"]
@@ -303,7 +304,7 @@ class CompareConfig(MeasureConfig):
     """Number of people in sheet.png."""
     sheet_size: int = 128
     """Height and width of each image in sheet.png, pixels."""
-    out: Path = Path("runs/compare")
+    out: OutputFolder = Path("runs/compare")
     """Folder for comparison.json, table.md and sheet.png."""
     overwrite: bool = False
     """Replace files in the output folder that this program did not write. Its own are always replaced."""

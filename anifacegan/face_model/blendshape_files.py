@@ -6,6 +6,7 @@ are shares: 0 is none, 1 is full. Movements that a file lacks have strength 0.
 """
 
 import csv
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from jaxtyping import Float
 
 from anifacegan.face_model.config import MOST_FRAMES
 from anifacegan.runtime.errors import InputError, first_line
+from anifacegan.runtime.number_texts import real_number_of
 from anifacegan.runtime.paths import require_file
 from anifacegan.runtime.resources import located
 from anifacegan.runtime.structured_text import parse_json
@@ -65,9 +67,13 @@ def read_blendshapes(path: Path, units: Sequence[str]) -> Float[np.ndarray, "fra
         raise InputError(f"{path}: holds {len(frames)} frames, expected 1 to {MOST_FRAMES}")
     strengths = np.zeros((len(frames), len(units)))
     for k, (place, frame) in enumerate(frames):
+        of_unit: dict[int, str] = {}
         for name, value in frame.items():
             unit = _unit(path, name, names)
             if unit is not None:
+                first = of_unit.setdefault(unit, name)
+                if first != name:
+                    raise InputError(f"{path}: {place}: '{name}' is the same action unit as '{first}'")
                 strengths[k, unit] = _strength(f"{path}: {place}: '{name}'", value)
         if not any(name.lower() in names for name in frame):
             raise InputError(f"{path}: {place}: none of its names is an action unit, {_EXPECTED}")
@@ -93,9 +99,10 @@ def _unit(path: Path, name: str, names: Mapping[str, int]) -> int | None:
 
 def _strength(place: str, value: Any) -> float:
     try:
-        strength = float(value)
+        strength = real_number_of(value) if isinstance(value, str) else float(value)
+        strength = math.nan if isinstance(value, bool) else strength
     except (TypeError, ValueError, OverflowError):
-        strength = float("nan")
+        strength = math.nan
     if not abs(strength) <= STRONGEST:
         raise InputError(f"{place} is {str(value)[:40]!r}, expected a share, 0 to 1")
     return strength
@@ -104,6 +111,8 @@ def _strength(place: str, value: Any) -> float:
 def _table_frames(path: Path, text: str, names: Mapping[str, int]) -> list[tuple[str, dict[str, Any]]]:
     """Return the place of each row, for messages, and its cells by the names of their columns."""
     first = text.partition("\n")[0]
+    if text.count("\n") > 2 * MOST_FRAMES:  # before they are parsed; every second line may be empty
+        raise InputError(f"{path}: holds {text.count(chr(10))} lines, expected 1 to {MOST_FRAMES} frames")
     try:
         rows = list(csv.reader(text.splitlines(), delimiter=max(",;\t", key=first.count), strict=True))
     except csv.Error as error:

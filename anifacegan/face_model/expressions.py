@@ -18,6 +18,7 @@ from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.runtime.arguments import array, number
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.mat_files import is_mat_file
+from anifacegan.runtime.number_texts import real_number_of
 
 PRESETS: dict[str, dict[str, float]] = {
     "smile": {
@@ -79,7 +80,7 @@ def parse_strengths(text: str) -> dict[str, float]:
     for item in text.split(","):
         name, equals, value = (part.strip() for part in item.partition("="))
         try:
-            strength = float(value) if equals else 1.0
+            strength = real_number_of(value) if equals else 1.0
         except ValueError:
             strength = float("nan")
         if not name or name in strengths or not abs(strength) < float("inf"):
@@ -104,6 +105,32 @@ def action_units(strengths: dict[str, float], presets: dict[str, dict[str, float
         for unit, share in presets.get(name, {name: 1.0}).items():
             units[unit] = units.get(unit, 0.0) + strength * share
     return units
+
+
+def check_presets(
+    place: str, presets: Mapping[str, Mapping[str, float]], basis: ExpressionBasis | None
+) -> None:
+    """Require that the presets of a file are mixtures of its action units; ``place`` begins the message.
+
+    Raises:
+        InputError: a strength is not finite or too large, a preset names a unit that the file does not have, or the
+            file has a unit twice.
+    """
+    for name, units in presets.items():
+        for unit, strength in units.items():
+            if not abs(strength) <= STRONGEST:
+                raise InputError(
+                    f"{place}presets.{name}.{unit} is {strength}, expected a finite number up to {STRONGEST:g}"
+                )
+            if basis is not None and not basis.sides(unit):
+                known = ", ".join(basis.known_names)
+                raise InputError(
+                    f"{place}presets.{name} has the action unit '{unit}', expected those of the file: {known}"
+                )
+    names = () if basis is None else basis.names
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{place}expression_units has '{twice}' twice, expected each once")
 
 
 SAME_EXPRESSIONS = {"anifacegan-open-3": OPEN_FACE_MODEL}

@@ -100,11 +100,13 @@ def expression_schedule(
     return which, np.concatenate(parts)
 
 
-def check_views(*, yaw: Float[np.ndarray, "frame"], pitch: Float[np.ndarray, "frame"]) -> None:
+def check_views(
+    *, yaw: Float[np.ndarray, "frame"], pitch: Float[np.ndarray, "frame"], place: str | None = None
+) -> None:
     """Check that the poses of all frames are near enough to frontal to be rendered; angles are radians.
 
     Raises:
-        InputError: a pose is not; names the first such frame.
+        InputError: a pose is not; names the first such frame, or begins with ``place``.
     """
     wrong = (
         ~(from_frontal(yaw=yaw, pitch=pitch) <= WIDEST_VIEW_RAD)
@@ -113,9 +115,10 @@ def check_views(*, yaw: Float[np.ndarray, "frame"], pitch: Float[np.ndarray, "fr
     )
     if wrong.any():
         k = int(wrong.argmax())
+        place = f"frame {k}: " if place is None else place
         raise InputError(
-            f"frame {k}: yaw {yaw[k]:.3g} and pitch {pitch[k]:.3g} are farther from frontal than {WIDEST_VIEW_RAD} "
-            "radians (angles are radians, not degrees)"
+            f"{place}yaw {yaw[k]:.3g} and pitch {pitch[k]:.3g} are farther from frontal than {WIDEST_VIEW_RAD} radians "
+            "(angles are radians, not degrees)"
         )
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from anifacegan.face_model.coefficients import ExpressionBasis
-from anifacegan.face_model.expressions import STRONGEST
+from anifacegan.face_model.expressions import STRONGEST, check_presets
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.models.config import GeneratorConfig
 from anifacegan.models.generator import Generator
@@ -117,24 +117,18 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """
     folder = located_model(folder)
     card, config = read_card(folder, ModelCard, GeneratorConfig, _CONFIG)
-    _check_numbers(folder / CARD, card)
+    if not abs(card.pitch_offset) <= STRONGEST:
+        raise InputError(
+            f"{folder / CARD}: pitch_offset is {card.pitch_offset}, expected a finite number up to {STRONGEST:g}"
+        )
     path = folder / TENSORS
     tensors = read_tensors(path)
     basis = _take_expression_basis(tensors, card.expression_units, path)
+    check_presets(f"{folder / CARD}: ", card.presets, basis)
     appearance = _take_appearance(tensors, path)
     generator = loaded(lambda: Generator(config), tensors, path)
     _check_nodes(generator, path)
     return Checkpoint(generator, card, basis, appearance)
-
-
-def _check_numbers(path: Path, card: ModelCard) -> None:
-    """Refuse a card with presets or a pitch that are not finite."""
-    values = {"pitch_offset": card.pitch_offset}
-    for name, units in card.presets.items():
-        values |= {f"presets.{name}.{unit}": weight for unit, weight in units.items()}
-    for name, value in values.items():
-        if not abs(value) <= STRONGEST:
-            raise InputError(f"{path}: {name} is {value}, expected a finite number up to {STRONGEST:g}")
 
 
 def _check_nodes(generator: Generator, path: Path) -> None:

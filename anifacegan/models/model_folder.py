@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import file_sha256
 from anifacegan.runtime.output_folders import filled_when_complete, require_room
+from anifacegan.runtime.paths import exists
 from anifacegan.runtime.resources import located_model
 from anifacegan.runtime.structured_text import read_yaml
 from anifacegan.runtime.tensor_files import check_tensor, read_safetensors
@@ -80,7 +81,7 @@ def read_card(
         InputError: the file is missing or unreadable, has an unknown or missing key, or a value of the wrong type.
     """
     path = folder / CARD
-    if not path.is_file():
+    if not exists(path):
         raise InputError(
             f"{path}: no such file; a model folder holds {CARD} and {TENSORS}, or the released files"
         )

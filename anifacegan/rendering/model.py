@@ -17,6 +17,7 @@ from torch import Tensor
 
 from anifacegan.face_model.coefficients import BFM
 from anifacegan.face_model.expressions import ExpressionInput, ExpressionReader
+from anifacegan.face_model.trajectories import check_views
 from anifacegan.geometry.conventions import ID_DIM, NOISE_DIM
 from anifacegan.geometry.rays import image_rays
 from anifacegan.models.checkpoints import Checkpoint, ModelCard, load_checkpoint
@@ -27,7 +28,7 @@ from anifacegan.models.released import PITCH_OFFSET, load_released, released_fol
 from anifacegan.rendering.adaptive import render_adaptive
 from anifacegan.rendering.antialiasing import render_antialiased
 from anifacegan.rendering.frame import RenderedImage, checked_size
-from anifacegan.runtime.arguments import array, number, whole_number
+from anifacegan.runtime.arguments import array, number, switch, whole_number
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.resources import located_model
@@ -60,10 +61,11 @@ class Face:
             InputError: a number is none, not finite or out of range; or the model gives colours that are not finite.
         """
         size, yaw, pitch = checked_size(size), number("yaw", yaw), number("pitch", pitch)
+        check_views(yaw=np.array([yaw]), pitch=np.array([pitch]), place="")
         device = self.latents.z_id.device
         angles = torch.tensor([[pitch, yaw]], dtype=torch.float32, device=device)
         pitches, yaws = angles.T
-        if antialias:
+        if switch("antialias", antialias):
             image = render_antialiased(self.fields, yaw=yaws, pitch=pitches, size=size)
         else:
             fov_deg = self.fields.ray_sampling.fov_deg

@@ -1,4 +1,4 @@
-"""Checks of what a program hands to the library: whole numbers, numbers and arrays in any of their usual types."""
+"""Checks of what a program hands to the library: numbers, switches and arrays in any of their usual types."""
 
 import math
 import operator
@@ -34,12 +34,23 @@ def number(name: str, value: Any, most: float = LARGEST_VALUE) -> float:
         InputError: it is none, not finite, or larger than ``most`` in size.
     """
     try:
-        found = math.nan if isinstance(value, (str, bytes, bool)) else float(value)
+        found = math.nan if isinstance(value, (str, bytes, bool, np.bool_)) else float(value)
     except (TypeError, ValueError, RuntimeError, OverflowError):
         found = math.nan
     if not abs(found) <= most:
         raise InputError(f"{name} is {value!r}, expected a finite number up to {most:g}")
     return found
+
+
+def switch(name: str, value: Any) -> bool:
+    """Return a bool of Python or NumPy as one of Python; a text such as "no" would count as true.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise InputError(f"{name} is {value!r}, expected true or false")
+    return bool(value)
 
 
 def array(name: str, value: Any, length: int) -> np.ndarray:
@@ -54,6 +65,8 @@ def array(name: str, value: Any, length: int) -> np.ndarray:
         found = np.asarray(value if detach is None else detach().cpu())
     except Exception as error:
         raise InputError(f"{name} is a {type(value).__name__}, expected {length} numbers") from error
+    if np.ma.is_masked(value):
+        raise InputError(f"{name} has masked values, expected {length} numbers")
     if found.dtype.kind not in "fiu" or found.shape not in ((length,), (1, length)):
         raise InputError(
             f"{name} is {found.dtype} of shape {found.shape}, expected {length} numbers, ({length},) or (1, {length})"

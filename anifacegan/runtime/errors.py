@@ -4,6 +4,7 @@ Every error that ends a command is one line. A mistake of the program is one lin
 variable ANIFACEGAN_DEBUG is set, as the option ``--debug`` does: then Python prints its traceback.
 """
 
+import errno
 import math
 import os
 import select
@@ -20,6 +21,10 @@ LONGEST_LINE = 300
 """Largest number of characters of a line that reports an error."""
 _LINE_HEAD = 200
 """Number of characters at the beginning of a longer line that stay; of its end, as many as then fit."""
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""Errors of full disks."""
 
 
 def one_line(text: str) -> str:
@@ -138,7 +143,9 @@ def error_line(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     if isinstance(error, OSError) and error.strerror:
-        message = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+        full = error.filename is None and error.errno in _FULL
+        place = "standard output or a file cannot be written: " if full else f"{error.filename}: "
+        message = (place if full or error.filename is not None else "") + error.strerror
     elif isinstance(error, (InputError, OSError, FloatingPointError, LostWorkerError)):
         message = str(error)
     elif isinstance(error, MemoryError) or "can't allocate memory" in str(error):
@@ -160,9 +167,9 @@ def exit_on_input_error() -> Iterator[None]:
         try:
             yield
         except SystemExit:  # of --help and --print_config
-            sys.stdout.flush()
+            _flush_stdout()
             raise
-        sys.stdout.flush()  # a reader that has gone is noticed here
+        _flush_stdout()  # a reader that has gone is noticed here
     except BrokenPipeError as error:
         if not _stdout_is_broken():
             raise _exit(error) from None
@@ -173,6 +180,23 @@ def exit_on_input_error() -> Iterator[None]:
         if os.environ.get(DEBUG_VARIABLE):
             raise
         raise _exit(error) from None
+
+
+def _flush_stdout() -> None:
+    """Write what is left for standard output.
+
+    Raises:
+        BrokenPipeError: its reader has gone.
+        InputError: it cannot be written, as on a full disk.
+    """
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        with suppress(OSError):  # so that Python does not try again when the process ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise InputError(f"standard output: cannot be written ({error.strerror or error})") from None
 
 
 def _exit(error: BaseException) -> SystemExit:

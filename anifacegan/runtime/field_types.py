@@ -12,6 +12,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from anifacegan.runtime.number_texts import real_number_of
 from anifacegan.runtime.paths import user_path
 from anifacegan.runtime.structured_text import parse_yaml
 
@@ -74,7 +75,7 @@ def _as_float(number: int | float) -> float:
 def _number(value: Any) -> Any:
     """Parse a number from a text, also 1e-3, which PyYAML does not take for a number; return other values unchanged."""
     value = from_yaml(value)
-    return float(value) if isinstance(value, str) else value
+    return real_number_of(value) if isinstance(value, str) else value
 
 
 def _alternatives(hint: Any) -> tuple:

@@ -9,14 +9,14 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from anifacegan.runtime.errors import InputError
 
 _LONGEST_NAME = 150
-"""Largest number of characters of a file's name that its temporary name repeats; names end at 255 bytes."""
+"""Largest number of bytes of a file's name that its temporary name repeats; names end at 255 bytes."""
 
 _LEFTOVER = re.compile(r"\.(.+)\.(\d+)\.[0-9a-f]{16}\.tmp", re.DOTALL)
 """Temporary name of a file, with the final one and the process that writes it."""
@@ -35,7 +35,7 @@ def complete_or_absent(path: Path) -> Iterator[Path]:
     Raises:
         InputError: the file cannot be written: the disk is full, or the folder is missing or not writable.
     """
-    temporary = path.with_name(f".{path.name[:_LONGEST_NAME]}.{os.getpid()}.{secrets.token_hex(8)}.tmp")
+    temporary = path.with_name(f".{name_start(path.name)}.{os.getpid()}.{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb"):
             pass
@@ -46,6 +46,11 @@ def complete_or_absent(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def name_start(name: str) -> str:
+    """Return the beginning of a file's name, short enough that a few words fit behind it; mostly the whole name."""
+    return os.fsencode(name)[:_LONGEST_NAME].decode(errors="ignore")
 
 
 def put_in_place(temporary: Path, path: Path) -> None:
@@ -60,17 +65,18 @@ def write_complete(path: Path, content: bytes | memoryview | str) -> None:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def remove_leftovers(folder: Path, names: str | Container[str]) -> None:
+def remove_leftovers(folder: Path, names: str | Iterable[str]) -> None:
     """Remove temporary files of :func:`complete_or_absent` that killed processes have left in a folder.
 
     ``names`` are the names of the final files, or a regular expression for a whole one. No other process may be writing
     to the folder.
     """
+    starts = None if isinstance(names, str) else set(map(name_start, names))
     for path in folder.glob(".*.tmp"):
         found = _LEFTOVER.fullmatch(path.name)
         if found is None or not path.is_file() or path.is_symlink():
             continue
-        if re.fullmatch(names, found[1]) if isinstance(names, str) else found[1] in names:
+        if re.fullmatch(names, found[1]) if isinstance(names, str) else found[1] in (starts or ()):
             path.unlink()
 
 
@@ -81,7 +87,7 @@ def remove_abandoned(path: Path) -> None:
     """
     for temporary in path.parent.glob(".*.tmp"):
         found = _LEFTOVER.fullmatch(temporary.name)
-        if found is None or found[1] != path.name[:_LONGEST_NAME] or temporary.is_symlink():
+        if found is None or found[1] != name_start(path.name) or temporary.is_symlink():
             continue
         with suppress(OSError):  # it has gone in between
             if time.time() - temporary.stat().st_mtime > _ABANDONED_S and not runs_here(int(found[2])):

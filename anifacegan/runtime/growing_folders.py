@@ -26,7 +26,7 @@ class GrowingFolder:
         self._made: list[Path] = []
 
     def __enter__(self) -> "GrowingFolder":
-        require_room(self.path, [])
+        require_room(self.path, [], self._overwrite)
         if self.path.is_dir():
             self._take_lock()
         return self

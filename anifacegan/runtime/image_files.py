@@ -5,10 +5,13 @@ applied), 16 bits a channel become 8 by their full range, transparent pixels are
 header announces more pixels than memory should hold is refused before it is decoded.
 """
 
+import os
 import struct
+import sys
 import warnings
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -27,6 +30,8 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF")
 """Pillow's names of the formats that are read, whatever the file's ending."""
 MOST_PIXELS = 2 * 89_478_485
 """Largest number of pixels of an image; beyond it, Pillow takes an image for a decompression bomb."""
+_PNG_MAGIC, _PNG_PIXELS = b"\x89PNG\r\n\x1a\n", (b"IHDR", b"PLTE", b"IDAT", b"tRNS")
+"""Beginning of a PNG file, and the names of those of its parts that make its pixels."""
 _QUARTER_TURNS = (5, 6, 7, 8)
 """EXIF orientations that exchange width and height."""
 
@@ -64,9 +69,12 @@ def read_image(source: Path | bytes, mode: str | None = None) -> ImageArray:
             a channel; the message is one line.
     """
     with _opened(source) as image:
+        if image.format == "PNG":
+            _require_png_checksums(source)
+        with _silent_libtiff() if image.format == "TIFF" else nullcontext():
+            image.load()  # first, and alone: Pillow reports damaged pixels once
         with suppress(Exception):  # damaged EXIF data: as if there were none
             ImageOps.exif_transpose(image, in_place=True)
-        image.load()
         return _as_stored(image) if mode is None else np.array(_over_white(image).convert(mode))
 
 
@@ -88,6 +96,40 @@ def image_size(source: Path | bytes) -> tuple[int, int]:
             if exif.get(ExifTags.Base.Orientation) in _QUARTER_TURNS:
                 return height, width
         return width, height
+
+
+def _require_png_checksums(source: Path | bytes) -> None:
+    """Require that the chunks of a PNG file that make its pixels have the checksums that it says; Pillow does not.
+
+    Raises:
+        OSError: one has not.
+    """
+    content = memoryview(source if isinstance(source, bytes) else source.read_bytes())
+    start = len(_PNG_MAGIC)
+    while start + 12 <= len(content):
+        length, kind = int.from_bytes(content[start : start + 4]), bytes(content[start + 4 : start + 8])
+        end = start + 8 + length
+        if end + 4 > len(content):
+            return  # truncated, which Pillow notices
+        if kind in _PNG_PIXELS and zlib.crc32(content[start + 4 : end]) != int.from_bytes(
+            content[end : end + 4]
+        ):
+            raise OSError(f"damaged: the checksum of a part {kind.decode()} is wrong")
+        start = end + 4
+
+
+@contextmanager
+def _silent_libtiff() -> Iterator[None]:
+    """Discard what the block writes to the process's standard error: libtiff says there what Pillow raises, too."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 @contextmanager

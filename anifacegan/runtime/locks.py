@@ -1,20 +1,22 @@
-"""One writer for a folder: a lock file with the host and the process that hold it.
+"""One writer for a folder or a file: a lock file with the host and the process that hold it.
 
 The operating system frees the lock when its process ends, however it ends. The file of a killed process stays; the next
 one takes it over, and says so.
 """
 
+import errno
 import json
 import os
 import socket
 import stat
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from anifacegan.runtime.errors import InputError, one_line
-from anifacegan.runtime.files import not_writable_error
+from anifacegan.runtime.files import name_start, not_writable_error
 
 try:
     import fcntl
@@ -22,17 +24,27 @@ except ImportError:  # Windows: no lock
     fcntl = None  # type: ignore[assignment]
 
 LOCK = ".anifacegan.lock"
-"""Name of the lock file in a folder."""
+"""Name of the lock file in a folder; that of a file NAME is .NAME.anifacegan.lock, beside it."""
+_NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL}
+"""Errors of file systems that have no locks."""
+_RETRY_S = 0.05
+"""Time between two attempts to take a lock for which one waits, seconds."""
 
 
-class FolderLock:
-    """The lock of a folder, held from :meth:`take` until :meth:`release`, or within a ``with`` block."""
+class WriterLock:
+    """The lock of what is written, held from :meth:`take` until :meth:`release`, or within a ``with`` block.
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / LOCK
+    Args:
+        path: the lock file, in a folder that exists.
+        target: the folder or file that is written, for messages.
+        patience_s: time to wait for the end of another process that holds the lock, seconds.
+    """
+
+    def __init__(self, path: Path, target: Path, patience_s: float = 0.0) -> None:
+        self.path, self._target, self._patience_s = path, target, patience_s
         self._file: Any = None
 
-    def __enter__(self) -> "FolderLock":
+    def __enter__(self) -> "WriterLock":
         self.take()
         return self
 
@@ -40,21 +52,23 @@ class FolderLock:
         self.release()
 
     def take(self) -> None:
-        """Take the lock; the folder has to exist.
+        """Take the lock. On a file system without locks, say so, and go on without one.
 
         Raises:
             InputError: another process holds it, or the file cannot be written.
         """
         if fcntl is None:
             return
-        file, held = None, False
+        file, held, started = None, False, time.monotonic()
         try:
             while True:
                 file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+b")
-                self._lock(file)
-                if self.path.exists() and os.path.samestat(os.fstat(file.fileno()), os.stat(self.path)):
-                    held = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-                    break
+                if not self._is_locked(file, started):
+                    continue
+                with suppress(FileNotFoundError):
+                    if os.path.samestat(os.fstat(file.fileno()), os.stat(self.path)):
+                        held = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+                        break
                 file.close()  # its holder has ended in between, and removed it
             before = _holder(file.read(1000))
             if before:
@@ -64,23 +78,31 @@ class FolderLock:
             file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode())
             file.flush()
         except OSError as error:
-            if held:  # the disk is full
+            if held or error.errno in _NO_LOCKS:  # the disk is full, or there are no locks
                 self.path.unlink(missing_ok=True)
             if file is not None:
                 with suppress(OSError):
                     file.close()
+            if not held and error.errno in _NO_LOCKS:
+                print(one_line(f"{self.path}: no locks here, only one process may write"), file=sys.stderr)
+                return
             raise not_writable_error(self.path, error) from None
         self._file = file
 
-    def _lock(self, file: Any) -> None:
+    def _is_locked(self, file: Any, started: float) -> bool:
+        """Lock a file; where another process holds it, close it, and wait a little if there is time."""
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
         except BlockingIOError:
             holder = _holder(file.read(1000)) or "another process"
             file.close()
+        if time.monotonic() - started >= self._patience_s:
             raise InputError(
-                f"{self.path.parent}: {holder} is writing here, expected its end, or another --out"
+                f"{self._target}: {holder} is writing here, expected its end, or another --out"
             ) from None
+        time.sleep(_RETRY_S)
+        return False
 
     def release(self) -> None:
         """Release the lock and remove its file; does nothing if it is not held."""
@@ -88,6 +110,20 @@ class FolderLock:
             self.path.unlink(missing_ok=True)
             self._file.close()
             self._file = None
+
+
+class FolderLock(WriterLock):
+    """The lock of a folder, which exists."""
+
+    def __init__(self, folder: Path, patience_s: float = 0.0) -> None:
+        super().__init__(folder / LOCK, folder, patience_s)
+
+
+class FileLock(WriterLock):
+    """The lock of a file, which may not exist yet; its folder does."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(file.with_name(f".{name_start(file.name)}{LOCK}"), file)
 
 
 def _holder(content: bytes) -> str:

@@ -49,7 +49,7 @@ def print_help(kind: type, command: str, leading: Sequence[str]) -> None:
             groups[key], texts[key] = parser.add_argument_group(key, _summary(inner)), _docstrings(inner)
             if default is None:
                 off.add(key)
-    parser.print_help()
+    print(parser.format_help(), end="")  # argparse's own printing says nothing of a full disk
 
 
 def _summary(kind: type) -> str:

@@ -25,7 +25,8 @@ from anifacegan.runtime.files import (
     runs_here,
     write_complete,
 )
-from anifacegan.runtime.paths import exists
+from anifacegan.runtime.locks import FolderLock
+from anifacegan.runtime.paths import exists, require_writable_folder
 from anifacegan.runtime.structured_text import read_json
 
 MANIFEST = "manifest.json"
@@ -53,23 +54,30 @@ def require_room(out: Path, names: Iterable[str], overwrite: bool = False) -> No
     ``names`` are relative to the folder, with slashes; with ``overwrite``, files of others may be replaced, too.
 
     Raises:
-        InputError: the folder is a file, a file is where a folder should go, or the reverse, or a file of others is in
-            the way.
+        InputError: the folder is a file or cannot be written, a file is where a folder should go, or the reverse, or a
+            file of others is in the way.
     """
-    if exists(out) and not out.is_dir():
-        raise InputError(f"{out}: is a file, expected a folder to write into")
+    require_writable_folder(out)
     own = own_files(out)
     for name in names:
         path = out / name
+        there = exists(path)  # first: it refuses a name that is too long
         if path.is_dir():
             raise InputError(f"{path}: is a folder, expected room for a file")
         for parent in PurePosixPath(name).parents[:-1]:
             if (out / parent).is_symlink() or (exists(out / parent) and not (out / parent).is_dir()):
                 raise InputError(f"{out / parent}: is a file or link, expected a folder")
-        if name not in own and not overwrite and (path.is_symlink() or exists(path)):
-            raise InputError(
-                f"{path}: is in the way and was not written by {_PROGRAM}, expected another --out, or --overwrite true"
-            )
+        if name not in own and not overwrite and (path.is_symlink() or there):
+            raise _in_the_way_error(path)
+    marker = out / MARKER
+    if not overwrite and (marker.is_symlink() or exists(marker)) and not _marker(out):
+        raise _in_the_way_error(marker)
+
+
+def _in_the_way_error(path: Path) -> InputError:
+    return InputError(
+        f"{path}: is in the way and was not written by {_PROGRAM}, expected another --out, or --overwrite true"
+    )
 
 
 def claim(out: Path, names: Iterable[str], overwrite: bool = False) -> None:
@@ -100,32 +108,35 @@ def withdraw_claim(out: Path, names: Iterable[str]) -> None:
 
 
 @contextmanager
-def filled_when_complete(out: Path, overwrite: bool = False) -> Iterator[Path]:
-    """Yield a temporary folder, whose files move into ``out`` when the block ends without an error, the manifest last.
+def filled_when_complete(out: Path, overwrite: bool = False, last: str = MANIFEST) -> Iterator[Path]:
+    """Yield a temporary folder, whose files move into ``out`` when the block ends without an error, ``last`` last.
 
     The temporary folder is ``out/unfinished-PID-RANDOM``. When the block fails or is interrupted, it is removed, and
     ``out`` is as it was before; a killed process leaves it behind. A file in ``out`` is replaced only by a file of the
-    same name, and only if this program wrote it or ``overwrite`` is set; all other files stay.
+    same name, and only if this program wrote it or ``overwrite`` is set; all other files stay. ``out`` is locked within
+    the block: one process at a time fills it.
 
     Raises:
-        InputError: ``out`` cannot be written, has a folder where a file should go, or the reverse, or has a file of
-            others in the way.
+        InputError: ``out`` cannot be written, another process writes there, it has a folder where a file should go, or
+            the reverse, or has a file of others in the way.
     """
     require_room(out, [], overwrite)
     made = [folder for folder in (out, *out.parents) if not exists(folder)]
-    temporary = None
+    temporary, lock = None, FolderLock(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
+        lock.take()
         temporary = Path(tempfile.mkdtemp(prefix=f"{_UNFINISHED}{os.getpid()}-", dir=out))
         process = {"program": _PROGRAM, "host": socket.gethostname(), "pid": os.getpid()}
         (temporary / MARKER).write_text(json.dumps(process))
         yield temporary
-        _publish(temporary, out, overwrite)
+        _publish(temporary, out, overwrite, last)
     except OSError as error:
         raise not_writable_error(out, error) from None
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+        lock.release()
         for folder in made:  # innermost first; one with files stays
             try:
                 folder.rmdir()
@@ -183,10 +194,10 @@ def _is_inside(name: str) -> bool:
     return bool(name) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
-def _publish(temporary: Path, out: Path, overwrite: bool) -> None:
+def _publish(temporary: Path, out: Path, overwrite: bool, last: str) -> None:
     found = (path.relative_to(temporary) for path in temporary.rglob("*") if path.is_file())
     paths = sorted(path for path in found if path != Path(MARKER))  # that goes last, with the folder
-    paths.sort(key=lambda path: path == Path(MANIFEST))  # stable: the manifest comes last
+    paths.sort(key=lambda path: path == Path(last))  # stable
     claim(out, [path.as_posix() for path in paths], overwrite)
     remove_unfinished(out, [path.as_posix() for path in paths])
     for path in paths:

@@ -63,3 +63,21 @@ def require_file(path: Path, expected: str) -> None:
         raise InputError(f"{path}: is a folder, expected {expected}")
     if not path.is_file() and not (path.is_fifo() and path.as_posix().startswith(_OF_SHELLS)):
         raise InputError(f"{path}: is a pipe, socket or device, expected {expected}")
+
+
+def require_writable_folder(folder: Path) -> None:
+    """Require that files may be written into a folder, which may not exist yet; nothing is made.
+
+    Raises:
+        InputError: it is a file, or inside one, or we may not write there.
+    """
+    for place in (folder, *folder.parents):
+        if not exists(place) and not place.is_symlink():
+            continue
+        if not place.is_dir():
+            inside = "" if place == folder else f", so that {folder.name} cannot be in it"
+            kind = "a file" if exists(place) else "a link to nowhere"
+            raise InputError(f"{place}: is {kind}{inside}, expected a folder to write into")
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise InputError(f"{folder}: cannot be written (no permission to write into {place})")
+        return

@@ -2,7 +2,7 @@
 
 A file of a few bytes may stand for a value that would fill the memory (YAML's aliases) or exceed Python's recursion
 (deep nesting). Both are refused before anything is built, and so are keys that occur twice. Dates stay texts, and so do
-numbers that YAML 1.1 reads otherwise than people: 010 (which would be 8) and 1:30 (which would be 90).
+numbers that YAML 1.1 reads otherwise than people: 010 (which would be 8), 1:30 (which would be 90) and 1_0 (10).
 """
 
 import json
@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from anifacegan.runtime.errors import InputError, first_line
+from anifacegan.runtime.file_kinds import HEAD_BYTES, foreign_kind
 from anifacegan.runtime.paths import require_file
 
 MOST_BYTES = 2**18
@@ -77,10 +78,10 @@ _Loader.yaml_implicit_resolvers = {
     for start, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 for _name, _pattern in (
-    ("int", r"[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F]+)"),
+    ("int", r"[-+]?(0|[1-9][0-9]*|0x[0-9a-fA-F]+)"),
     (
         "float",
-        r"[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
     ),
 ):
     _Loader.add_implicit_resolver(
@@ -127,15 +128,18 @@ def read_yaml(path: Path, expected: str) -> dict[str, Any]:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
             raise InputError(f"{path}: is larger than {MOST_BYTES} bytes, expected {expected}")
+        kind = foreign_kind(content[:HEAD_BYTES])
         values = parse_yaml(content.decode("utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}), expected {expected}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not readable as YAML (no UTF-8 text), expected {expected}") from None
     except InputError:
         raise
     except ValueError as error:
-        raise InputError(f"{path}: not readable as YAML ({error}), expected {expected}") from None
+        reason = "no UTF-8 text" if isinstance(error, UnicodeDecodeError) else error
+        words = kind or f"not readable as YAML ({reason})"
+        raise InputError(f"{path}: {words}, expected {expected}") from None
+    if not isinstance(values, dict) and kind is not None:
+        raise InputError(f"{path}: {kind}, expected {expected}")
     if not isinstance(values, dict):
         raise InputError(f"{path}: holds a {type(values).__name__}, expected keys and values")
     return values
@@ -156,16 +160,37 @@ def read_json(path: Path, expected: str) -> Any:
         raise InputError(f"{path}: cannot be read ({reason}), expected {expected}") from None
     if len(content) > MOST_JSON_BYTES:
         raise InputError(f"{path}: is larger than {MOST_JSON_BYTES} bytes, expected {expected}")
-    return parse_json(content, path)
+    try:
+        return parse_json(content, path)
+    except InputError:
+        kind = foreign_kind(content[:HEAD_BYTES])
+        if kind is None:
+            raise
+        raise InputError(f"{path}: {kind}, expected {expected}") from None
+
+
+class _RepeatedKeyError(ValueError):
+    """A key stands twice in an object of JSON."""
+
+
+def _with_each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        name = next(name for k, name in enumerate(names) if name in names[:k])
+        raise _RepeatedKeyError(f"key '{name}' occurs twice, expected each key once")
+    return found
 
 
 def parse_json(content: str | bytes, place: Path | str) -> Any:
     """Parse JSON; ``place`` says in the error where it comes from.
 
     Raises:
-        InputError: it is no JSON, or nested too deeply.
+        InputError: it is no JSON, nested too deeply, or has a key twice.
     """
     try:
-        return json.loads(content)
+        return json.loads(content, object_pairs_hook=_with_each_key_once)
+    except _RepeatedKeyError as error:
+        raise InputError(f"{place}: {error}") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{place}: not a JSON file ({first_line(error)})") from None

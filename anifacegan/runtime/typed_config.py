@@ -28,6 +28,7 @@ from anifacegan.runtime.field_types import (
     type_name,
 )
 from anifacegan.runtime.option_help import print_help
+from anifacegan.runtime.output_places import require_output_places
 from anifacegan.runtime.renamed_keys import present_name, present_value
 from anifacegan.runtime.resources import located
 from anifacegan.runtime.structured_text import read_yaml
@@ -37,7 +38,12 @@ _FILE = "a YAML configuration"
 
 
 def read_config(
-    kind: type[Config], arguments: Sequence[str], command: str, leading: Sequence[str] = ()
+    kind: type[Config],
+    arguments: Sequence[str],
+    command: str,
+    leading: Sequence[str] = (),
+    *,
+    places: bool = True,
 ) -> Config:
     """Read a configuration from YAML files (``--config FILE``) and from options.
 
@@ -45,13 +51,14 @@ def read_config(
     3`` or ``--seeds 1,2,3``); a switch needs no value (``--depth``). Keys of nested configurations have dots
     (``--schedule.batch 8``). ``--face-model`` means ``--face_model``. Words before the first option are values of the
     fields ``leading``, in their order. ``--help`` prints the attribute docstrings of ``kind``, ``--print_config`` the
-    resolved configuration as YAML.
+    resolved configuration as YAML. ``places`` False reads the configuration of a run that goes on elsewhere: its output
+    places are not checked (:mod:`anifacegan.runtime.output_places`).
 
     Raises:
         InputError: unreadable file, unknown key or option, a value of the wrong kind, or one that ``kind`` refuses.
     """
     line = _split(arguments, command, leading)
-    return _resolved(kind, line, command, leading)
+    return _resolved(kind, line, command, leading, places)
 
 
 def read_one_of(
@@ -157,7 +164,9 @@ def _key(name: str) -> str:
     return name[2:].replace("-", "_") if name.startswith("--") else name
 
 
-def _resolved(kind: type[Config], line: _CommandLine, command: str, leading: Sequence[str]) -> Config:
+def _resolved(
+    kind: type[Config], line: _CommandLine, command: str, leading: Sequence[str], places: bool = True
+) -> Config:
     """Make the configuration from files and options, or print the help or the configuration and exit.
 
     Raises:
@@ -182,6 +191,8 @@ def _resolved(kind: type[Config], line: _CommandLine, command: str, leading: Seq
     if line.print_config:
         print(yaml.safe_dump(plain(config), sort_keys=False), end="")
         raise SystemExit(0)
+    if places:
+        require_output_places(config)
     return config
 
 
@@ -246,13 +257,16 @@ def _value(hint: Any, value: Any, place: str, key: str) -> Any:
         return _typed(inner, content, place, f"{key}.")
     try:
         return converted(hint, value)
+    except InputError as error:  # of a path, and says what is wrong with it
+        raise InputError(f"{place}: {key}: {error}") from None
     except (ValueError, TypeError):
         items = from_yaml(value)
         for item in items if isinstance(items, list) else [items]:
             present = present_value(item, literals(hint))
             if present is not None:
                 raise InputError(f"{place}: {key} is {item}, which is now {present}") from None
-        raise InputError(f"{place}: {key} is {value}, expected {type_name(hint)}") from None
+        shown = "null" if value is None else value
+        raise InputError(f"{place}: {key} is {shown}, expected {type_name(hint)}") from None
 
 
 def _merge(values: dict[str, Any], others: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from anifacegan.models.config import (
 )
 from anifacegan.runtime.devices import Device
 from anifacegan.runtime.errors import ConfigError, require_above, require_at_least
+from anifacegan.runtime.output_places import OutputFolder
 from anifacegan.training.schedule import Schedule
 from anifacegan.training.weights import AdversarialWeights, LossWeights, require_network
 
@@ -187,7 +188,7 @@ class AlignmentInitConfig:
 class PriorRun:
     """Fit a coefficient prior. All options with their values are written to config.yaml in the run folder."""
 
-    out: Path
+    out: OutputFolder
     """Run folder for the configuration; the finished prior is written to OUT/model."""
     data: DataConfig
     """Data set of faces, of which only the coefficients are used."""
@@ -239,7 +240,7 @@ class TrainConfig:
     world units, of which 1 counts as 1 m.
     """
 
-    out: Path
+    out: OutputFolder
     """Run folder for snapshots, logs and previews; the finished model is written to OUT/model."""
     data: DataConfig
     """Data set of faces with coefficients: synthetic images of the open face model, or photographs. Only the stages

@@ -20,7 +20,8 @@ from anifacegan.runtime.cpu import set_torch_threads
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import write_complete
-from anifacegan.runtime.output_folders import claim
+from anifacegan.runtime.growing_folders import GrowingFolder
+from anifacegan.runtime.output_folders import require_room
 from anifacegan.runtime.typed_config import plain
 from anifacegan.training.config import PriorRun
 from anifacegan.training.initialization import fit_prior, moment_errors
@@ -39,6 +40,7 @@ def run(config: PriorRun, workers: Workers = SINGLE_PROCESS) -> Path:
         FloatingPointError: the evidence lower bound is not finite; the message names its part and the step.
     """
     workers.require_single_process("task prior")
+    require_room(config.out, ["config.yaml"])
     set_torch_threads(config.threads)
     dataset = FaceDataset(config.data)
     if len(dataset) < LEAST_ITEMS:
@@ -62,11 +64,10 @@ def run(config: PriorRun, workers: Workers = SINGLE_PROCESS) -> Path:
             "config": plain(config),
         },
     )
-    config.out.mkdir(parents=True, exist_ok=True)
-    claim(config.out, ["config.yaml"])
-    write_complete(config.out / "config.yaml", yaml.safe_dump(plain(config), sort_keys=False))
-    folder = config.out / "model"
-    save_prior(folder, Prior(vae, card))
+    with GrowingFolder(config.out) as out:
+        write_complete(out.file("config.yaml"), yaml.safe_dump(plain(config), sort_keys=False))
+        folder = config.out / "model"
+        save_prior(folder, Prior(vae, card))
     return folder
 
 

@@ -1,6 +1,7 @@
 """Files that the viewer writes, all into one folder: images, people and films, numbered, none ever replaced."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,15 @@ from anifacegan.rendering.video import write_video
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import complete_or_absent, write_complete
 from anifacegan.runtime.image_files import encoded_image, read_image
-from anifacegan.runtime.output_folders import claim, require_room
+from anifacegan.runtime.locks import FolderLock
+from anifacegan.runtime.output_folders import claim
 from anifacegan.runtime.paths import exists
 from anifacegan.viewer.shading import Pixels
 
 SYNTHETIC = "Synthetic image: made by anifacegan"
 """Text in every image and film."""
+PATIENCE_S = 10.0
+"""Longest time to wait while another viewer writes into the folder, seconds."""
 MOST_FILES = 9999
 """Largest number of files of a kind in a folder."""
 
@@ -35,40 +39,45 @@ class SavedFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        require_room(folder, [])
+        if exists(folder) and not folder.is_dir():
+            raise InputError(f"{folder}: is a file, expected a folder to write into")
 
     def image(self, pixels: Pixels) -> Path:
         """Write an image (PNG) and return its path."""
-        path = self._next("view", ".png")
-        write_complete(path, encoded_image(pixels, texts={"Description": SYNTHETIC}))
+        content = encoded_image(pixels, texts={"Description": SYNTHETIC})
+        with self._next("view", ".png") as path:
+            write_complete(path, content)
         return path
 
     def person(self, z_id: Float[Tensor, "1 80"], z_noise: Float[Tensor, "1 80"]) -> Path:
         """Write the latents of a person, as ``anifacegan render --latents`` reads them, and return the path."""
-        path = self._next("person", ".npz")
-        write_people(path, z_id, z_noise)
+        with self._next("person", ".npz") as path:
+            write_people(path, z_id, z_noise)
         return path
 
     def film(self, frames: Sequence[bytes], fps: int) -> Path:
         """Write JPEG files as the frames of a film (MP4), all as large as the largest, and return the path."""
-        path = self._next("clip", ".mp4")
         images = [read_image(frame, "RGB") for frame in frames]
         side = max(len(image) for image in images)
-        with complete_or_absent(path) as temporary:
+        with self._next("clip", ".mp4") as path, complete_or_absent(path) as temporary:
             write_video(temporary, (_scaled(image, side) for image in images), fps, SYNTHETIC)
         return path
 
-    def _next(self, kind: str, suffix: str) -> Path:
-        """Claim and return the path of the next file of a kind.
+    @contextmanager
+    def _next(self, kind: str, suffix: str) -> Iterator[Path]:
+        """Claim and yield the path of the next file of a kind; the folder is locked until the file is written.
 
         Raises:
-            InputError: the folder cannot be written, or is full.
+            InputError: the folder cannot be written, is full, or another viewer writes there for long.
         """
-        for number in range(1, MOST_FILES + 1):
-            path = self.folder / f"{kind}_{number:04d}{suffix}"
-            if not exists(path) and not path.is_symlink():
-                claim(self.folder, [path.name])
-                return path
+        claim(self.folder, [])
+        with FolderLock(self.folder, PATIENCE_S):
+            for number in range(1, MOST_FILES + 1):
+                path = self.folder / f"{kind}_{number:04d}{suffix}"
+                if not exists(path) and not path.is_symlink():
+                    claim(self.folder, [path.name])
+                    yield path
+                    return
         raise InputError(f"{self.folder}: holds {MOST_FILES} files {kind}_*{suffix}, expected another --out")
 
 

@@ -240,6 +240,14 @@ DAMAGE = {
         lambda arrays, header: header["card"]["presets"]["gape"].update(jawOpen=math.nan),
         "card.presets.gape.jawOpen is nan",
     ),
+    "a preset of nothing known": (
+        lambda arrays, header: header["card"]["presets"]["gape"].update(jawOpener=0.5),
+        "card.presets.gape has the action unit 'jawOpener'",
+    ),
+    "a unit twice": (
+        lambda arrays, header: header["card"].update(expression_units=["jawOpen"] * len(UNITS)),
+        "expression_units has 'jawOpen' twice",
+    ),
 }
 
 

@@ -81,7 +81,7 @@ def test_all_figures_share_their_options(
     options = [
         "--model",
         "demo",
-        f"--out={tmp_path}",
+        f"--out={tmp_path / 'figures'}",
         "--seeds",
         1,
         2,
@@ -95,11 +95,11 @@ def test_all_figures_share_their_options(
     drawn = [name for name in KINDS if name != "mesh"]
     assert "mesh: left out, " in said.err and list(made) == drawn
     written = [*(f"{name}.json" for name in drawn), "index.html"]
-    assert said.out.splitlines() == [str(tmp_path / name) for name in written]
-    assert made.pop("ablation") == AblationConfig(results, tmp_path)
+    assert said.out.splitlines() == [str(tmp_path / "figures" / name) for name in written]
+    assert made.pop("ablation") == AblationConfig(results, tmp_path / "figures")
     assert isinstance(made["driving"], DrivingConfig) and made["driving"].driving == Path("D")
     for config in made.values():
-        assert (config.out, config.seeds) == (tmp_path, (1, 2)) and config.model.name == "demo"
+        assert (config.out, config.seeds) == (tmp_path / "figures", (1, 2)) and config.model.name == "demo"
 
 
 @pytest.mark.slow

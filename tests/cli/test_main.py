@@ -184,3 +184,18 @@ def test_data_sets_are_made_with_one_thread_of_blas(monkeypatch: pytest.MonkeyPa
     for name in ("dataset", "face-model", "evaluate"):
         command(name)
     assert seen == [["1"] * 3, ["1"] * 3, ["4"] * 3]
+
+
+def test_a_configuration_in_utf_8_is_read_in_every_locale(tmp_path: Path) -> None:
+    path = tmp_path / "\u00fc.yaml"
+    path.write_text("out: r\u00e9sultats\nseeds: 3  # \u4e2d\n", encoding="utf-8")
+    unset = ("LC_", "LANG", "PYTHONUTF8", "PYTHONIOENCODING")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(unset)}
+    done = subprocess.run(
+        [sys.executable, "-m", "anifacegan.cli", "render", "--config", str(path), "--print_config"],
+        cwd=ROOT,
+        env=environment | {"LC_ALL": "C"},
+        capture_output=True,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"seeds: 3" in done.stdout and b"sultats" in done.stdout

@@ -2,9 +2,11 @@
 
 import json
 import math
+import os
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -119,7 +121,24 @@ def test_an_entry_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
     assert_one_line(lambda: opened(path), "set.zip/0.png: has 2147483648 bytes, expected at most")
 
 
+def test_a_name_twice_in_a_zip_is_refused(tmp_path: Path) -> None:
+    write_item(tmp_path / "set", "0.png")
+    path = zipped(tmp_path / "set.zip", tmp_path / "set")
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("0.png", png_of(SIZE, SIZE))
+    assert_one_line(lambda: opened(path), "set.zip: holds '0.png' twice, expected each name once")
+
+
 # ------------------------------------------------------------------ bad images
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_named_as_an_image_and_is_no_file_is_not_overlooked(make: Callable, tmp_path: Path) -> None:
+    for name in ("0.png", "1.png"):
+        write_item(tmp_path, name)
+    (tmp_path / "0.png").unlink()
+    make(tmp_path / "0.png")
+    assert_one_line(lambda: opened(tmp_path).load_images(), "0.png: is a ", "expected")
+
+
 def png_of(width: int, height: int) -> bytes:
     def chunk(kind: bytes, content: bytes) -> bytes:
         return (

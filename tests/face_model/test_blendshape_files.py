@@ -104,3 +104,28 @@ def test_files_that_are_no_text_or_missing_are_named(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"\xff\xfe\x00\xd8")
     assert_one_line(lambda: read_blendshapes(tmp_path / "a.csv", UNITS), "a.csv: not a readable text file")
     assert_one_line(lambda: read_blendshapes(tmp_path / "b.csv", UNITS), "b.csv: no such file")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[{"jawOpen": 0.0, "jawOpen": 1.0}]', "key 'jawOpen' occurs twice"),
+        ('{"jawOpen": 0.5, "JawOpen": 0.9}', "'JawOpen' is the same action unit as 'jawOpen'"),
+        (
+            '{"eyeBlink_L": 0.5, "eyeBlinkLeft": 0.9}',
+            "'eyeBlinkLeft' is the same action unit as 'eyeBlink_L'",
+        ),
+        ('{"jawOpen": "0_1"}', "expected a share"),
+        ('{"jawOpen": true}', "expected a share"),
+    ],
+)
+def test_names_twice_and_numbers_of_python_alone_are_refused(text: str, message: str, tmp_path: Path) -> None:
+    assert_one_line(lambda: read_blendshapes(written(tmp_path, "take.json", text), UNITS), message)
+    if "0_1" in text:
+        table = written(tmp_path, "take.csv", "jawOpen,mouthLeft\n0_1,0\n")
+        assert_one_line(lambda: read_blendshapes(table, UNITS), message)
+
+
+def test_too_many_lines_are_refused_before_they_are_parsed(tmp_path: Path) -> None:
+    table = written(tmp_path, "take.csv", "jawOpen\n" + "x\n" * 200_002)
+    assert_one_line(lambda: read_blendshapes(table, UNITS), "holds 200003 lines, expected 1 to 100000 frames")

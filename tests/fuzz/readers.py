@@ -380,8 +380,9 @@ def library(rng: random.Random, world: World, folder: Path) -> Case:
                 value for value in numbers if not isinstance(value, (int, float)) or not 100 < value < 9000
             ]
             size = rng.choice([8, rng.choice(small)])
-            image = world.model.face(seed=1).render(size=size, yaw=yaw, antialias=False)
-            assert image.isfinite().all()
+            smooth = rng.choice([False, False, np.bool_(False), rng.choice(ODD)])
+            image = world.model.face(seed=1).render(size=size, yaw=yaw, antialias=smooth)
+            assert image.isfinite().all() and isinstance(smooth, (bool, np.bool_))
 
     return call
 

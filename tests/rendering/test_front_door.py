@@ -44,11 +44,13 @@ CASES = {
     "odd latents": "[refused(lambda z=z: model.face(latents=z)) for z in "
     "(zeros, (zeros,), (zeros, zeros[:, :3]), (zeros * nan, zeros), (None, zeros), 3, (zeros + 1e30, zeros))]",
     "odd angles": "[refused(lambda a=a: model.face(1).render(size=8, **a)) for a in ({'yaw': nan}, "
-    "{'pitch': float('inf')}, {'yaw': '0.1'}, {'yaw': None}, {'yaw': np.ones(2)})]; "
+    "{'pitch': float('inf')}, {'yaw': 20}, {'yaw': '0.1'}, {'yaw': None}, {'yaw': np.ones(2)})]; "
     "model.face(1).render(size=8, yaw=np.float32(0.1))",
     "odd sizes": "[refused(lambda s=s: model.face(1).render(size=s)) for s in (1, 0, -3, 10**9, 8.5, '8', None, nan)]; "
     "model.face(1).render(size=np.int64(8))",
     "odd psi": "[refused(lambda p=p: model.face(1, psi=p)) for p in (nan, 'a', None, 1e30, 1j)]",
+    "odd switches": "[refused(lambda v=v: model.face(1).render(size=8, antialias=v)) for v in ('no', '', 2.0)]; "
+    "model.face(1).render(size=8, antialias=np.bool_(False))",
     "odd paths": "[refused(lambda p=p: load_model(p)) for p in ('', 'a\\0b', 3, None, '~nobody-here/x', "
     "'x' * 5000, [])]; "
     "[refused(lambda p=p: load_avatar(p)) for p in ('', 'a\\0b', 3, None, '.', 'x' * 5000)]",

@@ -177,3 +177,28 @@ def test_other_files_are_refused_in_one_line(content: bytes) -> None:
 def test_a_missing_file_stays_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_image(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize(("compression", "first", "last"), [("tiff_deflate", 9, 20), ("tiff_lzw", 200, 240)])
+def test_damaged_pixels_of_a_tiff_are_an_error_and_nothing_else_is_said(
+    compression: str, first: int, last: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "TIFF", compression=compression)
+    content = bytearray(buffer.getvalue())
+    content[first:last] = b"\xff" * (last - first)
+    (tmp_path / "a.tif").write_bytes(content)
+    for source in (bytes(content), tmp_path / "a.tif"):
+        with pytest.raises(OSError, match="decoder error"):
+            read_image(source)
+    assert capfd.readouterr().err == ""
+
+
+def test_pixels_of_a_png_whose_checksum_is_wrong_are_an_error(tmp_path: Path) -> None:
+    content = bytearray(saved(Image.fromarray(noise(64, 64, 3).astype(np.uint8))))
+    content[300:302] = bytes(255 - byte for byte in content[300:302])
+    (tmp_path / "a.png").write_bytes(content)
+    for source in (bytes(content), tmp_path / "a.png"):
+        with pytest.raises(OSError, match="damaged: the checksum of a part IDAT is wrong"):
+            read_image(source)

@@ -1,5 +1,7 @@
 """One writer for a folder."""
 
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.locks import LOCK, FolderLock
+from anifacegan.runtime.locks import LOCK, FileLock, FolderLock
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLD = (
@@ -58,3 +60,35 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be written"):
         FolderLock(tmp_path).take()
     assert not (tmp_path / "mine.txt").exists()
+
+
+def test_a_file_has_a_lock_of_its_own_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / ("\u00fc" * 120 + ".glb")
+    with FileLock(path), FileLock(tmp_path / "b.glb"):
+        assert len(list(tmp_path.iterdir())) == 2 and not path.exists()
+        with pytest.raises(InputError, match=f"process {os.getpid()} on .* is writing here"):
+            FileLock(path).take()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_patient_wait_for_the_end_of_another(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD.replace("sleep(60)", "sleep(0.3)"), str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+        with FolderLock(tmp_path, patience_s=60.0):
+            pass
+
+
+def test_a_file_system_without_locks_is_named_and_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with FolderLock(tmp_path):
+        pass
+    assert capsys.readouterr().err.count("no locks here") == 1 and list(tmp_path.iterdir()) == []

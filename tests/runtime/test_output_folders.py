@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.files import write_complete
+from anifacegan.runtime.locks import LOCK
 from anifacegan.runtime.output_folders import (
     MANIFEST,
     MARKER,
@@ -84,6 +86,15 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    with filled_when_complete(tmp_path / "out") as folder:
+        (folder / "a.png").write_text("first")
+        with pytest.raises(InputError, match=f"process {os.getpid()} on .* is writing here"):
+            fill(tmp_path / "out", {"a.png": "second"})
+    assert contents(tmp_path / "out") == {"a.png": "first"}
+    assert not (tmp_path / "out" / LOCK).exists()
+
+
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
     with pytest.raises(InputError, match="out: is a file"), filled_when_complete(tmp_path / "out"):
@@ -123,6 +134,11 @@ NO_LISTS = [
 def test_a_foreign_marker_owns_nothing(content: str, tmp_path: Path) -> None:
     (tmp_path / MARKER).write_text(content)
     assert own_files(tmp_path) == set()
+    with pytest.raises(InputError, match=f"{MARKER}: is in the way and was not written by"):
+        fill(tmp_path, {"a.png": "new"})
+    assert [path.name for path in tmp_path.iterdir()] == [MARKER] and (
+        tmp_path / MARKER
+    ).read_text() == content
 
 
 @pytest.mark.parametrize("files", NO_LISTS)
@@ -245,3 +261,26 @@ def test_a_terminated_process_leaves_no_trace(tmp_path: Path) -> None:
         assert time.monotonic() - started < 30
     assert process.returncode != 0
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "\u00fc" * 130, "/".join(["a" * 250] * 17)])
+def test_a_name_that_is_too_long_is_one_line(name: str, tmp_path: Path) -> None:
+    for call in (
+        lambda: require_room(tmp_path, [name]),
+        lambda: require_room(tmp_path / name, ["a.png"]),
+        lambda: claim(tmp_path / name, ["a.png"]),
+        lambda: fill(tmp_path / name, {"a.png": "1"}),
+    ):
+        with pytest.raises(InputError, match="File name too long"):
+            call()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_longest_names_are_written(tmp_path: Path) -> None:
+    names = {"\u00fc" * 125 + ".png": "1", "a" * 251 + ".mat": "2"}
+    fill(tmp_path / ("o" * 255), names)
+    fill(tmp_path / ("o" * 255), names)
+    assert contents(tmp_path / ("o" * 255)).keys() == {*names, MANIFEST}
+    for name in names:
+        write_complete(tmp_path / name, b"1")
+    assert {path.name for path in tmp_path.iterdir()} == {*names, "o" * 255}

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.structured_text import MOST_BYTES, MOST_DEPTH, parse_json, parse_yaml, read_yaml
+from anifacegan.runtime.structured_text import (
+    MOST_BYTES,
+    MOST_DEPTH,
+    parse_json,
+    parse_yaml,
+    read_json,
+    read_yaml,
+)
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
@@ -71,7 +78,7 @@ def test_ordinary_files_are_read(tmp_path: Path) -> None:
         ("-3", -3),
         ("0", 0),
         ("0x10", 16),
-        ("1_000", 1000),
+        ("1_000", "1_000"),
         ("1.5", 1.5),
         ("1e-3", 1e-3),
         ("-2.5E+3", -2500.0),
@@ -106,3 +113,29 @@ def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
 def test_what_is_no_json_is_one_line(text: str) -> None:
     with pytest.raises(InputError, match=r"^a\.json: not a JSON file"):
         parse_json(text, "a.json")
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": 1, "a": 1}', '[{"b": {"a": 1, "c": 2, "a": 3}}]', '{"a": 1, "\\u0061": 2}']
+)
+def test_a_key_twice_in_json_is_named(text: str) -> None:
+    with pytest.raises(InputError, match=r"^a\.json: key 'a' occurs twice, expected each key once$"):
+        parse_json(text, "a.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n", "is a Git LFS pointer"),
+        (b"<!DOCTYPE html><html>", "is a web page"),
+        (b"\x89PNG\r\n\x1a\n", "is an image"),
+        (b"PK\x03\x04", "is a zip archive"),
+        (b"", "is empty"),
+    ],
+)
+def test_files_of_other_kinds_say_what_they_are(content: bytes, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_bytes(content)
+    for read in (read_yaml, read_json):
+        with pytest.raises(InputError, match=rf"a\.yaml: {kind}.*, expected a card$"):
+            read(path, "a card")

@@ -137,7 +137,7 @@ def test_a_mistake_is_one_line(arguments: tuple[str, ...], expected: str) -> Non
         ("option: {widht: 3}\n", "unknown key 'option.widht', did you mean 'option.width'?"),
         ("zzz: 3\n", "unknown key 'zzz', expected one of name, numbers, path"),
         ("- 3\n", "holds a list, expected keys and values"),
-        ("", "holds a NoneType, expected keys and values"),
+        ("", "is empty, expected a YAML configuration"),
         ("name: [1\n", "not readable as YAML (line 2: "),
     ],
 )
@@ -189,7 +189,7 @@ def test_plain_values_become_what_they_came_from() -> None:
         ),
         ({"name": 5}, "here: in.name is 5, expected text"),
         ({"switch": 1}, "here: in.switch is 1, expected true or false"),
-        ({"inner": None}, "here: in.inner is None, expected keys and values"),
+        ({"inner": None}, "here: in.inner is null, expected keys and values"),
         ({"path": [1]}, "here: in.path is [1], expected a path or null"),
     ],
 )

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from anifacegan.evaluation.config import EvaluationConfig, SampleConfig
+from anifacegan.runtime.output_places import OutputFolder
 from anifacegan.training.config import TrainConfig
 
 IMITATION_TERMS = (
@@ -34,7 +35,7 @@ class AblationConfig(TrainConfig):
     world units, of which 1 counts as 1 m.
     """
 
-    out: Path
+    out: OutputFolder
     """Folder for one run folder per variant, ablation.md and ablation.json."""
     task: Literal["generator"] = "generator"
     """Kind of network that is trained. Always generator here."""

@@ -26,9 +26,10 @@ from anifacegan.models.generator import Generator
 from anifacegan.models.model_folder import weights_sha256
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.files import markdown_table, write_complete
-from anifacegan.runtime.output_folders import claim, require_room
+from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.structured_text import read_json
 from anifacegan.runtime.typed_config import from_plain, plain
+from anifacegan.training.config import TrainConfig
 from anifacegan.training.run import run
 
 FIRST_COEFFICIENTS = 3
@@ -74,18 +75,29 @@ def ablate(config: AblationConfig, report: Callable[[str], None]) -> dict[str, A
         InputError: something in the configuration or the data does not fit.
     """
     variants = config.variants()
-    require_room(config.out, (RESULT, "ablation.md"))
+    with GrowingFolder(config.out) as folder:
+        folder.require_room((RESULT, "ablation.md"))
+        results = _measured_variants(config, folder, variants, report)
+        content = {name: asdict(result) for name, result in results.items()}
+        write_complete(folder.file(RESULT), json.dumps(content, indent=1))
+        write_complete(folder.file("ablation.md"), table(results))
+    return results
+
+
+def _measured_variants(
+    config: AblationConfig,
+    folder: GrowingFolder,
+    variants: dict[str, TrainConfig],
+    report: Callable[[str], None],
+) -> dict[str, AblationResult]:
     judge = load_judge(config.judge, config.face_model, torch.device(select_device(config.device)))
     head, dataset = load_head_geometry(config.face_model), FaceDataset(config.data)
     results = {}
+    folder.claim((RESULT, "ablation.md"))
     for name, variant in variants.items():
         report(name)
         share_surfaces(config.out / FULL / "surfaces", variant.out / "surfaces")
         results[name] = measured(run(variant), judge, head, dataset, config.evaluation())
-    content = {name: asdict(result) for name, result in results.items()}
-    claim(config.out, (RESULT, "ablation.md"))
-    write_complete(config.out / RESULT, json.dumps(content, indent=1))
-    write_complete(config.out / "ablation.md", table(results))
     return results
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from anifacegan.face_model.config import MOST_FRAMES, require_finite
 from anifacegan.runtime.errors import ConfigError, require_at_least
+from anifacegan.runtime.output_places import OutputFolder
 
 SIZES = range(64, 1025)
 
@@ -18,7 +19,7 @@ class AnimateConfig:
 
     photograph: Path
     """The photograph."""
-    out: Path
+    out: OutputFolder
     """Folder to write to. It is changed only after the last image has been drawn."""
     overwrite: bool = False
     """Replace files in the folder that this program did not write, too. false: refuse, before anything is computed."""

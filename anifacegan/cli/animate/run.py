@@ -50,6 +50,11 @@ def animate(config: AnimateConfig) -> tuple[float, int]:
             then.
     """
     require_room(config.out, [AVATAR, FILM, BESIDE, BESIDE_DRIVER], config.overwrite)
+    with filled_when_complete(config.out, config.overwrite) as folder:
+        return _animate_into(folder, config)
+
+
+def _animate_into(folder: Path, config: AnimateConfig) -> tuple[float, int]:
     model = load_model(config.model)
     driving, fitted, motion = driving_film(config), None, None
     trajectory = None if driving else driver_trajectory(config, model.expressions)
@@ -67,18 +72,17 @@ def animate(config: AnimateConfig) -> tuple[float, int]:
     assert trajectory is not None
     require_playable(made.avatar, trajectory)
     text = SYNTHETIC if config.mark_synthetic else None
-    with filled_when_complete(config.out, config.overwrite) as folder:
-        save_avatar(folder / AVATAR, made.avatar)
-        images = stills(made, config.size)
-        for name, image in images.items():
-            _write_image(folder / f"{name}.png", image, text)
-        beside = np.concatenate([made.crop(config.size), *images.values()], axis=1)
-        _write_image(folder / BESIDE, beside, text)
-        fps, sound = (config.fps, None) if driving is None else (driving.frames_per_second, driving.path)
-        write_video(folder / FILM, film_frames(made, trajectory, config.size, motion), fps, text, sound)
-        if fitted is not None and motion is not None:
-            frames = beside_driver(fitted, motion.still, folder / FILM, config.size)
-            write_video(folder / BESIDE_DRIVER, frames, fps, text, sound)
+    save_avatar(folder / AVATAR, made.avatar)
+    images = stills(made, config.size)
+    for name, image in images.items():
+        _write_image(folder / f"{name}.png", image, text)
+    beside = np.concatenate([made.crop(config.size), *images.values()], axis=1)
+    _write_image(folder / BESIDE, beside, text)
+    fps, sound = (config.fps, None) if driving is None else (driving.frames_per_second, driving.path)
+    write_video(folder / FILM, film_frames(made, trajectory, config.size, motion), fps, text, sound)
+    if fitted is not None and motion is not None:
+        frames = beside_driver(fitted, motion.still, folder / FILM, config.size)
+        write_video(folder / BESIDE_DRIVER, frames, fps, text, sound)
     return seconds, len(trajectory)
 
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from anifacegan.cli.bake.config import BakeCommand
 from anifacegan.runtime.devices import select_device
-from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.typed_config import read_config
 
 
@@ -15,17 +14,17 @@ def main(arguments: Sequence[str]) -> None:
         InputError: a wrong option, or a model or file that cannot be used.
     """
     config = read_config(BakeCommand, arguments, "anifacegan bake")
-    if config.out.is_dir() or not config.out.parent.is_dir():
-        raise InputError(f"out is {config.out}, expected a file in a folder that exists")
     from anifacegan.avatars.avatar import require_room_for_avatar, save_avatar
     from anifacegan.cli.bake.run import baked_avatar
     from anifacegan.rendering.model import load_model
     from anifacegan.runtime.cpu import keep_freed_memory
+    from anifacegan.runtime.locks import FileLock
 
-    require_room_for_avatar(config.out, config.overwrite)
     keep_freed_memory()
-    avatar = baked_avatar(config, load_model(config.model, select_device(config.device)))
-    save_avatar(config.out, avatar)
-    size = config.out.stat().st_size / 1e6
+    with FileLock(config.out):
+        require_room_for_avatar(config.out, config.overwrite)
+        avatar = baked_avatar(config, load_model(config.model, select_device(config.device)))
+        save_avatar(config.out, avatar)
+        size = config.out.stat().st_size / 1e6
     count, triangles = len(avatar.card.expressions), len(avatar.layered_mesh.triangles)
     print(f"{config.out}: {count} expressions, {triangles} triangles, {size:.1f} MB")

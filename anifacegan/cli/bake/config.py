@@ -7,6 +7,7 @@ from anifacegan.avatars.config import SUFFIX, BakeConfig
 from anifacegan.face_model.config import require_finite
 from anifacegan.runtime.devices import Device
 from anifacegan.runtime.errors import ConfigError
+from anifacegan.runtime.output_places import OutputFile
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class BakeCommand:
     real time without the networks. The avatar can show the expressions that it was baked with, and mixtures of these.
     """
 
-    out: Path
+    out: OutputFile
     """File to write; its name ends in .safetensors."""
     overwrite: bool = False
     """Replace the file if it is no avatar. An avatar is always replaced, a model's file never."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.output_places import OutputFolder
 
 SIZES = range(16, 2049)
 MOST_IMAGES = 10_000_000
@@ -17,7 +18,7 @@ class DatasetConfig:
     rendered.
     """
 
-    out: Path
+    out: OutputFolder
     """Folder to write the data set to."""
     count: int
     """Number of images."""

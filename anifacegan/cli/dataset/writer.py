@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,8 +25,9 @@ from anifacegan.face_model.coefficients import write_coefficients
 from anifacegan.face_model.people import proportions
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import complete_or_absent, remove_leftovers, write_complete
+from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.image_files import encoded_image
-from anifacegan.runtime.paths import exists, require_file
+from anifacegan.runtime.paths import exists, require_file, require_writable_folder
 from anifacegan.runtime.processes import map_in_processes
 
 COUNTED_PEOPLE = 10_000
@@ -39,9 +41,17 @@ def write_dataset(config: DatasetConfig) -> int:
         InputError: no face model, or a folder that holds another data set.
     """
     torch.set_num_threads(1)
+    require_writable_folder(config.out)
     renderer = load_synthetic_renderer(config.face_model)
     if config.zip:
         require_room_for_archive(config)
+    with GrowingFolder(config.out) as folder:
+        require_same_dataset(config, renderer.head)
+        folder.claim([])
+        return _write_missing(config, renderer)
+
+
+def _write_missing(config: DatasetConfig, renderer: SyntheticRenderer) -> int:
     describe(config, renderer.head)
     missing = [index for index in range(config.count) if not is_complete(config.out, index)]
     if missing:
@@ -66,14 +76,9 @@ def set_proportions(config: DatasetConfig, renderer: SyntheticRenderer) -> str:
     return shares if count == config.count else f"of the first {count}: {shares}"
 
 
-def describe(config: DatasetConfig, head: HeadGeometry) -> None:
-    """Write dataset.json into the data set's folder; it records what the images are made of.
-
-    Raises:
-        InputError: the folder holds other images, or images of another format.
-    """
-    path, count = config.out / DESCRIPTION_FILE, config.count
-    description = {
+def description_of(config: DatasetConfig, head: HeadGeometry) -> dict[str, Any]:
+    """Return the content of dataset.json without the count: what the images are made of."""
+    return {
         "format": FORMAT_VERSION,
         "seed": config.seed,
         "size": config.size,
@@ -83,10 +88,19 @@ def describe(config: DatasetConfig, head: HeadGeometry) -> None:
         "world_offset": [round(x, 6) for x in head.world_offset.tolist()],
         "pitch_offset": 0.0,
     }
+
+
+def require_same_dataset(config: DatasetConfig, head: HeadGeometry) -> int:
+    """Require that a folder holds no images, or some of this data set; return their count.
+
+    Raises:
+        InputError: it holds other images, or images of another format.
+    """
+    path = config.out / DESCRIPTION_FILE
     if exists(path):
         require_file(path, "the description of a data set")
         found = parsed_description(path.read_bytes(), path)
-        for key, value in description.items():
+        for key, value in description_of(config, head).items():
             if found.get(key) != value:
                 raise InputError(
                     f"{config.out} holds a data set with {key} {found.get(key)}, expected {value}"
@@ -94,14 +108,24 @@ def describe(config: DatasetConfig, head: HeadGeometry) -> None:
         before = found.get("count", 0)
         if not isinstance(before, int):
             raise InputError(f"{path}: count is {before!r}, expected a whole number")
-        count = max(count, before)
-    else:
-        items = {path.name.lower() for path in config.out.glob("[0-9]*")} if config.out.is_dir() else set()
-        if not config.overwrite and any(re.fullmatch(r"\d+\.(png|mat)", name) for name in items):
-            raise InputError(f"{config.out} holds images but no {DESCRIPTION_FILE}; choose another --out")
+        return before
+    items = {path.name.lower() for path in config.out.glob("[0-9]*")} if config.out.is_dir() else set()
+    if not config.overwrite and any(re.fullmatch(r"\d+\.(png|mat)", name) for name in items):
+        raise InputError(f"{config.out} holds images but no {DESCRIPTION_FILE}; choose another --out")
+    return 0
+
+
+def describe(config: DatasetConfig, head: HeadGeometry) -> None:
+    """Write dataset.json into the data set's folder; it records what the images are made of.
+
+    Raises:
+        InputError: the folder holds other images, or images of another format.
+    """
+    count = max(config.count, require_same_dataset(config, head))
     config.out.mkdir(parents=True, exist_ok=True)
     remove_leftovers(config.out, r"\d{6,}\.(png|mat)|dataset\.json")  # of a process that was killed
-    write_complete(path, json.dumps(description | {"count": count}, indent=2) + "\n")
+    content = json.dumps(description_of(config, head) | {"count": count}, indent=2) + "\n"
+    write_complete(config.out / DESCRIPTION_FILE, content)
 
 
 def item_paths(out: Path, index: int) -> tuple[Path, Path]:

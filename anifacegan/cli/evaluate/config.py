@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anifacegan.evaluation.config import METRICS, MeasureConfig
+from anifacegan.runtime.output_places import OutputFolder
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class EvaluateConfig(MeasureConfig):
     """Metrics to measure, one or more of: inception (FID, KID and Inception Score), frechet and embedding_frechet
     (Frechet distance of features of the judge and of the embedder), expression, identity, recognition, disentanglement,
     view_consistency, smoothness, deformation, detection; docs/evaluation.md defines them."""
-    out: Path = Path("runs/evaluate")
+    out: OutputFolder = Path("runs/evaluate")
     """Folder for metrics.json and table.md."""
     overwrite: bool = False
     """Replace files in the output folder that this program did not write. Its own are always replaced."""

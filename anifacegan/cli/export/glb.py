@@ -10,6 +10,7 @@ from anifacegan.avatars.export.config import GlbConfig
 from anifacegan.face_model.config import require_finite
 from anifacegan.runtime.devices import Device
 from anifacegan.runtime.errors import ConfigError, InputError, require_above
+from anifacegan.runtime.output_places import OutputFile
 from anifacegan.runtime.typed_config import read_config
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class GlbCommand:
     animate' write it.
     """
 
-    out: Path
+    out: OutputFile
     """File to write; its name ends in .glb."""
     avatar: Path | None = None
     """Avatar file of the person. null: the person of --seed or --latents."""
@@ -81,8 +82,14 @@ def main(arguments: Sequence[str]) -> None:
         InputError: a wrong option, or a file that cannot be used.
     """
     config = read_config(GlbCommand, arguments, "anifacegan export glb")
-    if config.out.is_dir() or not config.out.parent.is_dir():
-        raise InputError(f"out is {config.out}, expected a file in a folder that exists")
+    from anifacegan.runtime.locks import FileLock
+
+    with FileLock(config.out):
+        _write(config)
+
+
+def _write(config: GlbCommand) -> None:
+    """Make the head, write its file, and print what was written."""
     from anifacegan.avatars.export.glb_file import glb_bytes, require_room_for_glb
     from anifacegan.avatars.export.glb_head import (
         arkit_units,
@@ -96,7 +103,7 @@ def main(arguments: Sequence[str]) -> None:
     from anifacegan.avatars.export.unit_weights import read_unit_sequence
     from anifacegan.face_model.expressions import is_expression_file
     from anifacegan.runtime.errors import warnings_in_one_line
-    from anifacegan.runtime.files import write_complete
+    from anifacegan.runtime.files import remove_abandoned, write_complete
 
     require_room_for_glb(config.out, config.overwrite)
     avatar = _avatar(config)
@@ -124,6 +131,7 @@ def main(arguments: Sequence[str]) -> None:
         mark_synthetic=config.mark_synthetic,
     )
     content = glb_bytes(scene)
+    remove_abandoned(config.out)
     write_complete(config.out, content)
     print(
         f"{config.out}: {len(content) / 1e6:.2f} MB, {len(targets)} morph targets, {head.seen:.0%} of the texture seen"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from anifacegan.runtime.output_places import OutputFolder
 from anifacegan.runtime.typed_config import read_config
 
 COMMAND = "anifacegan export snapshot"
@@ -19,7 +20,7 @@ class SnapshotConfig:
 
     run: Path
     """Run folder, with config.yaml and snapshots."""
-    out: Path
+    out: OutputFolder
     """Model folder to write: model.safetensors and card.yaml."""
     overwrite: bool = False
     """Replace files in the output folder that this program did not write. Its own are always replaced."""
@@ -45,6 +46,6 @@ def main(arguments: Sequence[str]) -> None:
 
     require_room_for_model(config.out, config.overwrite)
     options = ["--config", str(config.run / "config.yaml"), "--out", str(config.run)]
-    training = read_config(TrainConfig, options, COMMAND)
+    training = read_config(TrainConfig, options, COMMAND, places=False)
     step = export(training, config.step, config.out, slow=config.average == "slow")
     print(f"{config.out}: the averaged weights of {config.run} at step {step}")

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from anifacegan.avatars.export.config import WebConfig
-from anifacegan.runtime.errors import ConfigError, InputError, require_above
+from anifacegan.runtime.errors import ConfigError, require_above
+from anifacegan.runtime.output_places import OutputFile
 from anifacegan.runtime.typed_config import read_config
 
 
@@ -18,7 +19,7 @@ class WebCommand:
 
     avatar: Path
     """Avatar file, as 'anifacegan bake' and 'anifacegan animate' write it."""
-    out: Path
+    out: OutputFile
     """File to write; its name ends in .html."""
     expressions: tuple[str, ...] | None = None
     """Expressions with a slider, of an avatar of a photograph. null: those of the avatar; of an avatar of a photograph,
@@ -46,23 +47,23 @@ def main(arguments: Sequence[str]) -> None:
         InputError: a wrong option, or a file that cannot be used.
     """
     config = read_config(WebCommand, arguments, "anifacegan export web", leading=("avatar",))
-    if config.out.is_dir() or not config.out.parent.is_dir():
-        raise InputError(f"out is {config.out}, expected a file in a folder that exists")
     from anifacegan.avatars.avatar import load_avatar
     from anifacegan.avatars.export.named_expressions import for_page
     from anifacegan.avatars.export.web_page import Sequence as ExpressionSequence
     from anifacegan.avatars.export.web_page import require_room_for_page, web_page
     from anifacegan.runtime.errors import warnings_in_one_line
     from anifacegan.runtime.files import remove_abandoned, write_complete
+    from anifacegan.runtime.locks import FileLock
 
-    require_room_for_page(config.out, config.overwrite)
-    avatar = for_page(load_avatar(config.avatar), config.expressions)
-    sequence = None
-    if config.sequence is not None:
-        with warnings_in_one_line():
-            sequence = ExpressionSequence(avatar.expressions.sequence(config.sequence), config.fps)
-    page = web_page(avatar, config.web, sequence)
-    remove_abandoned(config.out)
-    write_complete(config.out, page)
+    with FileLock(config.out):
+        require_room_for_page(config.out, config.overwrite)
+        avatar = for_page(load_avatar(config.avatar), config.expressions)
+        sequence = None
+        if config.sequence is not None:
+            with warnings_in_one_line():
+                sequence = ExpressionSequence(avatar.expressions.sequence(config.sequence), config.fps)
+        page = web_page(avatar, config.web, sequence)
+        remove_abandoned(config.out)
+        write_complete(config.out, page)
     sent = len(gzip.compress(page.encode(), mtime=0)) / 1e6
     print(f"{config.out}: {len(page) / 1e6:.2f} MB, {sent:.2f} MB as servers send it with gzip")

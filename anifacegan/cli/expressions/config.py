@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from anifacegan.runtime.output_places import OutputFolder
+
 
 @dataclass(frozen=True)
 class ExpressionsConfig:
@@ -10,7 +12,7 @@ class ExpressionsConfig:
     action units (muscle movements) of each expression.
     """
 
-    out: Path = Path("mat")
+    out: OutputFolder = Path("mat")
     """Folder to write the files to."""
     overwrite: bool = False
     """Replace files in the output folder that this program did not write. Its own are always replaced."""

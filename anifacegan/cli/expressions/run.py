@@ -16,8 +16,8 @@ from anifacegan.face_model.expressions import PRESETS, action_units
 from anifacegan.face_model.open_model import load_head_parts, load_open_face_model
 from anifacegan.geometry.cameras import orbit_camera, to_lm68
 from anifacegan.geometry.conventions import ID_DIM, LIGHT_DIM, TEX_DIM, WORLD_PER_MODEL_UNIT
-from anifacegan.runtime.files import markdown_table, write_complete
-from anifacegan.runtime.output_folders import claim
+from anifacegan.runtime.files import markdown_table
+from anifacegan.runtime.output_folders import filled_when_complete, require_room
 
 
 def write_expressions(config: ExpressionsConfig) -> list[str]:
@@ -26,11 +26,12 @@ def write_expressions(config: ExpressionsConfig) -> list[str]:
     Raises:
         InputError: there is no readable face model, or the folder is not writable.
     """
+    require_room(config.out, ["README.md", *(f"{name}.mat" for name in PRESETS)], config.overwrite)
     faces = named_expressions(config.face_model)
-    claim(config.out, ["README.md", *(f"{name}.mat" for name in faces)], config.overwrite)
-    for name, face in faces.items():
-        write_coefficients(config.out / f"{name}.mat", face)
-    write_complete(config.out / "README.md", readme(next(iter(faces.values())).face_model))
+    with filled_when_complete(config.out, config.overwrite) as folder:
+        for name, face in faces.items():
+            write_coefficients(folder / f"{name}.mat", face)
+        (folder / "README.md").write_text(readme(next(iter(faces.values())).face_model))
     return list(faces)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anifacegan.runtime.errors import ConfigError, require_at_least
+from anifacegan.runtime.output_places import OutputFolder
 
 SIZES = range(64, 1025)
 
@@ -18,7 +19,7 @@ class FitConfig:
 
     photographs: Path
     """Photograph, folder of photographs, or film (.mp4, .mov, .webm and others) of one person."""
-    out: Path
+    out: OutputFolder
     """Folder to write to."""
     overwrite: bool = False
     """Replace files in the folder that this program did not write, too. false: refuse, before anything is computed."""

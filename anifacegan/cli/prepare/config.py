@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from anifacegan.runtime.errors import ConfigError, require_at_least, require_within
+from anifacegan.runtime.output_places import OutputFolder
 
 SIZES = range(32, 1025)
 MOST_ON_SHEET, MOST_PROCESSES = 200, 1024
@@ -21,7 +22,7 @@ class PrepareConfig:
 
     images: Path
     """Folder of photographs; folders in it are read, too, and kept."""
-    out: Path
+    out: OutputFolder
     """Folder to write the data set to."""
     overwrite: bool = False
     """Replace files in the folders that this program did not write, too. false: refuse, before anything is computed."""

@@ -9,6 +9,7 @@ from anifacegan.face_model.config import DriveConfig, require_finite
 from anifacegan.models.config import ViewSamplingConfig
 from anifacegan.runtime.devices import Device
 from anifacegan.runtime.errors import ConfigError, require_memory
+from anifacegan.runtime.output_places import OutputFolder
 from anifacegan.runtime.typed_config import as_tuple
 
 Renderer = Literal["adaptive", "baked", "auto"]
@@ -74,7 +75,7 @@ class RenderConfig(DriveConfig):
     """Yaw angles of the views on the contact sheet, radians."""
     grid_size: int = 128
     """Largest height and width of an image on the contact sheet, pixels."""
-    out: Path = Path("multiview_imgs")
+    out: OutputFolder = Path("multiview_imgs")
     """Folder to write to. It is changed only after the last image has been rendered."""
     overwrite: bool = False
     """Replace files in the output folder that this program did not write. Its own are always replaced."""
@@ -111,7 +112,7 @@ def expanded_seeds(seeds: int | str | tuple[int | str, ...]) -> tuple[int, ...]:
     """
     found: list[int] = []
     for text in (part.strip() for item in as_tuple(seeds) for part in str(item).split(",")):
-        match = re.fullmatch(r"(-?\d{1,19})(?:-(\d{1,19}))?", text)
+        match = re.fullmatch("(-?[0-9]{1,19})(?:-([0-9]{1,19}))?", text)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
         if not 0 <= last - first < MOST_SEEDS:
             raise ValueError(f"seeds has '{text}', expected a whole number or a range such as 0-999")

@@ -83,7 +83,7 @@ def plan_video(config: RenderConfig) -> VideoPlan:
         trajectory = planned_trajectory(config, model.expressions, expressions, is_sequence)
         on_sheet = sheet_expressions(model, expressions) if config.grid else []
     sheet_yaw = float_array(config.grid_yaw)
-    check_views(yaw=sheet_yaw, pitch=np.zeros_like(sheet_yaw))
+    check_views(yaw=sheet_yaw, pitch=np.zeros_like(sheet_yaw), place="grid_yaw: ")
     if isinstance(model, Avatar):
         check_avatar(model, trajectory, sheet_yaw if config.grid else sheet_yaw[:0], on_sheet)
     return VideoPlan(model, tuple(people), trajectory, sheet_yaw, tuple(on_sheet))

@@ -47,7 +47,7 @@ class RunFolder:
         if step is None or step == self._shown or not (self._folder / CONFIG).is_file():
             return None
         options = ["--config", str(self._folder / CONFIG), "--out", str(self._folder)]
-        training = read_config(TrainConfig, options, "anifacegan view")
+        training = read_config(TrainConfig, options, "anifacegan view", places=False)
         with TemporaryDirectory() as work:
             export(training, step, Path(work) / "model")
             model = load_model(Path(work) / "model", self._device)

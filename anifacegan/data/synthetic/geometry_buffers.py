@@ -31,6 +31,7 @@ from anifacegan.face_model.face_mesh import FaceMesh
 from anifacegan.geometry.cameras import Camera, orbit_camera
 from anifacegan.runtime.errors import InputError, first_line, one_line
 from anifacegan.runtime.files import complete_or_absent, sha256, write_complete
+from anifacegan.runtime.locks import FolderLock
 from anifacegan.runtime.output_folders import claim
 from anifacegan.runtime.processes import map_in_processes
 
@@ -78,9 +79,20 @@ def load_geometry_buffers(
     stored = _stored(folder, len(latents.id), size) if _is_complete(folder / NOTE, description) else None
     if stored is not None:
         return stored
-    renderer = replace(renderer)  # what it computes for rendering is not kept
     claim(folder, FILES, overwrite=_is_ours(folder / NOTE))
-    (folder / NOTE).unlink(missing_ok=True)
+    with FolderLock(folder):
+        (folder / NOTE).unlink(missing_ok=True)
+        buffers = _render(
+            folder, latents, size, replace(renderer)
+        )  # what it computes for rendering is not kept
+        write_complete(folder / NOTE, json.dumps(description))
+    return buffers
+
+
+def _render(
+    folder: Path, latents: CoefficientTable, size: int, renderer: SyntheticRenderer
+) -> GeometryBuffers:
+    """Render the buffers into the folder's two arrays."""
     columns, count = _columns(latents), len(latents.id)
     distance = reserved_array(folder / "distance.npy", np.dtype(np.uint16), (count, size, size))
     visible = []
@@ -96,7 +108,6 @@ def load_geometry_buffers(
     distance.flush()
     with complete_or_absent(folder / "visible.npy") as temporary, temporary.open("wb") as file:
         np.save(file, np.stack(visible))
-    write_complete(folder / NOTE, json.dumps(description))
     return GeometryBuffers(distance, np.stack(visible))
 
 

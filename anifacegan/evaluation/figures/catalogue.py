@@ -20,8 +20,8 @@ from anifacegan.evaluation.figures import (
 from anifacegan.evaluation.figures.config import PageConfig
 from anifacegan.evaluation.figures.figure import FigureKind
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import markdown_table, write_complete
-from anifacegan.runtime.output_folders import claim
+from anifacegan.runtime.files import markdown_table
+from anifacegan.runtime.output_folders import filled_when_complete
 from anifacegan.runtime.structured_text import read_json
 
 FIGURES: tuple[FigureKind, ...] = (
@@ -62,8 +62,8 @@ def write_page(config: PageConfig) -> Path:
     head = (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Figures</title><style>{STYLE}</style>'
     )
-    claim(config.out, [PAGE], config.overwrite)
-    write_complete(config.out / PAGE, "\n".join([head, "<h1>Figures</h1>", *sections, "</html>", ""]))
+    with filled_when_complete(config.out, config.overwrite) as folder:
+        (folder / PAGE).write_text("\n".join([head, "<h1>Figures</h1>", *sections, "</html>", ""]))
     return config.out / PAGE
 
 

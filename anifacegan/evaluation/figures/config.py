@@ -12,6 +12,7 @@ from anifacegan.runtime.errors import (
     require_memory,
     require_within,
 )
+from anifacegan.runtime.output_places import OutputFolder
 from anifacegan.runtime.typed_config import as_tuple
 
 MOST_PANELS = 1000
@@ -26,7 +27,7 @@ class FigureConfig:
 
     model: Path = Path("checkpoints/demo")
     """Model folder, name of a shipped model, or folder with AniFaceGAN's released files."""
-    out: Path = Path("runs/figures")
+    out: OutputFolder = Path("runs/figures")
     """Folder for NAME.png, NAME.yaml (the options; --config NAME.yaml makes the same figure again) and NAME.json (what
     the figure shows)."""
     overwrite: bool = False
@@ -262,7 +263,7 @@ class AblationConfig:
 
     results: Path = Path("runs/ablation/ablation.json")
     """JSON file with the results of `anifacegan ablate`."""
-    out: Path = Path("runs/figures")
+    out: OutputFolder = Path("runs/figures")
     """Folder to write into: ablation.png, ablation.md, ablation.yaml and ablation.json."""
     overwrite: bool = False
     """Replace files in the output folder that this program did not write. Its own are always replaced."""
@@ -289,7 +290,7 @@ CONFIGS: dict[str, type] = {
 class PageConfig:
     """Only write index.html, which shows the figures already in a folder."""
 
-    out: Path = Path("runs/figures")
+    out: OutputFolder = Path("runs/figures")
     """Folder with the figures; index.html is written there."""
     overwrite: bool = False
     """Replace files in the output folder that this program did not write. Its own are always replaced."""

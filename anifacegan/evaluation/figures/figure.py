@@ -16,9 +16,9 @@ import yaml
 
 from anifacegan.evaluation.figures.panels import Pixels
 from anifacegan.rendering.model import Model
-from anifacegan.runtime.files import complete_or_absent, sha256, write_complete
+from anifacegan.runtime.files import sha256
 from anifacegan.runtime.image_files import encoded_image
-from anifacegan.runtime.output_folders import claim, require_room
+from anifacegan.runtime.output_folders import filled_when_complete, require_room
 from anifacegan.runtime.typed_config import plain
 
 
@@ -72,29 +72,24 @@ def write_figure(kind: FigureKind, config: Any) -> WrittenFigure:
     Raises:
         InputError: an option, a file that it names, or the output folder is wrong.
     """
-    names = [f"{kind.name}{ending}" for ending in (".png", ".yaml", ".json")]
-    require_room(config.out, names, config.overwrite)
-    drawing = kind.draw(config)
-    names += [f"{kind.name}{ending}" for ending in drawing.further_files]
-    claim(config.out, names, config.overwrite)
-    stem = config.out / kind.name
-    paths = [stem.with_suffix(".png"), stem.with_suffix(".yaml")]
-    write_complete(paths[0], encoded_image(drawing.image))
-    write_complete(paths[1], yaml.safe_dump(plain(config), sort_keys=False))
-    for ending, write in drawing.further_files.items():
-        paths.append(stem.with_suffix(ending))
-        with complete_or_absent(paths[-1]) as temporary:
-            write(temporary)
-    record = {
-        "figure": kind.name,
-        "files": [path.name for path in paths],
-        "settings": plain(config),
-        **drawing.record,
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-    }
-    paths.append(stem.with_suffix(".json"))
-    write_complete(paths[-1], json.dumps(record, indent=1, allow_nan=False) + "\n")
-    return WrittenFigure(paths, drawing.text)
+    image, settings, about = (f"{kind.name}{ending}" for ending in (".png", ".yaml", ".json"))
+    require_room(config.out, (image, settings, about), config.overwrite)
+    with filled_when_complete(config.out, config.overwrite, last=about) as folder:
+        drawing = kind.draw(config)
+        further = {f"{kind.name}{ending}": write for ending, write in drawing.further_files.items()}
+        (folder / image).write_bytes(encoded_image(drawing.image))
+        (folder / settings).write_text(yaml.safe_dump(plain(config), sort_keys=False))
+        for name, write in further.items():
+            write(folder / name)
+        record = {
+            "figure": kind.name,
+            "files": [image, settings, *further],
+            "settings": plain(config),
+            **drawing.record,
+            "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        }
+        (folder / about).write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
+    return WrittenFigure([config.out / name for name in (image, settings, *further, about)], drawing.text)
 
 
 def model_record(model: Model) -> dict[str, str]:

@@ -8,6 +8,7 @@ from anifacegan.data.config import AugmentationConfig, DataConfig
 from anifacegan.models.config import FaceRegressorConfig
 from anifacegan.runtime.devices import Device
 from anifacegan.runtime.errors import require_above, require_at_least
+from anifacegan.runtime.output_places import OutputFolder
 from anifacegan.training.schedule import Precision
 
 
@@ -87,7 +88,7 @@ class ReconstructionReporting:
 class ReconstructionRun:
     """Train a face reconstruction network. All options are written to config.yaml in the run folder."""
 
-    out: Path
+    out: OutputFolder
     """Run folder for snapshots and logs; the finished model is written to OUT/model."""
     data: DataConfig
     """Data set of synthetic images with exact coefficients."""

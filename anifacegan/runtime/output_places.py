@@ -1,0 +1,82 @@
+"""Where a command may write: checks of its options, before anything is computed.
+
+A field of a configuration that is annotated as OutputFolder or OutputFile is checked when the configuration is read.
+"""
+
+import os
+import typing
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.output_folders import own_files
+from anifacegan.runtime.paths import exists
+
+_FOLDER, _FILE = "folder of results", "file of results"
+OutputFolder = Annotated[Path, _FOLDER]
+"""Annotation of a folder that a command fills."""
+OutputFile = Annotated[Path, _FILE]
+"""Annotation of a file that a command writes, in a folder that exists."""
+_PACKAGE = Path(__file__).parents[1]
+
+
+def require_output_places(config: Any) -> None:
+    """Require that the folders and files that a configuration names for results are places for these.
+
+    Raises:
+        InputError: a folder is a file, or the root of the file system; it holds the current folder, this program or
+            something that the configuration names as an input, and is no folder of this program's results; or a file is
+            a folder, or in none.
+    """
+    outputs = dict(_outputs(config))
+    for name, (kind, path) in outputs.items():
+        if kind == _FILE and (path.is_dir() or not path.parent.is_dir()):
+            raise InputError(f"{name} is {path}, expected a file in a folder that exists")
+        if kind == _FILE and path.is_symlink() and not exists(path):
+            raise InputError(f"{name} is {path}, a link to nowhere, expected a file in a folder that exists")
+        if kind == _FOLDER:
+            _require_folder(name, path, [path for path in _paths(config) if exists(path)])
+
+
+def _require_folder(name: str, out: Path, inputs: list[Path]) -> None:
+    if exists(out) and not out.is_dir():
+        raise InputError(f"{name} is {out}, a file, expected a folder, not a file")
+    place = Path(os.path.realpath(out))
+    expected = "expected a folder for the results alone"
+    if place == place.parent:
+        raise InputError(f"{name} is {out}, the root of the file system, {expected}")
+    if _PACKAGE.is_relative_to(place):
+        raise InputError(f"{name} is {out}, which holds this program, {expected}")
+    if own_files(out):
+        return
+    here = Path(os.path.realpath(os.curdir))
+    if here.is_relative_to(place):
+        raise InputError(f"{name} is {out}, which is or holds the current folder, {expected}")
+    for path in inputs:
+        if Path(os.path.realpath(path)).is_relative_to(place):
+            raise InputError(f"{name} is {out}, which is or holds {path}, an input, {expected}")
+
+
+def _outputs(config: Any) -> Iterator[tuple[str, tuple[str, Path]]]:
+    """Yield name, kind and path of each output of a configuration."""
+    hints = typing.get_type_hints(type(config), include_extras=True)
+    for field in fields(config):
+        value = getattr(config, field.name)
+        for hint in (hints[field.name], *typing.get_args(hints[field.name])):
+            if hint in (OutputFolder, OutputFile) and isinstance(value, Path):
+                yield field.name, (hint.__metadata__[0], value)
+
+
+def _paths(config: Any) -> Iterator[Path]:
+    """Yield the paths in a configuration and those nested in it, without its outputs."""
+    outputs = {name for name, _ in _outputs(config)}
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if is_dataclass(value):
+            yield from _paths(value)
+        elif field.name not in outputs:
+            yield from (
+                item for item in (value if isinstance(value, tuple) else (value,)) if isinstance(item, Path)
+            )

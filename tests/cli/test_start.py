@@ -1,0 +1,31 @@
+"""The entry point of the console command, before anything of it has been imported."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+INTERRUPTED = """
+import os, signal, sys
+from anifacegan.cli import start
+signal.signal(signal.SIGINT, signal.{handler})
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "anifacegan.cli.main":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+sys.argv = ["anifacegan", "--version"]
+start.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("handler", "code", "error"), [("default_int_handler", 130, "error: interrupted\n"), ("SIG_IGN", 0, "")]
+)
+def test_ctrl_c_while_the_command_is_imported_is_one_line(handler: str, code: int, error: str) -> None:
+    script = INTERRUPTED.format(handler=handler)
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (code, error)
+    assert done.stdout.startswith("anifacegan ") == (code == 0)

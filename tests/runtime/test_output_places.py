@@ -1,0 +1,96 @@
+"""What is no place for results is refused when options are read."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+import anifacegan
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.output_folders import filled_when_complete
+from anifacegan.runtime.output_places import OutputFile, OutputFolder
+from anifacegan.runtime.typed_config import read_config
+
+REPOSITORY = Path(anifacegan.__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Nested:
+    data: Path | None = None
+
+
+@dataclass(frozen=True)
+class Options:
+    out: OutputFolder = Path("results")
+    file: OutputFile | None = None
+    images: tuple[Path, ...] = ()
+    nested: Nested = field(default_factory=Nested)
+
+
+def refused(*words: object) -> str:
+    with pytest.raises(InputError) as error:
+        read_config(Options, [str(word) for word in words], "test")
+    return str(error.value)
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "here" / "data").mkdir(parents=True)
+    (tmp_path / "here" / "data" / "a.png").write_text("mine")
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path
+
+
+@pytest.mark.parametrize("out", ["/", "/..", "//", "data/../../../../../../../../../.."])
+def test_the_root_is_refused(out: str) -> None:
+    assert "the root of the file system" in refused("--out", out)
+
+
+@pytest.mark.parametrize("out", [REPOSITORY, REPOSITORY.parent, REPOSITORY / "anifacegan"])
+def test_the_program_is_no_place(out: Path) -> None:
+    assert "holds this program" in refused("--out", out)
+
+
+@pytest.mark.parametrize("out", [".", "..", "data/..", "../../"])
+def test_the_current_folder_is_no_place(out: str) -> None:
+    assert "holds the current folder" in refused("--out", out)
+
+
+@pytest.mark.parametrize(
+    "words", [("--images", "data/a.png"), ("--nested.data", "data/a.png"), ("--images", "data")]
+)
+def test_an_input_s_folder_is_no_place(words: tuple[str, ...], tmp_path: Path) -> None:
+    assert f"holds {words[1]}, an input" in refused("--out", "data", *words)
+    (tmp_path / "link").symlink_to(tmp_path / "here" / "data")
+    assert "an input" in refused("--out", tmp_path / "link", *words)
+
+
+def test_a_folder_of_our_own_results_is_a_place_wherever_it_is() -> None:
+    with filled_when_complete(Path()) as folder:
+        (folder / "a.txt").write_text("ours")
+    assert read_config(Options, ["--out", ".", "--images", "data"], "test").out == Path()
+
+
+def test_files_and_folders_are_not_confused() -> None:
+    assert "a file, expected a folder" in refused("--out", "data/a.png")
+    assert "expected a file in a folder" in refused("--file", "data")
+    assert "expected a file in a folder" in refused("--file", "nowhere/a.glb")
+    Path("link.glb").symlink_to("nowhere.glb")
+    assert "a link to nowhere" in refused("--file", "link.glb")
+    assert read_config(Options, ["--file", "data/a.glb", "--out", "new/folder"], "test").out == Path(
+        "new/folder"
+    )
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write into every folder")
+def test_a_folder_that_cannot_be_written_is_refused_when_it_is_filled(tmp_path: Path) -> None:
+    (tmp_path / "here" / "data").chmod(0o500)
+    with pytest.raises(InputError, match="cannot be written"), filled_when_complete(Path("data/new")):
+        pass
+
+
+def test_what_is_inside_a_file_is_refused_when_it_is_filled() -> None:
+    with pytest.raises(InputError, match=r"data/a\.png: is a file, so that new cannot be in it"):
+        with filled_when_complete(Path("data/a.png/new")):
+            pass
