@@ -33,6 +33,11 @@ viewing direction up to which it is added fully, and from which it is not."""
 SIDES_Z = (-0.03, -0.045)
 """Place of the sides of the head, beside and behind the temples: where they begin and where they are fully, z of the
 neutral face, world units."""
+LEAST_GAP = 400
+"""Number of texels from which a hole in the skin is the gap between the lips."""
+LIP_RIM, LIP_BLUR, LIP_LIGHT = 3.0, 1.2, 0.5
+"""Width of the lips' inner edge and standard deviation of its blur, texels; and the share of its darkness that is taken
+away."""
 LEAST_SHARE = 0.9
 """Opacity of the person below which a pixel is no source of colours."""
 
@@ -63,7 +68,30 @@ def skin_texture(
     guess = known * (1 - trust[..., None]) + mirrored * trust[..., None]
     shown = np.maximum(direct, seen * smoothstep(0.0, GRAZING, texels.facing) * inner)[..., None]
     rgb = colour * shown + guess * (1 - shown)
+    rgb = _with_smooth_lips(rgb, texels.owned > 0)
     return np.concatenate([rgb.clip(0, 1), opacity[..., None]], axis=-1)
+
+
+def _with_smooth_lips(
+    rgb: Float[np.ndarray, "height width 3"], owned: np.ndarray
+) -> Float[np.ndarray, "height width 3"]:
+    """Return the texture with smooth colours along the inner edge of the lips, which go on in the gap between them.
+
+    The photograph of a closed mouth has a dark line there, of about a texel; where the lips part, it would be stairs.
+    """
+    labels, count = ndimage.label(ndimage.binary_fill_holes(owned) & ~owned)
+    sizes = ndimage.sum_labels(np.ones_like(labels), labels, np.arange(count + 1))
+    gap = (sizes >= LEAST_GAP)[labels] & (labels > 0)
+    if not gap.any():
+        return rgb
+    distance = ndimage.distance_transform_edt(~gap)
+    near = distance < 6 * LIP_RIM
+    continued = extended(rgb, owned & (distance > LIP_RIM))
+    share = LIP_LIGHT * np.exp(-np.square(distance / LIP_RIM))[..., None]
+    lighter = extended(rgb + (continued - rgb) * share, ~gap)
+    soft = blurred(lighter, LIP_BLUR)
+    mix = smoothstep(3 * LIP_RIM, LIP_RIM, distance)[..., None]
+    return np.where(near[..., None], lighter + (soft - lighter) * mix, rgb)
 
 
 def without_covered_sides(
