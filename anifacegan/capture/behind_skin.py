@@ -27,6 +27,8 @@ LEAST_IRIS = 0.35
 """Share of an iris that the photograph must show, so that an eye is painted with it."""
 LARGEST_AGREEMENT = (0.4, 1.6)
 """Bounds of the factors that make a part's own colours agree with those that the photograph shows of it."""
+GUM_REDNESS = 1.35
+"""Ratio of red to green from which a colour of a row of teeth is that of its gums."""
 GRAZING = 0.25
 MOUTH_RIM = 150
 """Size of the texture in widths of the rim of what the photograph shows of the mouth, which is not used."""
@@ -129,6 +131,9 @@ def _agreement(
     shown: Float[np.ndarray, "texel 3"], own: Float[np.ndarray, "texel 3"]
 ) -> Float[np.ndarray, "3"]:
     """Return the factors with which a part's own colours agree with those that the photograph shows of it."""
+    enamel = own[:, 0] < GUM_REDNESS * own[:, 1]
+    if enamel.any() and not enamel.all():  # gums are elsewhere in every mouth: they say nothing about teeth
+        shown, own = shown[enamel], own[enamel]
     ratio = np.median(shown, axis=0) / np.maximum(np.median(own, axis=0), 1e-3)
     return ratio.clip(*LARGEST_AGREEMENT).astype(np.float32)
 

@@ -26,6 +26,8 @@ UNFOLDING = (1.5e-3, 3.5e-3)
 """Distances that skin moves when the eye closes, world units, at which it begins to count as an opening fold, and does
 fully; what a photograph of open eyes shows of it would be stretched."""
 LID_BLUR = 8.0
+FOLD_RIM = 7
+"""Width of the square by which what the photograph does not show of a lid is widened, texels: the edge of the fold."""
 LID_RIM = 5.0
 """Standard deviation of the soft edge between painted lids and the photograph, texels."""
 MARGIN_BLUR = 1.2
@@ -92,7 +94,8 @@ def _one_lid(
     distance = _distance(margin, lid)
     unfolds = unfolds * smoothstep(LASH_WIDTH, 2 * LASH_WIDTH, distance)
     reflects = shown & (grey > np.quantile(grey[ring], TYPICAL) + REFLECTION)
-    hidden = lid * np.maximum(~shown, unfolds) * ~ndimage.binary_dilation(reflects, iterations=3)
+    folded = ndimage.grey_dilation(np.maximum(~shown, unfolds), size=(FOLD_RIM, FOLD_RIM))
+    hidden = lid * folded * ~ndimage.binary_dilation(reflects, iterations=3)
     height = _height(margin, lid)
     source = (ring | (lid & shown & (hidden < 0.01) & (distance > 3 * LASH_WIDTH))) & ~reflects
     source &= (np.abs(grey - np.quantile(grey[ring], TYPICAL)) < UNLIKE) & (
