@@ -20,7 +20,7 @@ LASH_WIDTH, LASH_DARKNESS = 4.0, 0.7
 """Width of the line of lashes, texels, and how much darker than the lid it is."""
 SHOWN_LASHES = 0.3
 """Share of the darkness where the photograph shows the margin, whose lashes are dark already."""
-LID_LIGHT = 0.95
+LID_LIGHT = 1.0
 """Brightness of a closed lid relative to the skin around it."""
 UNFOLDING = (1.5e-3, 3.5e-3)
 """Distances that skin moves when the eye closes, world units, at which it begins to count as an opening fold, and does
@@ -43,7 +43,7 @@ that a lid gets."""
 LEAST_VIVID = 0.7
 """Smallest colourfulness of skin, relative to the ring's median: the white of an eye, which a fit that errs puts on the
 lid, has less."""
-SHADOWS = ((0.16, 0.82, 0.11), (0.08, 0.0, 0.15))
+SHADOWS = ((0.11, 0.82, 0.11), (0.08, 0.0, 0.15))
 """Darkness, place and width of the shadows in the crease and at the lashes; places as shares of the lid's height."""
 MARGIN_STEPS = 8
 
