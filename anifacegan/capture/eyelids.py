@@ -30,7 +30,7 @@ FOLD_RIM = 7
 """Width of the square by which what the photograph does not show of a lid is widened, texels: the edge of the fold."""
 LID_RIM = 5.0
 """Standard deviation of the soft edge between painted lids and the photograph, texels."""
-MARGIN_BLUR = 1.2
+MARGIN_BLUR = 0.8
 REFLECTION = 0.16
 """How much brighter than skin reflections in glasses are, which stay before the lids."""
 PORE_SHIFTS = tuple((down, right) for down in (-70, -50, 50, 70, 95, 120) for right in (-60, -30, 0, 30, 60))
@@ -121,7 +121,7 @@ def _smooth_margin(
     near = distance < 3 * LASH_WIDTH
     row, column = near.nonzero()
     place = (slice(row.min(), row.max() + 1), slice(column.min(), column.max() + 1))
-    mix = smoothstep(2 * LASH_WIDTH, LASH_WIDTH, distance[place])[..., None]
+    mix = smoothstep(1.5 * LASH_WIDTH, 0.5 * LASH_WIDTH, distance[place])[..., None]
     result = rgb.copy()
     result[place] += (blurred(rgb[place], MARGIN_BLUR) - rgb[place]) * mix
     return result

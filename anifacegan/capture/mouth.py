@@ -24,7 +24,7 @@ from anifacegan.geometry.resampling import smoothstep
 MOUTH_RGB = {
     UPPER_TEETH: (0.93, 0.88, 0.80),
     LOWER_TEETH: (0.86, 0.81, 0.73),
-    TONGUE: (0.88, 0.50, 0.48),
+    TONGUE: (0.80, 0.45, 0.43),
     SKIN: (0.62, 0.31, 0.29),
 }
 """sRGB colours of the mouth's parts in full light; the skin is that inside the cheeks."""
@@ -34,6 +34,8 @@ OPENING_RADIUS, OPENING_AHEAD = 0.024, 0.004
 units."""
 OPENING_HALVES = (0.013, 0.012)
 """Half the width and half the height of the opening, world units."""
+ENCODED = 0.7
+"""Power of the light with which encoded colours fall off: a half for what is lit once, more deep inside."""
 LEAST_LIGHT = 0.05
 """Share of the light that is everywhere in the mouth; encoded like colours, not linear."""
 FLAT_LIGHT, LIGHT_FROM = 0.6, (0.0, 0.35, 0.94)
@@ -97,7 +99,7 @@ def _light(
     apart = np.square(aside).sum(axis=1) + np.square(way[:, 2])
     seen = OPENING_RADIUS**2 / (OPENING_RADIUS**2 + apart)
     turned = FLAT_LIGHT + (1 - FLAT_LIGHT) * (normals @ LIGHT_FROM).clip(0, 1)
-    encoded = np.sqrt(seen)  # colours are encoded, about as square roots
+    encoded = seen**ENCODED
     return (LEAST_LIGHT + (1 - LEAST_LIGHT) * encoded) * turned
 
 
