@@ -1,7 +1,7 @@
 """Colours of what lies behind the skin: eyeballs, teeth, tongue and the inside of the mouth.
 
 Where the photograph shows them they have its colours. Elsewhere eyeballs go on as they begin, and the parts of the
-mouth have plain colours of their own, in the light that the photograph's skin suggests and darker the deeper inside.
+mouth have colours of their own (:mod:`.mouth`).
 """
 
 import numpy as np
@@ -10,30 +10,12 @@ from scipy import ndimage
 
 from anifacegan.capture.filling import filled
 from anifacegan.capture.head_surface import EYE_REACH, RECTANGLE_MARGIN, RECTANGLES, HeadSurface
+from anifacegan.capture.mouth import mouth_colours
 from anifacegan.capture.painting import SeenTexels
-from anifacegan.face_model.parts import (
-    EYE_LABELS,
-    LOWER_TEETH,
-    LOWER_TOOTH_WIDTHS,
-    SKIN,
-    TONGUE,
-    TOOTH_ARCH_RADIUS,
-    UPPER_TEETH,
-    UPPER_TOOTH_WIDTHS,
-)
-from anifacegan.geometry.conventions import EXP_DIM, WORLD_PER_MODEL_UNIT
+from anifacegan.face_model.parts import EYE_LABELS, LOWER_TEETH, SKIN, TONGUE, UPPER_TEETH
 from anifacegan.geometry.rasterization.texels import TexelOwners
 from anifacegan.geometry.resampling import smoothstep
 
-MOUTH_RGB = {
-    UPPER_TEETH: (0.95, 0.92, 0.86),
-    LOWER_TEETH: (0.78, 0.75, 0.69),
-    TONGUE: (0.66, 0.36, 0.34),
-    SKIN: (0.50, 0.24, 0.22),
-}
-"""sRGB colours of the mouth's parts in full light; the skin is that inside the cheeks."""
-DEPTH_OF_HALF_LIGHT, LEAST_LIGHT = 0.015, 0.22
-"""Distance behind the front teeth at which half of the light is left, world units; and what is left deep inside."""
 AVERAGE_SKIN = (0.68, 0.53, 0.44)
 """sRGB colour of a photograph's skin that stands for full white light."""
 TINT_SHARE = 0.5
@@ -43,15 +25,16 @@ IRIS_RAD, PUPIL_RAD = 0.45, 0.17
 """Angles from the middle of the pupil to the edges of iris and pupil, seen from the eye's centre."""
 LEAST_IRIS = 0.35
 """Share of an iris that the photograph must show, so that an eye is painted with it."""
-GROOVE_DARKNESS, GROOVE_RAD = 0.30, 0.02
-"""How dark the gaps between teeth are, and half their width, as an angle about the middle of the dental arch."""
-GUM_SHADOW, GUM_REACH = 0.45, 0.002
-"""How much darker teeth are at the gums, in the shadow of the lips, and how far that reaches down, world units."""
 LARGEST_AGREEMENT = (0.4, 1.6)
 """Bounds of the factors that make a part's own colours agree with those that the photograph shows of it."""
+GUM_REDNESS = 1.35
+"""Ratio of red to green from which a colour of a row of teeth is that of its gums."""
 GRAZING = 0.25
 MOUTH_RIM = 150
 """Size of the texture in widths of the rim of what the photograph shows of the mouth, which is not used."""
+LEAST_SHOWN = 0.04
+"""Share of a part of the mouth that the photograph must show, so that the rest agrees with it: through lips that are
+all but closed it shows their shadow."""
 
 
 def behind_skin_texture(
@@ -60,18 +43,17 @@ def behind_skin_texture(
     texels: SeenTexels,
     person: Float[np.ndarray, "size size 3"],
     skin_rgb: Float[np.ndarray, "3"],
+    opened: Float[np.ndarray, "vertex 3"],
 ) -> Float[np.ndarray, "height width 4"]:
     """Paint the layer behind the skin; returns colours and opacity, not premultiplied.
 
-    ``person`` is the photograph's view; ``skin_rgb`` is the median colour of the photograph's skin.
+    ``person`` is the photograph's view; ``skin_rgb`` is the median colour of the photograph's skin; ``opened`` are the
+    vertices with an open mouth.
     """
-    neutral = surface.vertices(np.zeros(EXP_DIM, np.float32))
     size = len(texels.seen)
     gain = light_colour(skin_rgb)
-    own = np.zeros((size * size, 3), np.float32)
-    colours = (owners.shares[..., None] * _vertex_colours(surface, neutral, gain)[owners.corners]).sum(axis=1)
-    places = (owners.shares[..., None] * neutral[owners.corners]).sum(axis=1)
-    own[owners.flat] = colours * _grooves(places, surface.part[owners.corners[:, 0]])[:, None]
+    own = np.tile(np.float32(SCLERA) * gain, (size * size, 1))
+    own[owners.flat] = mouth_colours(surface, owners, opened, gain)
     own = own.reshape(size, size, 3)
     part = np.full(size * size, -1)
     part[owners.flat] = surface.part[owners.corners[:, 0]]
@@ -85,7 +67,8 @@ def behind_skin_texture(
     for label in (*EYE_LABELS, UPPER_TEETH, LOWER_TEETH, TONGUE, SKIN):
         here = part == label
         known = _inner(here & shown, label, size)
-        if not known.any():
+        least = 0 if label in EYE_LABELS else LEAST_SHOWN * np.count_nonzero(here)
+        if not known.any() or np.count_nonzero(known) < least:
             continue
         painted = filled(colour, known.astype(np.float32))
         if label in EYE_LABELS and _iris_share(known, label) < LEAST_IRIS:
@@ -148,6 +131,9 @@ def _agreement(
     shown: Float[np.ndarray, "texel 3"], own: Float[np.ndarray, "texel 3"]
 ) -> Float[np.ndarray, "3"]:
     """Return the factors with which a part's own colours agree with those that the photograph shows of it."""
+    enamel = own[:, 0] < GUM_REDNESS * own[:, 1]
+    if enamel.any() and not enamel.all():  # gums are elsewhere in every mouth: they say nothing about teeth
+        shown, own = shown[enamel], own[enamel]
     ratio = np.median(shown, axis=0) / np.maximum(np.median(own, axis=0), 1e-3)
     return ratio.clip(*LARGEST_AGREEMENT).astype(np.float32)
 
@@ -160,36 +146,3 @@ def _inner(shown: np.ndarray, label: int, size: int) -> np.ndarray:
 def _reach(label: int, size: int) -> float:
     """Return how far, in texels, the photograph's colours go on beyond what it shows."""
     return size / 12 if label in EYE_LABELS else size / 50
-
-
-def _grooves(places: Float[np.ndarray, "texel 3"], part: np.ndarray) -> Float[np.ndarray, "texel"]:
-    """Return factors that darken the gaps between teeth, and teeth at the gums; 1 elsewhere.
-
-    ``places`` are in the neutral face.
-    """
-    factors = np.ones(len(places))
-    for label, widths in ((UPPER_TEETH, UPPER_TOOTH_WIDTHS), (LOWER_TEETH, LOWER_TOOTH_WIDTHS)):
-        here = part == label
-        if not here.any():
-            continue
-        x, y, z = places[here].T
-        middle = z.max() - WORLD_PER_MODEL_UNIT * TOOTH_ARCH_RADIUS
-        gaps = np.concatenate([[0.0], np.cumsum(widths)]) / TOOTH_ARCH_RADIUS
-        apart = np.abs(np.arctan2(np.abs(x), z - middle)[:, None] - gaps).min(axis=1)
-        from_gums = (y.max() - y) if label == UPPER_TEETH else (y - y.min())
-        shadow = 1 - GUM_SHADOW * np.exp(-from_gums / GUM_REACH)
-        factors[here] = shadow * (1 - GROOVE_DARKNESS * np.exp(-np.square(apart / GROOVE_RAD)))
-    return factors
-
-
-def _vertex_colours(
-    surface: HeadSurface, neutral: Float[np.ndarray, "vertex 3"], gain: Float[np.ndarray, "3"]
-) -> Float[np.ndarray, "vertex 3"]:
-    colours = np.tile(np.float32(SCLERA), (len(neutral), 1)) * gain
-    teeth = neutral[surface.part == UPPER_TEETH]
-    front = teeth[:, 2].max() if len(teeth) else 0.0
-    light = LEAST_LIGHT + (1 - LEAST_LIGHT) * 0.5 ** ((front - neutral[:, 2]).clip(0) / DEPTH_OF_HALF_LIGHT)
-    for label, rgb in MOUTH_RGB.items():
-        here = surface.part == label
-        colours[here] = np.float32(rgb) * gain * light[here, None]
-    return colours.astype(np.float32)

@@ -13,30 +13,37 @@ from anifacegan.geometry.resampling import smoothstep
 
 RING = 26
 """Width of the skin around the lids that colours them, texels."""
-TYPICAL, UNLIKE = 0.6, 0.09
+TYPICAL, UNLIKE = 0.55, 0.12
 """Quantile of the ring's brightness that is taken for the skin's, and how much darker or brighter a texel may be to
 count as skin: brows, lashes and frames of glasses are darker, highlights are brighter."""
 LASH_WIDTH, LASH_DARKNESS = 4.0, 0.7
 """Width of the line of lashes, texels, and how much darker than the lid it is."""
 SHOWN_LASHES = 0.3
 """Share of the darkness where the photograph shows the margin, whose lashes are dark already."""
-LID_LIGHT = 0.95
+LID_LIGHT = 1.0
 """Brightness of a closed lid relative to the skin around it."""
 UNFOLDING = (1.5e-3, 3.5e-3)
 """Distances that skin moves when the eye closes, world units, at which it begins to count as an opening fold, and does
 fully; what a photograph of open eyes shows of it would be stretched."""
-LID_BLUR = 6.0
-LID_RIM = 3.0
+LID_BLUR = 8.0
+FOLD_RIM = 7
+"""Width of the square by which what the photograph does not show of a lid is widened, texels: the edge of the fold."""
+LID_RIM = 5.0
 """Standard deviation of the soft edge between painted lids and the photograph, texels."""
-LIDS_APART = 10
-"""Distance from the margin of the closed lids at which the skin under the eye begins that lends its pores, texels."""
-PORE_BLUR, PORE_LIMIT, PORE_SHARE = 4.0, 0.05, 0.8
+MARGIN_BLUR = 0.8
+REFLECTION = 0.16
+"""How much brighter than skin reflections in glasses are, which stay before the lids."""
+PORE_SHIFTS = tuple((down, right) for down in (-70, -50, 50, 70, 95, 120) for right in (-60, -30, 0, 30, 60))
+"""Where skin may lie that lends its pores to a lid, texels below it and to its right."""
+LEAST_COVERED, UNCOVERED = 0.3, 0.03
+"""Smallest share of the lid that such skin covers, and how much roughness a whole lack of it counts as."""
+PORE_BLUR, PORE_LIMIT, PORE_SHARE = 4.0, 0.045, 0.9
 """Pores and fine wrinkles are what a blur of this many texels takes away, at most this bright; and the share of them
 that a lid gets."""
 LEAST_VIVID = 0.7
 """Smallest colourfulness of skin, relative to the ring's median: the white of an eye, which a fit that errs puts on the
 lid, has less."""
-SHADOWS = ((0.14, 0.95, 0.12), (0.08, 0.0, 0.15))
+SHADOWS = ((0.11, 0.82, 0.11), (0.08, 0.0, 0.15))
 """Darkness, place and width of the shadows in the crease and at the lashes; places as shares of the lid's height."""
 MARGIN_STEPS = 8
 
@@ -83,23 +90,40 @@ def _one_lid(
         ring = ndimage.binary_dilation(lid, iterations=RING) & ~lid & (texels.owned > 0)
     grey = rgb.mean(axis=-1)
     vivid = np.ptp(rgb, axis=-1)
-    source = ring & (np.abs(grey - np.quantile(grey[ring], TYPICAL)) < UNLIKE)
-    source &= vivid > LEAST_VIVID * np.median(vivid[ring])
-    skin = blurred(filled(rgb, source.astype(np.float32)), LID_BLUR) * LID_LIGHT
     shown = (texels.seen > 0) & (texels.facing > 0.15)
     distance = _distance(margin, lid)
     unfolds = unfolds * smoothstep(LASH_WIDTH, 2 * LASH_WIDTH, distance)
-    hidden = lid * np.maximum(~shown, unfolds)
+    reflects = shown & (grey > np.quantile(grey[ring], TYPICAL) + REFLECTION)
+    folded = ndimage.grey_dilation(np.maximum(~shown, unfolds), size=(FOLD_RIM, FOLD_RIM))
+    hidden = lid * folded * ~ndimage.binary_dilation(reflects, iterations=3)
     height = _height(margin, lid)
-    skin = skin * _lid_shading(height, hidden)[..., None] + PORE_SHARE * _pores(
-        rgb, shown & ~lid, height, lid
+    source = (ring | (lid & shown & (hidden < 0.01) & (distance > 3 * LASH_WIDTH))) & ~reflects
+    source &= (np.abs(grey - np.quantile(grey[ring], TYPICAL)) < UNLIKE) & (
+        vivid > LEAST_VIVID * np.median(vivid[ring])
     )
-    share = ndimage.gaussian_filter(hidden.astype(np.float32), LID_RIM)
-    share = np.maximum(share, hidden * (height > -LASH_WIDTH))  # the lid's own margin stays sharp
+    skin = blurred(filled(rgb, source.astype(np.float32)), LID_BLUR) * LID_LIGHT
+    skin = skin * _lid_shading(height, hidden)[..., None]
+    skin += PORE_SHARE * _pores(rgb, shown & ~lid & (np.abs(grey - np.median(grey[ring])) < UNLIKE), lid)
+    soft = ndimage.gaussian_filter(hidden.astype(np.float32), LID_RIM)
+    sharp = hidden * (height > -LASH_WIDTH)  # the lid's own margin stays sharp
+    share = sharp + (soft - sharp) * smoothstep(LID_RIM, 3 * LID_RIM, height)
     lashes = LASH_DARKNESS * np.exp(-np.square(distance / LASH_WIDTH)) * np.where(shown, SHOWN_LASHES, 1.0)
     painted = rgb * (1 - share[..., None]) + skin * share[..., None]
     result = texture.copy()
-    result[..., :3] = painted * (1 - lashes[..., None])
+    result[..., :3] = _smooth_margin(painted, distance) * (1 - lashes[..., None])
+    return result
+
+
+def _smooth_margin(
+    rgb: Float[np.ndarray, "height width 3"], distance: Float[np.ndarray, "height width"]
+) -> Float[np.ndarray, "height width 3"]:
+    """Return colours without the stairs of texels at the margin, where photograph and paint meet."""
+    near = distance < 3 * LASH_WIDTH
+    row, column = near.nonzero()
+    place = (slice(row.min(), row.max() + 1), slice(column.min(), column.max() + 1))
+    mix = smoothstep(1.5 * LASH_WIDTH, 0.5 * LASH_WIDTH, distance[place])[..., None]
+    result = rgb.copy()
+    result[place] += (blurred(rgb[place], MARGIN_BLUR) - rgb[place]) * mix
     return result
 
 
@@ -127,20 +151,24 @@ def _lid_shading(
 
 
 def _pores(
-    rgb: Float[np.ndarray, "height width 3"],
-    source: np.ndarray,
-    height: Float[np.ndarray, "height width"],
-    lid: np.ndarray,
+    rgb: Float[np.ndarray, "height width 3"], source: np.ndarray, lid: np.ndarray
 ) -> Float[np.ndarray, "height width 3"]:
-    """Return fine detail for the lid: that of the skin under the eye, mirrored at the margin; 0 where that is not
-    in ``source``, the skin that the photograph shows."""
+    """Return fine detail for the lid: that of a near piece of skin which is in ``source``, the skin that the photograph
+    shows, and which is the smoothest; 0 where that is not."""
     low = blurred(filled(rgb, source.astype(np.float32)), PORE_BLUR)
-    detail = (rgb - low).clip(-PORE_LIMIT, PORE_LIMIT)
-    detail = detail * ndimage.binary_erosion(source, iterations=2)[..., None]
-    row, column = (lid & (height > 0)).nonzero()
-    mirrored = np.rint(row + 2 * height[row, column] + LIDS_APART).astype(int).clip(0, len(rgb) - 1)
-    pores = np.zeros_like(rgb)
-    pores[row, column] = detail[mirrored, column]
+    inner = ndimage.binary_erosion(source, iterations=3)
+    detail = (rgb - low).clip(-PORE_LIMIT, PORE_LIMIT) * inner[..., None]
+    row, column = lid.nonzero()
+    last = len(rgb) - 1
+    pores, least = np.zeros_like(rgb), np.inf
+    for down, right in PORE_SHIFTS:
+        at = (row + down).clip(0, last), (column + right).clip(0, last)
+        covered = inner[at].mean()
+        if covered < LEAST_COVERED:
+            continue
+        roughness = detail[at].std() / covered + UNCOVERED * (1 - covered)
+        if roughness < least:
+            pores[row, column], least = detail[at], roughness
     return pores
 
 

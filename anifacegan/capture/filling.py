@@ -11,6 +11,8 @@ SMALLEST = 2
 
 LEAST_SIGMA = 2.5
 """Standard deviation, pixels, below which a blur works at full resolution."""
+DETAIL_BLUR, DETAIL_LIMIT = 4.0, 0.06
+"""Fine detail is what a blur of this many pixels takes away, at most this bright."""
 BLURS = (3.0, 8.0, 20.0)
 """Standard deviations, pixels, of the blurs that follow one another with growing distance from the known part."""
 
@@ -33,6 +35,28 @@ def extended(
         share = np.clip(distance / (2 * sigma) - 0.5, 0, 1)[..., None]
         result = result * (1 - share) + soft * share
     return result.astype(np.float32)
+
+
+def continued(
+    image: Float[np.ndarray, "height width channel"], known: Bool[np.ndarray, "height width"]
+) -> Float[np.ndarray, "height width channel"]:
+    """Return the image where it is known, and elsewhere what is known near, without streaks: smooth colours, with the
+    fine detail that the known part has as far inside its outline as the pixel is outside.
+
+    Without any known pixel, the result is 0.
+    """
+    if not known.any():
+        return np.zeros_like(image)
+    distance, index = ndimage.distance_transform_edt(~known, return_indices=True)
+    near = extended(image, known)
+    low = blurred(near, DETAIL_BLUR)
+    inner = ndimage.binary_erosion(known, iterations=2)
+    detail = (image - low).clip(-DETAIL_LIMIT, DETAIL_LIMIT) * inner[..., None]
+    grid = np.indices(known.shape)
+    sizes = np.array(known.shape)[:, None, None] - 1
+    row, column = (2 * index - grid).clip(0, sizes)
+    share = np.clip(distance / DETAIL_BLUR, 0, 1)[..., None]
+    return (near + (low + detail[row, column] - near) * share).astype(np.float32)
 
 
 def blurred(

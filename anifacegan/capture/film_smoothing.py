@@ -15,7 +15,7 @@ from anifacegan.capture.person_fit import PLACE, POSE, UNITS
 
 BELIEVED = 0.1
 """Share of a fit's precision that is believed, as the landmarks of neighbouring frames err alike."""
-POSE_ACCELERATION, PLACE_ACCELERATION = 1.0, 2.0
+POSE_ACCELERATION, PLACE_ACCELERATION = 5.0, 2.0
 """Standard deviations of the accelerations of pitch and yaw, radians / s^2, and of the similarity, 1 / s^2."""
 UNIT_ACCELERATIONS: dict[str, float] = {"eyeBlink": 1000.0, "jaw": 100.0}
 OTHER_ACCELERATION = 30.0

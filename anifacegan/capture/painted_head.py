@@ -40,6 +40,13 @@ REACH = 1.25
 """Side of the part of the photograph that is used, in sides of what the generator's camera sees: a turned head shows
 more."""
 WIDEST_RAD = 1.2
+FACE_ROWS, FACE_COLUMNS = (0.34, 0.52), (0.3, 0.7)
+"""Part of the skin's texture from the eyes to the mouth, as shares of its height and width."""
+LEAST_FACING, LEAST_TEXELS = 0.4, 2000
+"""Cosine between skin and viewing direction from which, and number of texels above which, that part says what colour
+the skin has."""
+OPEN_MOUTH = {"jawOpen": 0.5}
+"""Expression in whose light the inside of the mouth is painted."""
 BACKGROUND_SIDE, BACKGROUND_REACH = 1024, 0.5
 """Height and width of the background, texels, and half its side, world units."""
 RAY_SAMPLING = RaySamplingConfig(near=0.8, far=1.2, samples=4096)
@@ -54,6 +61,18 @@ class PhotoView:
     tangent: float
     """Tangent of half the view's angle."""
     parts: PhotoParts
+
+
+@dataclass(frozen=True)
+class _Shapes:
+    """The vertices of a head with three expressions, world units."""
+
+    posed: Float[np.ndarray, "vertex 3"]
+    """That of the photograph."""
+    closed: Float[np.ndarray, "vertex 3"]
+    """Eyes closed."""
+    opened: Float[np.ndarray, "vertex 3"]
+    """Mouth open."""
 
 
 def photo_view(
@@ -76,7 +95,8 @@ def painted_mesh(model: MorphableModel, parts: HeadParts, fit: LandmarkFit, view
     face, behind, back = np.split(surface.triangles, surface.layer_starts[1:-1])
     depth = _depth(posed, face, view.camera)
     closed = surface.vertices(directions[: len(BLINK_UNITS)].sum(axis=0))
-    skin, inside = _head_textures(surface, posed, closed, depth, view)
+    opened = surface.vertices(parts.expression_basis().from_strengths(OPEN_MOUTH))
+    skin, inside = _head_textures(surface, _Shapes(posed, closed, opened), depth, view)
     origin, axes = view.camera.rotation[0, :, 2].numpy(), view.camera.rotation[0].numpy()
     relief, relief_texels, relief_triangles = relief_mesh(depth, origin, axes, view.tangent)
     beyond = relief_texture(view.parts.person, view.parts.share, depth, TEXTURE)
@@ -102,27 +122,36 @@ def painted_mesh(model: MorphableModel, parts: HeadParts, fit: LandmarkFit, view
 
 def _head_textures(
     surface: HeadSurface,
-    posed: Float[np.ndarray, "vertex 3"],
-    closed: Float[np.ndarray, "vertex 3"],
+    shapes: _Shapes,
     depth: Float[np.ndarray, "size size"],
     view: PhotoView,
 ) -> tuple[Float[np.ndarray, "height width 4"], Float[np.ndarray, "height width 4"]]:
-    """Paint the skin, and what is behind it; ``closed`` are the vertices with closed eyes, ``depth`` is that of
-    the face's skin in the photograph's view."""
+    """Paint the skin, and what is behind it; ``depth`` is that of the face's skin in the photograph's view."""
     face, behind, back = np.split(surface.triangles, surface.layer_starts[1:-1])
     owners, texels = [], []
     for triangles in (np.concatenate([face, back]), behind):
         owners.append(texel_owners(surface.texels, triangles, surface.priority, TEXTURE))
-        texels.append(seen_texels(owners[-1], posed, triangles, view.camera, TEXTURE))
-    moved = np.linalg.norm(closed - posed, axis=1)
+        texels.append(seen_texels(owners[-1], shapes.posed, triangles, view.camera, TEXTURE))
+    moved = np.linalg.norm(shapes.closed - shapes.posed, axis=1)
     skin = skin_texture(texels[0], view.parts.person, view.parts.share, depth)
     skin = with_closed_lids(skin, surface, owners[0], texels[0], moved)
-    skin_rgb = np.median(skin[texels[0].seen > 0][:, :3], axis=0)
+    skin_rgb = _median_skin(skin, texels[0])
     beside = beside_head(view.parts.share[..., None], depth)[..., 0]
     skin = without_covered_sides(skin, texels[0], beside, _texel_z(surface, owners[0]))
     unhidden = _unhidden(texels[1], depth)
-    inside = behind_skin_texture(surface, owners[1], unhidden, view.parts.rgb, skin_rgb)
+    inside = behind_skin_texture(surface, owners[1], unhidden, view.parts.rgb, skin_rgb, shapes.opened)
     return skin, inside
+
+
+def _median_skin(skin: Float[np.ndarray, "height width 4"], texels: SeenTexels) -> Float[np.ndarray, "3"]:
+    """Return the median colour of the cheeks, nose and lips that face the camera; of whatever is seen, if none does."""
+    rows, columns = (
+        slice(round(low * TEXTURE), round(high * TEXTURE)) for low, high in (FACE_ROWS, FACE_COLUMNS)
+    )
+    part, seen, facing = (values[rows, columns] for values in (skin, texels.seen > 0, texels.facing))
+    chosen = seen & (facing > LEAST_FACING)
+    found = part[chosen] if np.count_nonzero(chosen) > LEAST_TEXELS else skin[texels.seen > 0]
+    return np.median(found[:, :3], axis=0)
 
 
 def _texel_z(surface: HeadSurface, owners: TexelOwners) -> Float[np.ndarray, "height width"]:

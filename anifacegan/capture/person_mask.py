@@ -18,6 +18,8 @@ from anifacegan.runtime.zip_entries import read_entry, read_whole
 
 PERSON_FILE = "selfie_segmentation.tflite"
 """Name of the network's file in the cache folder and in the wheel."""
+PERSON_REACH = 1.25
+"""Half the side of the square in which the person is separated from the background, in sides of the fitted crop."""
 WHEEL_COMMAND = (
     "pip download --no-deps --only-binary=:all: --python-version 3.11 --platform manylinux_2_28_x86_64 "
     "mediapipe==0.10.21"

@@ -16,7 +16,7 @@ from anifacegan.capture.crop import Photograph
 from anifacegan.capture.face_fitter import FaceFitter, FittedFace
 from anifacegan.capture.head_surface import expression_directions
 from anifacegan.capture.painted_head import painted_mesh, photo_view
-from anifacegan.capture.person_mask import PersonSegmenter
+from anifacegan.capture.person_mask import PERSON_REACH, PersonSegmenter
 from anifacegan.capture.photographs import read_photograph
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
 from anifacegan.rendering.model import Model
@@ -24,8 +24,6 @@ from anifacegan.runtime.errors import InputError
 
 REGRESSOR = Path("checkpoints/reconstruction")
 """Folder of the face regressor whose estimate joins the fit."""
-PERSON_REACH = 1.25
-"""Half the side of the square in which the person is separated from the background, in sides of the fitted crop."""
 LICENCE = "synthetic, made of one photograph: the person did not do this; rights are the photograph's and the person's"
 
 

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from anifacegan.capture.crop import Photograph, to_pixels
 from anifacegan.capture.face_fitter import BLURRED_PX, FaceFitter, FaceRefusedError, FittedFace, require_sharp
 from anifacegan.capture.face_points import SIDES_PER_MODEL_UNIT
+from anifacegan.capture.person_mask import PERSON_REACH, PersonSegmenter
 from anifacegan.capture.photographs import read_photograph
 from anifacegan.data.mirroring import mirroring_of
 from anifacegan.face_model.coefficients import FaceCoefficients, write_coefficients
@@ -73,6 +74,7 @@ class Preparer:
         alignment: camera that the images are aligned to.
         mirror: also write the mirror image of each image.
         most_blur: largest width of a face's edges, pixels of a crop of 256.
+        segmenter: separates the person from the background; None: no masks are written.
     """
 
     def __init__(
@@ -82,13 +84,16 @@ class Preparer:
         alignment: Alignment,
         mirror: bool,
         most_blur: float = BLURRED_PX,
+        segmenter: PersonSegmenter | None = None,
     ) -> None:
         self.fitter, self._size, self._most_blur = fitter, size, most_blur
+        self._segmenter = segmenter
         self._widening = widening(alignment, size)
         self._mirroring = mirroring_of(fitter.model) if mirror else None
 
-    def prepare(self, photograph: Path, target: Path) -> PreparedItem:
-        """Write ``target`` with the suffixes .mat and .png (last) for a photograph, or say why not.
+    def prepare(self, photograph: Path, target: Path, mask: Path | None = None) -> PreparedItem:
+        """Write ``target`` with the suffixes .mat and .png (last) for a photograph, or say why not; with a segmenter,
+        also ``mask`` with the suffix .png: white is the person.
 
         Raises:
             InputError: the files cannot be written.
@@ -103,8 +108,24 @@ class Preparer:
             require_sharp(face.edge_px, self._most_blur, photograph)
         except FaceRefusedError as refusal:
             return PreparedItem(photograph, refusal.reason, str(refusal))
+        if self._segmenter is not None and mask is not None:
+            self._write_mask(mask, pixels, face, self._segmenter)
         self._write(target, pixels, face)
         return PreparedItem(photograph, several=count > 1, offset=self._offset(face))
+
+    def _write_mask(
+        self, mask: Path, pixels: Photograph, face: FittedFace, segmenter: PersonSegmenter
+    ) -> None:
+        fitted = face.fit.crop
+        person = segmenter.person(pixels, (fitted.x, fitted.y), PERSON_REACH * self._widening * fitted.side)
+        levels = np.rint(255 * person.clip(0, 1)).astype(np.uint8)
+        crop = replace(fitted, side=self._widening * fitted.side)
+        cut = crop.cut(np.repeat(levels[..., None], 3, axis=2), self._size)
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        if self._mirroring is not None:
+            mirrored = mask.with_name(mask.name + MIRRORED_SUFFIX)
+            write_complete(_with(mirrored, ".png"), encoded_image(np.ascontiguousarray(cut[:, ::-1])))
+        write_complete(_with(mask, ".png"), encoded_image(cut))
 
     def _write(self, target: Path, pixels: Photograph, face: FittedFace) -> None:
         crop = replace(face.fit.crop, side=self._widening * face.fit.crop.side)
@@ -131,10 +152,11 @@ class Preparer:
         return landmark_offset(found, expected)
 
 
-def item_files(target: Path, mirror: bool) -> list[Path]:
-    """Return the files that are written of a photograph; ``target`` is their path without suffix."""
+def item_files(target: Path, mirror: bool, suffixes: tuple[str, ...] = (".mat", ".png")) -> list[Path]:
+    """Return the files that are written of a photograph, or of its mask (``suffixes`` are .png alone); ``target`` is
+    their path without suffix."""
     names = [target, target.with_name(target.name + MIRRORED_SUFFIX)] if mirror else [target]
-    return [_with(name, suffix) for name in names for suffix in (".mat", ".png")]
+    return [_with(name, suffix) for name in names for suffix in suffixes]
 
 
 def _with(target: Path, suffix: str) -> Path:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import ndimage
 
-from anifacegan.capture.filling import blurred, extended
+from anifacegan.capture.filling import blurred, continued, extended
 from anifacegan.capture.painting import SeenTexels
 from anifacegan.geometry.resampling import smoothstep
 
@@ -33,6 +33,25 @@ viewing direction up to which it is added fully, and from which it is not."""
 SIDES_Z = (-0.03, -0.045)
 """Place of the sides of the head, beside and behind the temples: where they begin and where they are fully, z of the
 neutral face, world units."""
+LEAST_GAP = 400
+"""Number of texels from which a hole in the skin is the gap between the lips, or an ear."""
+EAR_EDGE = 7.0
+"""Width of the soft edge of the skin before an ear, texels."""
+SIDE_COLUMNS, CHEEK_ROWS = (0.14, 0.2), (0.29, 0.34, 0.62, 0.67)
+"""Distances from the middle column at which the sides of the face begin, and are reached; and rows at which the cheeks
+begin, are reached, end, and the neck is reached: shares of the texture."""
+LEAST_CERTAIN = 0.55
+"""Cosine between skin and viewing direction from which the photograph certainly shows skin there."""
+SLANTED, UNLIKE_LIGHT, UNLIKE_TINT = (0.35, 0.6), (0.15, 0.35), (0.1, 0.22)
+"""Cosines at which skin counts as slanted, and from which it does not; and the logarithms of the ratios to the skin
+near in brightness and tint at which slanted skin begins to be, and is, something else."""
+TURNED, VERY_UNLIKE = (0.6, 0.75), (0.4, 0.8)
+"""The same for skin that is turned less, where only what is much brighter or darker counts."""
+JAW_GRAZING = (0.15, 0.35)
+"""Cosines up to which the photograph does not count under the jaw, and from which it does."""
+LIP_RIM, LIP_BLUR, LIP_LIGHT = 3.0, 1.2, 0.5
+"""Width of the lips' inner edge and standard deviation of its blur, texels; and the share of its darkness that is taken
+away."""
 LEAST_SHARE = 0.9
 """Opacity of the person below which a pixel is no source of colours."""
 
@@ -57,13 +76,79 @@ def skin_texture(
     direct = seen * smoothstep(GRAZING, TRUSTED, texels.facing) * inner
     opacity = _opacity(texels, share)
     source = direct * (texels.read(share[..., None])[..., 0] > LEAST_SHARE)
-    source = source * ndimage.binary_erosion(source > 0.5, iterations=2)
-    known = extended(colour, source > 0.5)
+    printed = _printed(colour, source > 0.5, texels)
+    source = source * ndimage.binary_erosion((source > 0.5) & (printed < 0.5), iterations=2)
+    known = continued(colour, source > 0.5)
     mirrored, trust = _mirrored(colour, known, source * smoothstep(*MIRROR_TRUST, texels.facing))
     guess = known * (1 - trust[..., None]) + mirrored * trust[..., None]
-    shown = np.maximum(direct, seen * smoothstep(0.0, GRAZING, texels.facing) * inner)[..., None]
+    shown = np.maximum(direct, seen * smoothstep(0.0, GRAZING, texels.facing) * inner)
+    shown = (shown * (1 - printed))[..., None]
     rgb = colour * shown + guess * (1 - shown)
+    rgb = _with_smooth_lips(rgb, texels.owned > 0)
+    ears = _holes(texels.owned > 0, aside=True)
+    if ears.any():
+        opacity = opacity * smoothstep(0.0, EAR_EDGE, ndimage.distance_transform_edt(~ears))
     return np.concatenate([rgb.clip(0, 1), opacity[..., None]], axis=-1)
+
+
+def _printed(
+    colour: Float[np.ndarray, "height width 3"], source: np.ndarray, texels: SeenTexels
+) -> Float[np.ndarray, "height width"]:
+    """Return how sure it is, 0 to 1, that the photograph shows an ear, hair or a collar at texels of cheek and jaw.
+
+    Where the skin turns away, a fit that errs by a pixel or two puts what is beside the face on a broad strip of it. It
+    differs in colour from the skin that goes on there.
+    """
+    size = len(source)
+    place = np.linspace(0, 1, size)
+    aside = smoothstep(*SIDE_COLUMNS, np.abs(place - 0.5))[None]
+    rows = smoothstep(*CHEEK_ROWS[:2], place)[:, None] * smoothstep(*CHEEK_ROWS[:1:-1], place)[:, None]
+    certain = source & (texels.facing > LEAST_CERTAIN)
+    if not certain.any():
+        return np.zeros_like(texels.seen)
+    expected, here = (np.log(image.clip(0.02)) for image in (blurred(extended(colour, certain), 8.0), colour))
+    apart = blurred(here - expected, 2.0)
+    light = np.abs(apart.mean(axis=-1))
+    tint = np.linalg.norm(apart - apart.mean(axis=-1, keepdims=True), axis=-1)
+    unlike = np.maximum(smoothstep(*UNLIKE_LIGHT, light), smoothstep(*UNLIKE_TINT, tint))
+    very = smoothstep(*VERY_UNLIKE, light)
+    slanted, turned = (smoothstep(*reversed(limits), texels.facing) for limits in (SLANTED, TURNED))
+    found = np.maximum(unlike * slanted, very * turned) * aside * rows
+    found = ndimage.gaussian_filter(ndimage.grey_dilation(found * texels.seen, size=(9, 9)), 2.0)
+    under = smoothstep(*CHEEK_ROWS[2:], place)[:, None] * smoothstep(*reversed(JAW_GRAZING), texels.facing)
+    return np.maximum(found, under * texels.seen)
+
+
+def _holes(owned: np.ndarray, *, aside: bool) -> np.ndarray:
+    """Return the holes in the skin that are ears (``aside``), or else the gap between the lips."""
+    labels, count = ndimage.label(ndimage.binary_fill_holes(owned) & ~owned)
+    if not count:
+        return np.zeros_like(owned)
+    numbers = np.arange(1, count + 1)
+    sizes = ndimage.sum_labels(np.ones_like(labels), labels, numbers)
+    column = np.array(ndimage.center_of_mass(labels > 0, labels, numbers))[:, 1] / owned.shape[1]
+    chosen = (sizes >= LEAST_GAP) & ((np.abs(column - 0.5) > SIDE_COLUMNS[1]) == aside)
+    return np.concatenate([[False], chosen])[labels]
+
+
+def _with_smooth_lips(
+    rgb: Float[np.ndarray, "height width 3"], owned: np.ndarray
+) -> Float[np.ndarray, "height width 3"]:
+    """Return the texture with smooth colours along the inner edge of the lips, which go on in the gap between them.
+
+    The photograph of a closed mouth has a dark line there, of about a texel; where the lips part, it would be stairs.
+    """
+    gap = _holes(owned, aside=False)
+    if not gap.any():
+        return rgb
+    distance = ndimage.distance_transform_edt(~gap)
+    near = distance < 6 * LIP_RIM
+    continued = extended(rgb, owned & (distance > LIP_RIM))
+    share = LIP_LIGHT * np.exp(-np.square(distance / LIP_RIM))[..., None]
+    lighter = extended(rgb + (continued - rgb) * share, ~gap)
+    soft = blurred(lighter, LIP_BLUR)
+    mix = smoothstep(3 * LIP_RIM, LIP_RIM, distance)[..., None]
+    return np.where(near[..., None], lighter + (soft - lighter) * mix, rgb)
 
 
 def without_covered_sides(

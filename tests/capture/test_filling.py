@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from anifacegan.capture.filling import blurred, extended, filled
+from anifacegan.capture.filling import blurred, continued, extended, filled
 
 
 def half_known(size: int = 40) -> tuple[np.ndarray, np.ndarray]:
@@ -16,7 +16,7 @@ def half_known(size: int = 40) -> tuple[np.ndarray, np.ndarray]:
     return image, known
 
 
-@pytest.mark.parametrize("fill", [lambda i, k: filled(i, k.astype(np.float32)), extended])
+@pytest.mark.parametrize("fill", [lambda i, k: filled(i, k.astype(np.float32)), extended, continued])
 def test_known_pixels_stay_and_unknown_ones_take_the_near_side(fill) -> None:
     image, known = half_known()
     result = fill(np.where(known[..., None], image, 0.7), known)
@@ -48,3 +48,15 @@ def test_wide_blurs_on_a_smaller_image_are_blurs() -> None:
     apart = (blurred(image, 8.0)[..., 0] - direct)[inside]
     assert np.abs(apart).max() < 0.1 * np.ptp(image)
     np.testing.assert_allclose(blurred(np.full((30, 31, 2), 0.3, np.float32), 9.0), 0.3, atol=1e-6)
+
+
+def test_fine_detail_goes_on_without_streaks() -> None:
+    rng = np.random.default_rng(0)
+    image = (0.5 + 0.02 * rng.standard_normal((60, 120, 1))).astype(np.float32)
+    known = np.zeros((60, 120), bool)
+    known[:, :60] = True
+    beyond = continued(image, known)[:, 70:100, 0]
+    replicated = extended(image, known)[:, 70:100, 0]
+    across = [np.abs(np.diff(part, axis=1)).mean() for part in (beyond, replicated)]
+    assert across[0] > 0.5 * np.abs(np.diff(image[:, :60, 0], axis=1)).mean() > across[1]
+    assert abs(beyond.mean() - 0.5) < 0.01

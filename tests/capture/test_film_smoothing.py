@@ -67,3 +67,12 @@ def test_a_gap_is_bridged() -> None:
     found = smoothed(filled, bridged_normal(normal, fitted), TIMES, accelerations(NAMES))
     np.testing.assert_allclose(found[25:32], truth[25:32], atol=0.03)
     assert (filled[:3] == truth[3]).all() and np.abs(found[:3] - truth[:3]).max() < 0.1
+
+
+def test_a_turn_of_the_head_in_half_a_second_keeps_its_size() -> None:
+    turning = 0.4 * np.cos(2 * np.pi * TIMES)  # radians, at one hertz
+    truth = np.zeros((len(TIMES), COUNT))
+    truth[:, 1] = turning
+    normal = np.repeat(np.eye(COUNT)[None] / 0.01**2, len(TIMES), axis=0)
+    found = smoothed(truth, normal, TIMES, accelerations(NAMES))[:, 1]
+    assert np.polyfit(turning, found, 1)[0] > 0.9

@@ -12,6 +12,7 @@ from anifacegan.capture.face_points import FacePoints
 from anifacegan.capture.fit import LandmarkFitter
 from anifacegan.capture.landmarks import DetectedFace
 from anifacegan.capture.light import Colours
+from anifacegan.capture.person_mask import PersonSegmenter
 from anifacegan.capture.prepare import MIRRORED_SUFFIX, Preparer, item_files, landmark_offset, widening
 from anifacegan.face_model.coefficients import read_coefficients
 from anifacegan.face_model.morphable import MorphableModel
@@ -103,6 +104,29 @@ def test_mirror_images_are_exact(fitter: FaceFitter, photograph: Path, tmp_path:
     assert set(item_files(target, mirror=True)) == {
         path.with_suffix(suffix) for path in (target, mirrored) for suffix in (".mat", ".png")
     }
+
+
+def test_masks_show_the_same_part_of_the_photograph(
+    fitter: FaceFitter, photograph: Path, tmp_path: Path
+) -> None:
+    class RedSegmenter(PersonSegmenter):
+        """Takes the red channel of a photograph for the person."""
+
+        def __init__(self) -> None:
+            pass
+
+        def person(self, pixels: np.ndarray, centre: tuple[float, float], half: float) -> np.ndarray:
+            assert half > 0
+            return pixels[..., 0].astype(np.float32) / 255
+
+    target, mask = tmp_path / "data" / "a", tmp_path / "data-masks" / "a"
+    preparer = Preparer(fitter, SIZE, "gram", mirror=True, segmenter=RedSegmenter())
+    assert preparer.prepare(photograph, target, mask).reason is None
+    for path in item_files(mask, True, (".png",)):
+        drawn = read_image(path, "RGB")
+        image = read_image(target.with_name(path.stem).with_suffix(".png"), "RGB")
+        assert np.ptp(drawn, axis=-1).max() == 0
+        np.testing.assert_allclose(drawn[..., 0].astype(int), image[..., 0], atol=2)
 
 
 def test_bad_photographs_are_named_with_reasons(

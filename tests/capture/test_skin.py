@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from anifacegan.capture.painting import SeenTexels
-from anifacegan.capture.skin import skin_texture, without_covered_sides
+from anifacegan.capture.skin import _with_smooth_lips, skin_texture, without_covered_sides
 
 SIZE, VIEW = 200, 160
 
@@ -67,3 +67,27 @@ def test_the_other_half_does_not_stand_in_where_it_differs_much_in_brightness() 
     person[:, 80:100] = 0.05  # hair hangs over the end of the seen half
     rgb = skin_texture(texels, person, share, depth)[..., :3]
     assert rgb[20, 150].max() < 0.3, "hair goes on, and no mirrored cheek"
+
+
+def test_an_ear_is_not_printed_on_a_cheek_that_turns_away() -> None:
+    texels, person, share, depth = half_seen()
+    texels.seen[:] = 1
+    texels.facing[:] = np.where(np.arange(SIZE) < 26, 0.3, 0.9)  # the left cheek turns away
+    person[62:80, 12:20] = [0.15, 0.1, 0.08]  # the shadow behind an ear
+    person[62:80, 100:110] = [0.15, 0.1, 0.08]  # a mole in the middle of the face stays
+    rgb = skin_texture(texels, person, share, depth)[..., :3]
+    np.testing.assert_allclose(rgb[88, 18], 0.5, atol=0.1)
+    np.testing.assert_allclose(rgb[88, 130], [0.15, 0.1, 0.08], atol=0.05)
+
+
+def test_the_inner_edge_of_the_lips_is_smooth_and_goes_on_in_the_gap() -> None:
+    owned = np.ones((SIZE, SIZE), bool)
+    owned[90:110, 60:140] = False  # the lips are apart
+    rgb = np.full((SIZE, SIZE, 3), 0.6, np.float32)
+    rgb[110, 60:140:2] = 0.1  # half of the texels of the edge are dark
+    rgb[~owned] = 1.0
+    smooth = _with_smooth_lips(rgb, owned)
+    edge = smooth[110, 70:130, 0]
+    assert edge.std() < 0.05 and 0.3 < edge.mean() < 0.62
+    assert np.abs(smooth[108, 70:130, 0] - edge).max() < 0.1, "the gap is no light line"
+    np.testing.assert_allclose(smooth[130:], rgb[130:])

@@ -3,6 +3,7 @@ says 0."""
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,22 @@ def test_a_second_run_takes_up_what_is_missing(raw: Path, tmp_path: Path, asked:
     assert asked == ["b10.jpg"] and not leftover.exists()
     with pytest.raises(InputError, match="holds images with size 32, expected 64"):
         prepare.prepare_images(PrepareConfig(images=raw, out=tmp_path / "data", size=64))
+
+
+def test_masks_are_beside_the_data_set_and_made_up_for(raw: Path, tmp_path: Path, asked: list[str]) -> None:
+    config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0, masks=True)
+    jobs, _ = prepare.photographs_of(config)
+    assert {job.mask for job in jobs} == {
+        tmp_path / "data-masks" / name for name in ("b2", "b10", "broken", "sub/a")
+    }
+    prepare.prepare_images(replace(config, masks=False))
+    asked.clear()
+    with pytest.raises(
+        InputError, match="no usable photograph"
+    ):  # the images are there, and no mask is written
+        prepare.prepare_images(config)
+    assert asked == ["b2.PNG", "b10.jpg", "a.bmp"]
+    assert not list((tmp_path / "data-masks").glob("*.png"))
 
 
 def test_wrong_folders_are_refused(raw: Path, tmp_path: Path, asked: list[str]) -> None:

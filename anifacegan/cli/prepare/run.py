@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from tqdm import tqdm
 
 from anifacegan.capture.face_fitter import FaceFitter
+from anifacegan.capture.person_mask import PersonSegmenter
 from anifacegan.capture.prepare import REPEATED, PreparedItem, Preparer, item_files
 from anifacegan.cli.prepare.config import PrepareConfig
 from anifacegan.cli.prepare.report import (
@@ -42,6 +44,21 @@ class Job:
     """Its file."""
     target: Path
     """Path of the files to write, without suffix."""
+    mask: Path | None = None
+    """Path of the mask to write, without suffix; None: no mask."""
+
+    def masks(self, mirror: bool) -> list[Path]:
+        """Return the masks that are written."""
+        return [] if self.mask is None else item_files(self.mask, mirror, (".png",))
+
+    def files(self, mirror: bool) -> list[Path]:
+        """Return all files that are written."""
+        return item_files(self.target, mirror) + self.masks(mirror)
+
+
+def mask_folder(out: Path) -> Path:
+    """Return the folder of a data set's masks, which is beside the data set: all images in that are its items."""
+    return out.with_name(out.name + "-masks")
 
 
 def prepare_images(config: PrepareConfig) -> str:
@@ -54,10 +71,9 @@ def prepare_images(config: PrepareConfig) -> str:
     torch.set_num_threads(1)
     jobs, repeated = photographs_of(config)
     folder = report_folder(config.out)
-    with (
-        GrowingFolder(folder, config.overwrite) as report,
-        GrowingFolder(config.out, config.overwrite) as out,
-    ):
+    with ExitStack() as stack:
+        report = stack.enter_context(GrowingFolder(folder, config.overwrite))
+        out = stack.enter_context(GrowingFolder(config.out, config.overwrite))
         _require_same_settings(config, folder / SETTINGS_FILE)
         before = {config.out / name for name in own_files(config.out)}
         names = [
@@ -68,11 +84,16 @@ def prepare_images(config: PrepareConfig) -> str:
         out.require_room(names, (job.photograph for job in jobs))
         report.claim(REPORT_FILES)
         out.claim(names)
+        if config.masks:
+            beside = mask_folder(config.out)
+            masks = stack.enter_context(GrowingFolder(beside, config.overwrite))
+            before |= {beside / name for name in own_files(beside)}
+            mask_names = [str(path.relative_to(beside)) for job in jobs for path in job.masks(config.mirror)]
+            masks.require_room(mask_names, (job.photograph for job in jobs))
+            masks.claim(mask_names)
         write_complete(folder / SETTINGS_FILE, json.dumps(_settings(config)) + "\n")
         finished = {
-            job
-            for job in jobs
-            if before.issuperset(item_files(job.target, config.mirror)) and _exists(job, config)
+            job for job in jobs if before.issuperset(job.files(config.mirror)) and _exists(job, config)
         }
         try:
             return _prepare_missing(config, jobs, repeated, finished)
@@ -86,7 +107,7 @@ class NoUsablePhotographError(InputError):
 
 
 def _exists(job: Job, config: PrepareConfig) -> bool:
-    return all(path.is_file() for path in item_files(job.target, config.mirror))
+    return all(path.is_file() for path in job.files(config.mirror))
 
 
 def _prepare_missing(config: PrepareConfig, jobs: list[Job], repeated: list[Path], finished: set[Job]) -> str:
@@ -140,6 +161,7 @@ def photographs_of(config: PrepareConfig) -> tuple[list[Job], list[Path]]:
         and not any(part.startswith(".") for part in path.relative_to(images).parts)
         and not path.resolve().is_relative_to(out)
         and not path.resolve().is_relative_to(report_folder(out))
+        and not path.resolve().is_relative_to(mask_folder(out))
     ]
     if not found:
         raise InputError(f"{images}: no photographs in the folder, expected {', '.join(IMAGE_SUFFIXES)}")
@@ -150,7 +172,8 @@ def photographs_of(config: PrepareConfig) -> tuple[list[Job], list[Path]]:
         target = config.out / inside.parent / inside.stem
         files = item_files(target, config.mirror)
         if taken.isdisjoint(files):
-            jobs[target] = Job(path, target)
+            mask = mask_folder(config.out) / inside.parent / inside.stem if config.masks else None
+            jobs[target] = Job(path, target, mask)
             taken.update(files)
         else:
             repeated.append(path)
@@ -217,10 +240,15 @@ def _prepared(config: PrepareConfig, jobs: list[Job]) -> Iterator[PreparedItem]:
     if not jobs:
         return
     count = min(config.processes or os.cpu_count() or 1, len(jobs))
-    with FaceFitter(config.face_model, config.landmark_model, config.network) as fitter, one_blas_thread():
-        preparer = Preparer(fitter, config.size, config.camera, config.mirror, config.blur)
+    segmenting = PersonSegmenter(config.person_model) if config.masks else nullcontext()
+    with (
+        segmenting as segmenter,
+        FaceFitter(config.face_model, config.landmark_model, config.network) as fitter,
+        one_blas_thread(),
+    ):
+        preparer = Preparer(fitter, config.size, config.camera, config.mirror, config.blur, segmenter)
         alone: Iterable[Job] = jobs if count == 1 else jobs[:1]
-        yield from (preparer.prepare(job.photograph, job.target) for job in alone)
+        yield from (preparer.prepare(job.photograph, job.target, job.mask) for job in alone)
     if count == 1:
         return
     context = multiprocessing.get_context("spawn")
@@ -231,11 +259,12 @@ def _prepared(config: PrepareConfig, jobs: list[Job]) -> Iterator[PreparedItem]:
 def _start(config: PrepareConfig) -> None:
     torch.set_num_threads(1)
     fitter = FaceFitter(config.face_model, config.landmark_model, config.network)
+    segmenter = PersonSegmenter(config.person_model) if config.masks else None
     global _preparer
-    _preparer = Preparer(fitter, config.size, config.camera, config.mirror, config.blur)
+    _preparer = Preparer(fitter, config.size, config.camera, config.mirror, config.blur, segmenter)
 
 
 def _work(job: Job) -> PreparedItem:
     assert _preparer is not None, "a process of the pool starts with its preparer"
     with one_blas_thread():
-        return _preparer.prepare(job.photograph, job.target)
+        return _preparer.prepare(job.photograph, job.target, job.mask)
