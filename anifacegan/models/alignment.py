@@ -99,6 +99,11 @@ class BoundAlignment:
                     correction = self.remainder_at(affine + correction) @ self.inverse
             return affine + self.remainder_at(affine + correction) @ self.inverse - x_template
 
+    def template_points(self, x: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
+        """Return the points of each person's template that correspond to points x of the mean head: x - a(x)."""
+        with full_precision(x):
+            return x @ torch.linalg.inv(self.inverse) - self.shift - self.remainder_at(x)
+
     def remainder_at(self, x: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
         """Interpolate r trilinearly at points of the mean head, world units."""
         index, weight = lattice_corners(x.reshape(-1, 3), self.config)

@@ -17,6 +17,7 @@ network, so tests can give it spheres in place of a face.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -35,6 +36,19 @@ from anifacegan.models.siren import FiLMParameters
 from anifacegan.models.template import TemplateField
 
 
+@runtime_checkable
+class Alignment(Protocol):
+    """Alignment field of a batch of people (:class:`anifacegan.models.alignment.BoundAlignment`)."""
+
+    def __call__(self, x_template: Tensor, /) -> Tensor:
+        """Return the offsets of points (B, N, 3) of the template to the mean head."""
+        ...
+
+    def template_points(self, x: Tensor) -> Tensor:
+        """Return the points of the template that correspond to points (B, N, 3) of the mean head."""
+        ...
+
+
 @dataclass(frozen=True)
 class AlignedOffsets:
     """Deformation and alignment one after the other: offsets from points of a person's expressive face to the
@@ -42,7 +56,7 @@ class AlignedOffsets:
 
     deform: Callable[[Tensor], Tensor]
     """Deformation field: offsets to the template."""
-    align: Callable[[Tensor], Tensor]
+    align: "Alignment"
     """Alignment field: offsets from the template to the mean head."""
 
     def __call__(self, x: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
@@ -81,6 +95,11 @@ class ConditionedFields:
     def deformation(self) -> Callable[[Tensor], Tensor]:
         """The deformation field alone: offsets from the expressive face to the template."""
         return self.offset.deform if isinstance(self.offset, AlignedOffsets) else self.offset
+
+    def template_points(self, x: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
+        """Return the points of the template that correspond to points x of the space of the manifolds: x itself, unless
+        the manifolds are aligned."""
+        return self.offset.align.template_points(x) if isinstance(self.offset, AlignedOffsets) else x
 
     def without_deformation(self) -> "ConditionedFields":
         """Return the fields of the face without deformation."""

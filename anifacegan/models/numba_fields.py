@@ -220,7 +220,7 @@ class NumbaAlignment:
     units."""
 
     def __init__(self, field: BoundAlignment) -> None:
-        config = field.config
+        self._field, config = field, field.config
         tensors = (field.node, field.remainder[:, 0], field.shift[0, 0], field.inverse[0])
         self._arguments = (
             np.array(config.lower, np.float32),
@@ -237,6 +237,10 @@ class NumbaAlignment:
             _parts(len(points), LEAST_SHARE), lambda part: self._add(points[part].numpy(), out[part].numpy())
         )
         return out[None]
+
+    def template_points(self, x: Float[Tensor, "1 point 3"]) -> Float[Tensor, "1 point 3"]:
+        """Return the points of the person's template that correspond to points of the mean head."""
+        return self._field.template_points(x)
 
     def _add(self, points: Float[np.ndarray, "point 3"], out: Float[np.ndarray, "point 3"]) -> None:
         from anifacegan.models import numba_lattice_kernels

@@ -187,6 +187,20 @@ def test_aligned_manifolds_are_found_and_read_at_the_point_of_the_mean_head() ->
     assert not before.without_deformation().offset(x).any()
 
 
+def test_template_points_are_where_the_alignment_comes_from() -> None:
+    """A(x - a(x)) = a(x), up to the rounds of the fixed-point iteration; float64."""
+    alignment, z_id = field(), random_latents(2, 80)
+    bound, x = alignment.bind(z_id), points(2)
+    template = bound.template_points(x)
+    assert (template - x).norm(dim=-1).max() > 1e-3
+    # Each round leaves the remainder's slope of the error: at most 0.05 here, and 3 rounds.
+    torch.testing.assert_close(template + bound(template), x, atol=1e-5, rtol=0)
+    fields = with_aligned_manifolds(aligned_generator()).condition(latents())
+    here = points(2).float()
+    assert torch.equal(fields.template_points(here), fields.offset.align.template_points(here))
+    assert torch.equal(aligned_generator().condition(latents()).template_points(here), here)
+
+
 def test_the_background_belongs_to_nobodys_face_with_aligned_manifolds_either() -> None:
     fields = with_aligned_manifolds(aligned_generator()).condition(latents())
     zero = torch.zeros(2)

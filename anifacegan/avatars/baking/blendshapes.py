@@ -123,7 +123,7 @@ def deformed_mesh(condition: Condition, z_exp: Float[np.ndarray, "64"], mesh: La
     edges = edges[occluded[edges[:, 1]]]  # into occluded points
     border = np.unique(edges[~occluded[edges[:, 0]], 0])
     if len(border):
-        ratio = volume_ratio(fields.offset, found[torch.from_numpy(border)])
+        ratio = volume_ratio(fields.deformation, found[torch.from_numpy(border)])
         stretched[border] = (ratio < LEAST_VOLUME_RATIO).cpu().numpy()
         x = x[_nearest_visible(edges, occluded, border[~stretched[border]])]
     return DeformedMesh(x, residual.cpu().numpy(), stretched)

@@ -29,21 +29,23 @@ Condition = Callable[[Float[np.ndarray, "64"]], ConditionedFields]
 
 
 def target_points(
-    condition: Condition, z_exp: Float[np.ndarray, "64"], x_template: Float[Tensor, "vertex 3"]
+    condition: Condition, z_exp: Float[np.ndarray, "64"], x_manifold: Float[Tensor, "vertex 3"]
 ) -> tuple[Float[Tensor, "vertex 3"], Float[Tensor, "vertex"]]:
-    """Find the points of the deformed face that an expression's deformation D maps to given template points.
+    """Find the points of the deformed face that an expression's deformation D maps to given points of manifolds.
 
     ``condition`` is a function from expression coefficients to the fields of one person with this expression.
-    ``x_template`` are the template points, points of the face without deformation. Returns the points x of the deformed
-    face and the residuals |x + D(x) - x_template|. All are in world units.
+    ``x_manifold`` are points of the template; of the mean head, if the manifolds are aligned. Returns the points x of
+    the deformed face and the residuals |x + D(x) - x_template|. All are in world units.
     """
-    x, residual = _fixed_point(condition(z_exp).offset, x_template)
+    fields = condition(z_exp)
+    x_template = fields.template_points(x_manifold[None])[0]
+    x, residual = _fixed_point(fields.deformation, x_template)
     diverged = residual > TOLERANCE
     if diverged.any():
         goal = x_template[diverged]
         found = goal
         for strength in STRENGTHS:
-            offset = condition((strength * z_exp).astype(np.float32)).offset
+            offset = condition((strength * z_exp).astype(np.float32)).deformation
             found, newton_residual = _newton(offset, goal, found)
         better = newton_residual < residual[diverged]
         x[diverged] = torch.where(better[:, None], found, x[diverged])
