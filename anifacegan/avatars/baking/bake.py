@@ -82,7 +82,7 @@ def bake(
     coarse = coarse_textures(fields, layers)
     if not np.isfinite(coarse).all():
         raise InputError("this person has colours that are not finite; weights or latents are broken")
-    cells, occluding = _opaque_and_occluding_cells(layers, coarse, fields.ray_sampling.fov_deg, config)
+    cells, occluding = _opaque_and_occluding_cells(fields, layers, coarse, config)
     moving = moving_mesh(condition, z_exp, config.inbetweens, cell_mesh(cells, layers), layers.texels)
     if not (np.isfinite(moving.residual).all() and np.isfinite(moving.neutral).all()):
         raise InputError("this person's deformation is not finite; weights or latents are broken")
@@ -98,7 +98,7 @@ def bake(
 
 
 def _opaque_and_occluding_cells(
-    layers: Layers, coarse: Float[np.ndarray, "level h w 4"], fov_deg: float, config: BakeConfig
+    fields: ConditionedFields, layers: Layers, coarse: Float[np.ndarray, "level h w 4"], config: BakeConfig
 ) -> tuple[LevelCells, LevelCells]:
     """Select the grid cells of the layers that show something or hide something.
 
@@ -108,7 +108,10 @@ def _opaque_and_occluding_cells(
     cells = dilated(layers.cells_showing(coarse[..., 3] > TRANSPARENT), RIM) & complete
     if not cells.any():
         raise InputError("nothing of this person can be seen: every manifold is transparent")
-    occluding = occluding_cells(cells, cell_mesh(complete, layers), fov_deg, config.widest_rad) & complete
+    mesh = cell_mesh(complete, layers)
+    x = torch.from_numpy(mesh.x_template).to(fields.levels.device)
+    mesh = dataclasses.replace(mesh, x_template=fields.template_points(x[None])[0].cpu().numpy())
+    occluding = occluding_cells(cells, mesh, fields.ray_sampling.fov_deg, config.widest_rad) & complete
     return cells | occluding, occluding
 
 
