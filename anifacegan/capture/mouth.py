@@ -18,6 +18,7 @@ from anifacegan.face_model.parts import (
     UPPER_TOOTH_WIDTHS,
 )
 from anifacegan.geometry.conventions import EXP_DIM, WORLD_PER_MODEL_UNIT
+from anifacegan.geometry.normals import vertex_normals_numpy
 from anifacegan.geometry.rasterization.texels import TexelOwners
 from anifacegan.geometry.resampling import smoothstep
 
@@ -67,7 +68,7 @@ def mouth_colours(
     ``opened`` are the vertices with an open mouth, ``gain`` is the colour of the light.
     """
     neutral = surface.vertices(np.zeros(EXP_DIM, np.float32))
-    light = _light(opened, _normals(opened, surface.triangles), surface.part)
+    light = _light(opened, vertex_normals_numpy(opened, surface.triangles), surface.part)
     lit, places = (
         (owners.shares[..., None] * values[owners.corners]).sum(axis=1)
         for values in (light[:, None], neutral)
@@ -101,17 +102,6 @@ def _light(
     turned = FLAT_LIGHT + (1 - FLAT_LIGHT) * (normals @ LIGHT_FROM).clip(0, 1)
     encoded = seen**ENCODED
     return (LEAST_LIGHT + (1 - LEAST_LIGHT) * encoded) * turned
-
-
-def _normals(vertices: Float[np.ndarray, "vertex 3"], triangles: np.ndarray) -> Float[np.ndarray, "vertex 3"]:
-    a, b, c = vertices[triangles].transpose(1, 0, 2)
-    normal = np.cross(b - a, c - a)
-    count = len(vertices)
-    summed = np.stack(
-        [sum(np.bincount(triangles[:, k], normal[:, axis], count) for k in range(3)) for axis in range(3)],
-        axis=-1,
-    )
-    return summed / np.maximum(np.linalg.norm(summed, axis=1, keepdims=True), 1e-20)
 
 
 def _teeth(

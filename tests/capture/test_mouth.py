@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from anifacegan.capture.head_surface import HeadSurface, head_surface
-from anifacegan.capture.mouth import _light, _normals, _teeth, mouth_colours
+from anifacegan.capture.mouth import _light, _teeth, mouth_colours
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.face_model.open_model import load_head_parts
 from anifacegan.face_model.parts import LOWER_TEETH, TONGUE, UPPER_TEETH
+from anifacegan.geometry.normals import vertex_normals_numpy
 from anifacegan.geometry.rasterization.texels import TexelOwners
 
 
@@ -22,7 +23,7 @@ def opened(surface: HeadSurface) -> np.ndarray:
 
 
 def test_light_falls_off_from_the_front_teeth_to_the_throat(surface: HeadSurface, opened: np.ndarray) -> None:
-    light = _light(opened, _normals(opened, surface.triangles), surface.part)
+    light = _light(opened, vertex_normals_numpy(opened, surface.triangles), surface.part)
     depth = opened[:, 2]
     upper, tongue = (surface.part == part for part in (UPPER_TEETH, TONGUE))
     front = light[upper & (depth > depth[upper].max() - 0.002)].max()
