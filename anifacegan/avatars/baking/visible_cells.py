@@ -19,7 +19,7 @@ VIEWS = (
     (-1, (0,)), (-0.7, _FEW_YAWS), (-0.25, _ALL_YAWS), (0, _ALL_YAWS), (0.25, _ALL_YAWS), (0.7, _FEW_YAWS), (1, (0,)),
 )  # fmt: skip
 """Pitch and yaws of the views, as multiples of the widest angle from frontal."""
-VISIBLE_MARGIN = 4
+VISIBLE_MARGIN = 2
 """Grid cells at most this many rows and columns away from a visible cell are counted as visible, too."""
 OCCLUDER_MARGIN = 3
 """Grid cells at most this many rows and columns away from an occluding cell are counted as occluding, too, because of
