@@ -54,6 +54,7 @@ FIGURE = FigureKind(
     "Radiance manifolds",
     "Slices through the manifolds: sagittal (yz, the camera is to the right) and horizontal (xz, the camera is below). "
     "A line has the manifold's colour where it is opaque and is grey where it is transparent. In the template the "
-    "manifolds are the same for all people; the deformation field maps the points of the face to them.",
+    "manifolds are the same for all people or, if they are aligned, follow each head; the deformation field maps the "
+    "points of the face to them.",
     draw,
 )
