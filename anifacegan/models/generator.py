@@ -56,8 +56,8 @@ class AlignedOffsets:
 
     deform: Callable[[Tensor], Tensor]
     """Deformation field: offsets to the template."""
-    align: "Alignment"
-    """Alignment field: offsets from the template to the mean head."""
+    align: Callable[[Tensor], Tensor]
+    """Alignment field: offsets from the template to the mean head; an :class:`Alignment`, but for compiled ones."""
 
     def __call__(self, x: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
         delta = self.deform(x)
@@ -99,7 +99,12 @@ class ConditionedFields:
     def template_points(self, x: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
         """Return the points of the template that correspond to points x of the space of the manifolds: x itself, unless
         the manifolds are aligned."""
-        return self.offset.align.template_points(x) if isinstance(self.offset, AlignedOffsets) else x
+        if not isinstance(self.offset, AlignedOffsets):
+            return x
+        assert isinstance(
+            self.offset.align, Alignment
+        )  # compiled fields are for training, which inverts nothing
+        return self.offset.align.template_points(x)
 
     def without_deformation(self) -> "ConditionedFields":
         """Return the fields of the face without deformation."""
@@ -202,7 +207,7 @@ class Generator(nn.Module):
             film = film.truncated(mean, psi)
         offset: Callable[[Tensor], Tensor] = self.deformation.bind(latents.z_id, latents.z_exp)
         align = None if self.alignment is None else self.alignment.bind(latents.z_id)
-        if align is not None and align.config.manifolds:
+        if align is not None and self.alignment is not None and self.alignment.config.manifolds:
             offset, align = AlignedOffsets(offset, align), None
         return ConditionedFields(
             offset=offset,

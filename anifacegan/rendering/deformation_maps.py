@@ -48,6 +48,7 @@ def render_deformation(fields: ConditionedFields, yaw: float, size: int) -> Defo
         seen = render_culled(fields, part)
         offsets = fields.deformation(seen.x_target.flatten(1, 2)).reshape(seen.x_target.shape)
         length = offsets.norm(dim=-1)
+        length[..., -1] = 0.0  # of the background, which is not deformed
         step = (seen.weights * length).sum(dim=-1)  # (1, R)
         parts.append(torch.cat([seen.rgb, seen.depth[..., None], step[..., None]], dim=-1))
     image = torch.cat(parts, dim=1).reshape(size, size, 5).cpu()

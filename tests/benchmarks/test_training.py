@@ -213,10 +213,9 @@ def test_the_first_images_of_the_data_set_are_taken(tiny: Path, tmp_path: Path) 
 def test_the_command_makes_images_where_there_are_none_and_writes_json(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    schedule = dataclasses.replace(
-        adversarial_config(tiny, tiny).schedule, near_surface=0, complete=0, adversarial=0
-    )
-    content = plain(dataclasses.replace(adversarial_config(tiny, tiny), schedule=schedule))
+    config = adversarial_config(tiny, tmp_path / "run")
+    schedule = dataclasses.replace(config.schedule, near_surface=0, complete=0, adversarial=0)
+    content = plain(dataclasses.replace(config, schedule=schedule))
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(content))
     script = benchmark_command
     monkeypatch.setattr(script, "keep_freed_memory", lambda: True)  # it would stay with this process

@@ -91,7 +91,7 @@ def test_a_photograph_is_never_replaced_by_its_crop(
     before = original.read_bytes()
     for words in ((), ("--overwrite",)):
         assert command("fit", tmp_path / "faces", "--out", tmp_path, *words) == 2
-        assert "faces/a.png: is " in one_error_line(capsys)
+        assert "faces, an input, expected a folder for the results alone" in one_error_line(capsys)
     assert original.read_bytes() == before
 
 

@@ -116,11 +116,14 @@ def failing(error: BaseException) -> ModuleType:
     return module
 
 
+FULL = "standard output or a file cannot be written"
+
+
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
         (anifacegan.InputError("x.mat: no such file"), 2, "error: x.mat: no such file\n"),
-        (OSError(28, "No space left on device"), 2, "error: No space left on device\n"),
+        (OSError(28, "No space left on device"), 2, f"error: {FULL}: No space left on device\n"),
         (FileExistsError(17, "File exists", "a"), 2, "error: a: File exists\n"),
         (FloatingPointError("loss is nan"), 1, "error: loss is nan\n"),
         (BrokenPipeError(32, "Broken pipe"), 2, "error: Broken pipe\n"),  # not standard output's

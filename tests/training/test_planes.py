@@ -19,7 +19,7 @@ from anifacegan.training.run import run
 from anifacegan.training.state import State, new_state
 from anifacegan.training.weight_groups import weight_groups
 from anifacegan.training.weights import LossWeights
-from tests.fixtures.small_models import PLANES, WITH_PLANES, small_generator
+from tests.fixtures.small_models import PLANES, SMALL_ALIGNMENT, WITH_PLANES, small_generator
 from tests.fixtures.tiny_training_set import SCHEDULE, tiny_config
 
 VARIATION = LossWeights(plane_variation=1e-2)
@@ -162,7 +162,9 @@ def test_the_colour_of_the_finest_plane_moves_points_where_asked(moves: bool) ->
     """Of the whole generator: the sum of the colours of aligned points, which here depend on the finest plane alone."""
     planes = dataclasses.replace(PLANES, finest_moves_points=moves)
     template = dataclasses.replace(WITH_PLANES.template, planes=planes)
-    generator = small_generator(dataclasses.replace(WITH_PLANES, template=template))
+    generator = small_generator(
+        dataclasses.replace(WITH_PLANES, template=template, alignment=SMALL_ALIGNMENT)
+    )
     tables = generator.template.planes
     rng = torch.Generator().manual_seed(0)
     with torch.no_grad():
