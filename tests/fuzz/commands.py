@@ -190,9 +190,9 @@ def output_folder(rng: random.Random, world: World, folder: Path) -> Case:
     )
     if rng.random() < 0.7:
         (out / ".anifacegan.json").write_bytes(json.dumps(marker).encode("utf-8", "replace"))
-    (folder / "keep.txt").write_text("mine")
-    if rng.random() < 0.2:
+    elif rng.random() < 0.7:
         claim(out, ["ours.png"])
+    (folder / "keep.txt").write_text("mine")
 
     def write() -> None:
         try:
