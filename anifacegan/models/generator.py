@@ -206,9 +206,11 @@ class Generator(nn.Module):
             mean = FiLMParameters(self.mean_frequencies, self.mean_phases, self.mean_mix)
             film = film.truncated(mean, psi)
         offset: Callable[[Tensor], Tensor] = self.deformation.bind(latents.z_id, latents.z_exp)
-        align = None if self.alignment is None else self.alignment.bind(latents.z_id)
-        if align is not None and self.alignment is not None and self.alignment.config.manifolds:
-            offset, align = AlignedOffsets(offset, align), None
+        align = None
+        if self.alignment is not None:
+            align = self.alignment.bind(latents.z_id)
+            if self.alignment.config.manifolds:
+                offset, align = AlignedOffsets(offset, align), None
         return ConditionedFields(
             offset=offset,
             scalar=self.manifolds,

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from anifacegan.rendering.adaptive_tracing import RayTracer, TracedRays
-from anifacegan.rendering.ray_march import FallBounds, march
+from anifacegan.rendering.ray_march import FallBounds, march, squares_between
 
 STEEP_SPREAD = 0.006
 """Difference, world units, between the distances at which the four corner rays of a cell cross a manifold, above which
@@ -61,13 +61,7 @@ class Cells:
 
         A ray beyond the image's outermost pixel centres belongs to the nearest cell.
         """
-        last = len(self.lines) - 2
-        lines = self.lines.to(row)
-        row, column = (
-            (torch.searchsorted(lines, place, right=True) - 1).clamp(0, last)
-            for place in (row.contiguous(), column.contiguous())
-        )
-        return row * (last + 1) + column
+        return squares_between(self.lines, row, column)
 
 
 def _cell_maximum(values: Float[Tensor, "corner level"], margin: int = 0) -> Float[Tensor, "cell level"]:

@@ -70,12 +70,24 @@ class FallBounds:
 
     def squares(self, row: Float[Tensor, "ray"], column: Float[Tensor, "ray"]) -> Int[Tensor, "ray"]:
         """Return the index of the square in which, or nearest to which, each ray passes; places are in pixels."""
-        count = len(self.lines) - 1
-        row, column = (
-            (torch.searchsorted(self.lines.to(place), place, right=True) - 1).clamp(0, count - 1)
-            for place in (row.contiguous(), column.contiguous())
-        )
-        return row * count + column
+        return squares_between(self.lines, row, column)
+
+
+def squares_between(
+    lines: Int[Tensor, "line"], row: Float[Tensor, "ray"], column: Float[Tensor, "ray"]
+) -> Int[Tensor, "ray"]:
+    """Return which of the squares between some rows and columns of an image each ray passes through, row by row.
+
+    ``lines`` are the indices of the rows, and of the columns; places are in pixels. A ray beyond the outermost lines
+    belongs to the nearest square.
+    """
+    last = len(lines) - 2
+    lines = lines.to(row)
+    row, column = (
+        (torch.searchsorted(lines, place.contiguous(), right=True) - 1).clamp(0, last)
+        for place in (row, column)
+    )
+    return row * (last + 1) + column
 
 
 def march(
@@ -147,7 +159,7 @@ class _March:
         last = len(self.tracer.t) - 1
         ray = (self.level < len(self.tracer.levels)).nonzero()[:, 0]
         while len(ray):
-            ray = self._step(ray)
+            self._step(ray)
             going = (self.level[ray] < len(self.tracer.levels)) & (self.sample[ray] < last)
             if not self.to_the_end:
                 going &= self.compositor.transmittance[ray] > 0
@@ -155,8 +167,8 @@ class _March:
         values = self.tracer.finish(self.pixels, self.compositor)
         return TracedRays(values, self.distance, self.hit, self.invisible)
 
-    def _step(self, ray: Int[Tensor, "active"]) -> Int[Tensor, "active"]:
-        """Take one step along each of some rays; composite every level that s falls through in it. Returns the rays."""
+    def _step(self, ray: Int[Tensor, "active"]) -> None:
+        """Take one step along each of some rays; composite every level that s falls through in it."""
         here, level = self.sample[ray], self.levels[self.level[ray]]
         there = self._farthest_above(ray, here, level)
         s, delta = self._evaluate(ray, there)
@@ -165,12 +177,11 @@ class _March:
         crossing = (below & ~too_far).nonzero()[:, 0]
         if len(crossing):
             self._cross(ray[crossing], s[crossing], delta[crossing])
-        # A ray whose level lies between this sample and the next stays; after a crossing it has no such level left.
-        moves = torch.ones_like(below) if not too_far.any() else ~too_far
-        self.careful[ray[~moves]] = there[~moves]
+        # A ray that went too far stays and takes single steps; after a crossing, s is above the ray's next level.
+        self.careful[ray[too_far]] = there[too_far]
+        moves = ~too_far
         moved = ray[moves]
         self.sample[moved], self.s[moved], self.delta[moved] = there[moves], s[moves], delta[moves]
-        return ray
 
     def _farthest_above(
         self, ray: Int[Tensor, "active"], here: Int[Tensor, "active"], level: Float[Tensor, "active"]

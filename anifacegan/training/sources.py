@@ -100,20 +100,23 @@ class TrainingSource:
         Of the open face model these are the vertices of the head's skin, without eyes, teeth and tongue. Of the Basel
         Face Model, which has no such parts, they are all vertices.
         """
-        vertices = self.mesh.mean.reshape(-1, 3)
+        vertices = self._mean_in_world()
         if self.synthetic_renderer is not None:
             vertices = vertices[self.synthetic_renderer.head.parts.part == 0]
-        return (vertices * WORLD_PER_MODEL_UNIT + self.mesh.world_offset).astype(np.float64)
+        return vertices
 
     def mean_vertices(
         self, selected: Bool[np.ndarray, "vertex"]
     ) -> tuple[Float[np.ndarray, "selected 3"], Float[np.ndarray, "selected 3"]]:
         """Return vertices of the mean face, world units, and their outward unit normals."""
-        vertices = (self.mesh.mean.reshape(-1, 3) * WORLD_PER_MODEL_UNIT + self.mesh.world_offset).astype(
-            np.float64
-        )
+        vertices = self._mean_in_world()
         normals = vertex_normals_numpy(vertices, self.mesh.triangles)
         return vertices[selected], normals[selected]
+
+    def _mean_in_world(self) -> Float[np.ndarray, "vertex 3"]:
+        """Return all vertices of the mean face, world units."""
+        vertices = self.mesh.mean.reshape(-1, 3) * WORLD_PER_MODEL_UNIT + self.mesh.world_offset
+        return vertices.astype(np.float64)
 
     def units(self) -> ExpressionBasis | None:
         """Return the expression coefficients of the face model's action units (elementary facial movements); None for
