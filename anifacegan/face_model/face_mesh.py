@@ -49,6 +49,11 @@ class FaceMesh:
         """
         return np.ones(len(self.mean) // 3, bool)
 
+    @property
+    def inside_mouth(self) -> Bool[np.ndarray, " vertex"]:
+        """Whether each vertex belongs to the teeth or the tongue; in this class none does, as in BFM."""
+        return np.zeros(len(self.mean) // 3, bool)
+
     def coefficients_sha256(self) -> str:
         """Compute the SHA-256 of the arrays that give identity and expression coefficients their meaning.
 

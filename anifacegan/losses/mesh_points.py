@@ -31,6 +31,9 @@ vertex that moves most has weight 1."""
 LID_SHARE = 1.0
 """Number added to the sampling weight of eyelid vertices, because few vertices make a whole blink; the vertex that
 moves most has weight 1."""
+MOUTH_SHARE = 1.0
+"""Number added to the sampling weight of the vertices of teeth and tongue, because the upper teeth never move, and all
+of them are hidden most of the time; the vertex that moves most has weight 1."""
 
 UPPER_LIP, LOWER_LIP = (60, 61, 62, 63, 64), (60, 67, 66, 65, 64)
 """Indices of the landmarks on the inner contours of the lips, from corner to corner."""
@@ -90,6 +93,7 @@ class MeshSampler:
         for eye in self.eyes:
             share[eye.ball] += EYEBALL_SHARE
             share[eye.lids] += LID_SHARE
+        share[torch.from_numpy(mesh.inside_mouth)] += MOUTH_SHARE
         self.cumulative = share.cumsum(0) / share.sum()
 
     def vertices(self, count: int, rng: torch.Generator) -> Int[np.ndarray, " point"]:

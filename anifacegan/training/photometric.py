@@ -1,6 +1,6 @@
 """Photometric terms: rendered rays compared with paired images, whose surfaces are known (stages 2 and 3).
 
-Near the known surface only a few manifolds are shaded: those nearest to the surface, and one in free space in front
+Near the known surface only a few manifolds are shaded: those nearest to the surface, and two in free space in front
 of it. That is several times cheaper than shading all manifolds, and enough for the template to learn.
 """
 
@@ -23,6 +23,11 @@ from anifacegan.training.weights import LossWeights
 
 FREE_MARGIN = 0.006
 """Points that lie at least this far in front of the known surface count as free space, world units."""
+
+FREE_SCALE = 0.008
+"""The second manifold in free space is drawn with a probability proportional to exp(-d / FREE_SCALE), where d is its
+distance from the known surface, world units. Manifolds close in front of a surface are those that show a surface
+elsewhere: between open lips, the manifolds of the lips hide the teeth unless they are transparent there."""
 
 VARIATION_TEXELS = 8192
 """Number of texels of each feature plane whose differences from their neighbours are penalised in a step."""
@@ -82,8 +87,8 @@ def with_samples(fields: ConditionedFields, samples: int) -> ConditionedFields:
 def near_surface(
     distance: Float[Tensor, "batch ray"], count: int, rng: torch.Generator, workers: Workers = SINGLE_PROCESS
 ) -> ManifoldSelection:
-    """Return a function that chooses, for every ray, the ``count`` manifolds nearest to the surface and one random
-    manifold in front of it.
+    """Return a function that chooses, for every ray, the ``count`` manifolds nearest to the surface and up to two
+    manifolds in front of it: one at random from all of these, and one more often close to the surface (FREE_SCALE).
 
     ``distance`` is the distance from the camera to the surface along the ray, in world units. It is infinite for the
     background, where all manifolds are chosen at random.
@@ -92,16 +97,20 @@ def near_surface(
     def choose(
         t: Float[Tensor, "batch ray level"], hit: Bool[Tensor, "batch ray level"]
     ) -> tuple[Tensor, Tensor]:
-        random = workers.draw(torch.rand, t.shape, rng).to(t)
+        random, random_near = workers.draw(torch.rand, (*t.shape, 2), rng).to(t).unbind(-1)
         background = distance[..., None].isinf()
-        gap = torch.where(background, random, (t - distance[..., None]).abs()).masked_fill(~hit, torch.inf)
+        in_front = distance[..., None] - t
+        gap = torch.where(background, random, in_front.abs()).masked_fill(~hit, torch.inf)
         near = gap.topk(count, dim=-1, largest=False).indices  # (B, R, count)
-        free = hit & (t < distance[..., None] - FREE_MARGIN)
-        free = free.scatter(-1, near, False)
+        free = (hit & (in_front > FREE_MARGIN)).scatter(-1, near, False)
         one = (random * free).argmax(dim=-1, keepdim=True)
-        index = torch.cat([near, one], dim=-1)
-        exists = torch.cat([hit.gather(-1, near), free.gather(-1, one)], dim=-1)
-        return index, exists
+        other = free.scatter(-1, one, False)
+        # log(u) / w is largest at each manifold with a probability proportional to its w
+        order = random_near.log() * torch.where(background, 0.0, in_front / FREE_SCALE).exp()
+        another = order.masked_fill(~other, -torch.inf).argmax(dim=-1, keepdim=True)
+        index = torch.cat([near, one, another], dim=-1)
+        exists = [hit.gather(-1, near), free.gather(-1, one), other.gather(-1, another)]
+        return index, torch.cat(exists, dim=-1)
 
     return choose
 

@@ -40,7 +40,7 @@ class Schedule:
     """Number of rays that are rendered of each paired image in a step."""
     near_levels: int = 4
     """Number of manifolds nearest to the known surface that are shaded on each ray in the stage near_surface. In
-    addition, one random manifold in front of the surface is shaded."""
+    addition, up to two random manifolds in front of the surface are shaded."""
     near_samples: int = 24
     """Number of samples on a ray, between which the manifolds are searched, in the stage near_surface."""
     complete_samples: int = 0

@@ -12,6 +12,7 @@ from anifacegan.data.synthetic.surface.head import HeadGeometry, head_geometry, 
 from anifacegan.face_model.face_mesh import bare_head
 from anifacegan.face_model.lids import place_lids
 from anifacegan.face_model.morphable import MorphableModel
+from anifacegan.face_model.parts import EYE_LABELS, LOWER_TEETH, SKIN, TONGUE, UPPER_TEETH
 from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
 from anifacegan.geometry.normals import VertexTriangles
 from anifacegan.losses.mesh_points import MeshPoints, MeshSampler
@@ -19,6 +20,7 @@ from tests.fixtures.tiny_head import tiny_model, tiny_parts
 from tests.fixtures.tiny_training_set import packed
 
 ITEMS = 5
+MOUTH_PARTS = (TONGUE, UPPER_TEETH, LOWER_TEETH)
 EYE_RADIUS = 0.3
 
 
@@ -28,9 +30,13 @@ def rng(seed: int = 0) -> torch.Generator:
 
 @pytest.fixture(scope="module")
 def head() -> HeadGeometry:
-    """The tiny head with eyeballs that are round, move as one piece, and reach out of some of the lids."""
+    """The tiny head with teeth and tongue, and eyeballs that are round, move as one piece, and reach out of some of the
+    lids.
+    """
     model = tiny_model()
     parts = tiny_parts(model)
+    lids = np.concatenate([eye.lids for eye in model.eyes])
+    parts.part[np.setdiff1d(np.flatnonzero(parts.part == SKIN), lids)[:9]] = np.repeat(MOUTH_PARTS, 3)
     model.world_offset.copy_(torch.tensor([0.01, -0.02, 0.03]))
     for label, eye in enumerate(model.eyes, start=1):
         ball = torch.from_numpy(eye.ball)
@@ -93,14 +99,15 @@ def test_only_vertices_that_the_item_shows_have_confidence(sampler: MeshSampler,
     assert np.array_equal(points.confidence.numpy(), expected.astype(np.float32))
 
 
-def test_vertices_that_move_and_those_of_eyes_and_lids_are_drawn_more_often(
+def test_vertices_that_move_and_those_of_eyes_lids_and_mouth_are_drawn_more_often(
     head: HeadGeometry, sampler: MeshSampler
 ) -> None:
     draws = 200_000
     counts = np.bincount(sampler.vertices(draws, rng()), minlength=len(head.parts.part))
     moving = np.sqrt((head.basis[:, 80:] ** 2).sum(1).reshape(-1, 3).sum(1))
-    share = 0.05 + moving / moving.max() + 0.5 * (head.parts.part > 0)
+    share = 0.05 + moving / moving.max() + 0.5 * np.isin(head.parts.part, EYE_LABELS)
     share[np.concatenate([eye.lids for eye in head.eyes])] += 1.0
+    share[np.isin(head.parts.part, MOUTH_PARTS)] += 1.0
     expected = draws * share / share.sum()
     assert len(counts) == len(share)
     assert (np.abs(counts - expected) < 5 * np.sqrt(expected)).all()  # five deviations of a Poisson count

@@ -14,7 +14,13 @@ from anifacegan.rendering.volume import render_rays
 from anifacegan.training import photometric
 from anifacegan.training.optim import matrix_precision
 from anifacegan.training.paired import PairedData
-from anifacegan.training.photometric import FREE_MARGIN, in_free_space, near_surface, photometric_losses
+from anifacegan.training.photometric import (
+    FREE_MARGIN,
+    FREE_SCALE,
+    in_free_space,
+    near_surface,
+    photometric_losses,
+)
 from anifacegan.training.weights import LossWeights
 from tests.fixtures.small_models import small_generator
 from tests.fixtures.small_training_data import random_batch
@@ -43,21 +49,46 @@ def test_the_manifolds_nearest_to_the_surface_are_selected() -> None:
     assert set(index[:3]) == {2, 3, 4} and exists[:3] == [True] * 3
 
 
-def test_one_more_is_drawn_from_all_manifolds_in_free_space() -> None:
-    free = set()
+def test_two_more_are_drawn_from_all_manifolds_in_free_space() -> None:
+    first = set()
     for seed in range(60):
         index, exists = choose(T, [True] * 7, 0.985, 3, seed)
-        assert exists[3]
-        free.add(index[3])
-    assert free == {0, 1}  # 2 is free as well, but selected already
+        assert exists[3:] == [True, True] and set(index[3:]) == {
+            0,
+            1,
+        }  # 2 is free as well, but selected already
+        first.add(index[3])
+    assert first == {0, 1}
+
+
+def test_the_second_in_free_space_is_more_often_close_to_the_surface() -> None:
+    """Against the probabilities of draws without replacement: the first even, the second by exp(-d / FREE_SCALE)."""
+    surface, rays = 1.0, 40_000
+    t = torch.tensor([0.96, 0.975, 0.985, 0.99, 1.0])
+    index, exists = near_surface(torch.full((1, rays), surface), 1, rng(7))(
+        t.expand(1, rays, -1), torch.ones(1, rays, len(t), dtype=torch.bool)
+    )
+    assert exists.all() and (index[0, :, 0] == 4).all()
+    counts = torch.zeros(4, 4)
+    counts.index_put_((index[0, :, 1], index[0, :, 2]), torch.ones(rays), accumulate=True)
+    weight = torch.exp((t[:4] - surface) / FREE_SCALE)
+    for first in range(4):
+        left = weight.clone()
+        left[first] = 0
+        expected = rays / 4 * left / left.sum()
+        assert counts[first, first] == 0
+        assert (
+            (counts[first] - expected).abs() < 5 * (expected + 1).sqrt()
+        ).all()  # five deviations of a count
 
 
 def test_nothing_within_the_margin_counts_as_free() -> None:
     surface = 0.99
     before = [surface - FREE_MARGIN - 0.001, surface - FREE_MARGIN + 0.001, surface, 1.0]
     for seed in range(20):
-        assert choose(before, [True] * 4, surface, 1, seed) == ([2, 0], [True, True])
-        assert choose(before[1:], [True] * 3, surface, 1, seed)[1] == [True, False]
+        index, exists = choose(before, [True] * 4, surface, 1, seed)
+        assert (index[:2], exists) == ([2, 0], [True, True, False])  # a second one is not there
+        assert choose(before[1:], [True] * 3, surface, 1, seed)[1] == [True, False, False]
 
 
 def test_missed_manifolds_are_not_shaded() -> None:

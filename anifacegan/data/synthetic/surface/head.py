@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from anifacegan.face_model.face_mesh import FaceMesh, by_coordinate, face_mesh
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.face_model.open_model import EYE_LABELS, HeadParts, load_head_parts, load_open_face_model
+from anifacegan.face_model.parts import LOWER_TEETH, TONGUE, UPPER_TEETH
 from anifacegan.runtime.files import sha256
 
 HAIR_OVER_FACE = -0.06
@@ -53,6 +54,11 @@ class HeadGeometry(FaceMesh):
             np.abs(self.mean.reshape(-1, 3)[:, 0]) < HAIR_BESIDE_FACE
         )
         return face & free
+
+    @property
+    def inside_mouth(self) -> Bool[np.ndarray, " vertex"]:
+        """Whether each vertex belongs to the teeth or the tongue."""
+        return np.isin(self.parts.part, (TONGUE, UPPER_TEETH, LOWER_TEETH))
 
     def texture_sha256(self) -> str:
         """Compute the SHA-256 of the arrays that give texture coefficients their meaning."""
