@@ -39,8 +39,9 @@ UPPER_LIP, LOWER_LIP = (60, 61, 62, 63, 64), (60, 67, 66, 65, 64)
 """Indices of the landmarks on the inner contours of the lips, from corner to corner."""
 OPEN_LIPS = 0.001
 """Smallest distance between the lips' inner contours, in world units, at which the mouth counts as open."""
-MOUTH_GAP_DEPTH = 0.002
-"""Standard deviation, along z, of the random offset of mouth-gap points (points between open lips), in world units."""
+MOUTH_GAP_DEPTHS = (0.0005, 0.004)
+"""Smallest and largest distance of mouth-gap points (points between open lips) in front of the lips' inner contours,
+along z, in world units. Behind the contours are the teeth, which lie where they lie in the neutral face."""
 
 
 @dataclass(frozen=True)
@@ -147,8 +148,8 @@ class MeshSampler:
         count: int,
         rng: torch.Generator,
     ) -> MeshPoints:
-        """Draw ``count`` points between the inner contours of the lips of each face; the offset of a point to the
-        neutral face is interpolated between those of the upper and the lower lip.
+        """Draw ``count`` points between the inner contours of the lips of each face, or up to 4 mm in front of them; the
+        offset of a point to the neutral face is interpolated between those of the upper and the lower lip.
         """
         along, across = torch.rand(2, count, 1, generator=rng)
         segments = len(UPPER_LIP) - 1
@@ -163,7 +164,8 @@ class MeshSampler:
         neutral, expressive = self._shapes(self.lips, z_id, z_exp)
         upper, lower = on_contours(WORLD_PER_MODEL_UNIT * expressive + self.offset)
         x_target = torch.lerp(upper, lower, across)
-        x_target[..., 2] += MOUTH_GAP_DEPTH * torch.randn(x_target.shape[:2], generator=rng)
+        nearest, farthest = MOUTH_GAP_DEPTHS
+        x_target[..., 2] += torch.empty(x_target.shape[:2]).uniform_(nearest, farthest, generator=rng)
         return MeshPoints(
             x_target=x_target,
             delta=torch.lerp(*on_contours(WORLD_PER_MODEL_UNIT * (neutral - expressive)), across),

@@ -217,7 +217,9 @@ def test_a_real_blink_is_cleared_alike_from_a_few_vertices_of_the_eyeballs(
 def test_the_mouth_gap_spans_the_lips_and_leads_into_the_slit_between_them(
     face_model: MorphableModel,
 ) -> None:
-    """With the jaw open the points fill the gap between the lips, and step onto the line of the closed mouth."""
+    """With the jaw open the points fill the gap between the lips, before the teeth, and step onto the line of the closed
+    mouth.
+    """
     head = load_head_geometry()
     z_exp = torch.from_numpy(head.parts.expression_basis().from_strengths({"jawOpen": 1.0})).float()[None]
     z_id = torch.randn(1, 80, generator=rng(1))
@@ -229,6 +231,9 @@ def test_the_mouth_gap_spans_the_lips_and_leads_into_the_slit_between_them(
     middle = np.abs(mouth_gap.x_target[0, :, 0].numpy() - landmarks[62, 0]) < 0.002
     height = (mouth_gap.x_target[0, middle, 1].numpy() - landmarks[66, 1]) / opening
     assert height.min() < 0.1 and height.max() > 0.9 and height.std() == pytest.approx(12**-0.5, abs=0.06)
+    depth = mouth_gap.x_target[0, middle, 2].numpy() - np.interp(height, [0, 1], landmarks[[66, 62], 2])
+    bend = 5e-4  # contours recede by that much within 2 mm of the middle
+    assert depth.min() == pytest.approx(0.0005, abs=bend) and depth.max() == pytest.approx(0.004, abs=bend)
     landed = (mouth_gap.x_target + mouth_gap.delta)[0, middle, 1].numpy()
     assert landed.min() > closed[66, 1] - 2e-3 and landed.max() < closed[62, 1] + 2e-3
     assert mouth_gap.confidence[0, torch.from_numpy(middle)].all()
