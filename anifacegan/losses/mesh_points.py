@@ -148,8 +148,9 @@ class MeshSampler:
         count: int,
         rng: torch.Generator,
     ) -> MeshPoints:
-        """Draw ``count`` points between the inner contours of the lips of each face, or up to 4 mm in front of them; the
-        offset of a point to the neutral face is interpolated between those of the upper and the lower lip.
+        """Draw ``count`` points between the inner contours of the lips of each face, or up to 4 mm in front of them.
+
+        The offset of a point to the neutral face is interpolated between those of the upper and the lower lip.
         """
         along, across = torch.rand(2, count, 1, generator=rng)
         segments = len(UPPER_LIP) - 1

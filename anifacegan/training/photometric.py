@@ -4,7 +4,7 @@ Near the known surface only a few manifolds are shaded: those nearest to the sur
 of it. That is several times cheaper than shading all manifolds, and enough for the template to learn.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,7 +14,7 @@ from anifacegan.losses.photometric import colour_loss, free_space_loss, silhouet
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import ConditionedFields, FrozenField, Generator
 from anifacegan.rendering.compositing import RayColours
-from anifacegan.rendering.volume import ManifoldSelection, render_rays
+from anifacegan.rendering.volume import render_rays
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.training.optim import matrix_precision
 from anifacegan.training.paired import PairedBatch
@@ -53,14 +53,18 @@ def photometric_losses(
         fields = generator.condition(Latents(batch.z_id, batch.z_exp, batch.z_noise))
         if near:
             fields = without_point_gradients(with_samples(fields, schedule.near_samples))
-            choice = near_surface(batch.distance, schedule.near_levels, rng, workers)
+            choice = NearSurface(batch.distance, schedule.near_levels, rng, workers)
             rendered = render_rays(fields, batch.rays, choice)
+            surface = choice.surface
         else:
             rendered = render_rays(with_samples(fields, schedule.complete_samples), batch.rays)
+            surface = reachable_surface(batch.distance, rendered.t[..., :-1], rendered.hit[..., :-1])
         covered = batch.distance.isfinite().float()
         colour = colour_loss(rendered.rgb, batch.rgb)
         silhouette = silhouette_loss(rendered.foreground, covered, batch.inside)
-        free = free_space_loss(rendered.alpha[..., :-1], in_free_space(rendered, batch), workers)
+        free = free_space_loss(
+            rendered.alpha[..., :-1], in_free_space(rendered, surface, batch.inside), workers
+        )
     losses = {
         "colour": weights.colour * colour,
         "silhouette": weights.silhouette * silhouette,
@@ -84,24 +88,46 @@ def with_samples(fields: ConditionedFields, samples: int) -> ConditionedFields:
     return replace(fields, ray_sampling=replace(fields.ray_sampling, samples=samples))
 
 
-def near_surface(
-    distance: Float[Tensor, "batch ray"], count: int, rng: torch.Generator, workers: Workers = SINGLE_PROCESS
-) -> ManifoldSelection:
-    """Return a function that chooses, for every ray, the ``count`` manifolds nearest to the surface and up to two
-    manifolds in front of it: one at random from all of these, and one more often close to the surface (FREE_SCALE).
+def reachable_surface(
+    distance: Float[Tensor, "batch ray"],
+    t: Float[Tensor, "batch ray level"],
+    hit: Bool[Tensor, "batch ray level"],
+) -> Float[Tensor, "batch ray"]:
+    """Return the distance from the camera at which manifolds can show each ray's surface, world units.
 
-    ``distance`` is the distance from the camera to the surface along the ray, in world units. It is infinite for the
-    background, where all manifolds are chosen at random.
+    It is that of the surface, ``distance``, unless the surface is behind the innermost manifold, as the back of an open
+    mouth is: then it is that of the innermost manifold. ``t`` and ``hit`` are the distances of all manifolds, the
+    innermost last, and whether the ray meets them.
+    """
+    innermost = t[..., -1].masked_fill(~hit[..., -1], torch.inf)
+    return torch.where(distance.isfinite(), torch.minimum(distance, innermost), distance)
+
+
+@dataclass
+class NearSurface:
+    """Chooses, for every ray, the ``count`` manifolds nearest to the surface and up to two manifolds in front of it:
+    one at random from all of these, and one more often close to the surface (FREE_SCALE). It is a
+    :data:`~anifacegan.rendering.volume.ManifoldSelection`.
     """
 
-    def choose(
-        t: Float[Tensor, "batch ray level"], hit: Bool[Tensor, "batch ray level"]
+    distance: Float[Tensor, "batch ray"]
+    """Distance from the camera to the surface along the ray, world units. It is infinite for the background, where all
+    manifolds are chosen at random."""
+    count: int
+    rng: torch.Generator
+    workers: Workers = SINGLE_PROCESS
+    surface: Float[Tensor, "batch ray"] = field(init=False)
+    """Distance at which manifolds can show the surface (:func:`reachable_surface`); known after a choice."""
+
+    def __call__(
+        self, t: Float[Tensor, "batch ray level"], hit: Bool[Tensor, "batch ray level"]
     ) -> tuple[Tensor, Tensor]:
-        random, random_near = workers.draw(torch.rand, (*t.shape, 2), rng).to(t).unbind(-1)
-        background = distance[..., None].isinf()
-        in_front = distance[..., None] - t
+        self.surface = reachable_surface(self.distance, t, hit)
+        random, random_near = self.workers.draw(torch.rand, (*t.shape, 2), self.rng).to(t).unbind(-1)
+        background = self.surface[..., None].isinf()
+        in_front = self.surface[..., None] - t
         gap = torch.where(background, random, in_front.abs()).masked_fill(~hit, torch.inf)
-        near = gap.topk(count, dim=-1, largest=False).indices  # (B, R, count)
+        near = gap.topk(self.count, dim=-1, largest=False).indices  # (B, R, count)
         free = (hit & (in_front > FREE_MARGIN)).scatter(-1, near, False)
         one = (random * free).argmax(dim=-1, keepdim=True)
         other = free.scatter(-1, one, False)
@@ -112,13 +138,14 @@ def near_surface(
         exists = [hit.gather(-1, near), free.gather(-1, one), other.gather(-1, another)]
         return index, torch.cat(exists, dim=-1)
 
-    return choose
 
+def in_free_space(
+    rendered: RayColours, surface: Float[Tensor, "batch ray"], inside: Bool[Tensor, "batch ray"]
+) -> Bool[Tensor, "batch ray point"]:
+    """Mark the points of the rays ``rendered`` that lie at least FREE_MARGIN in front of the known ``surface``.
 
-def in_free_space(rendered: RayColours, batch: PairedBatch) -> Bool[Tensor, "batch ray point"]:
-    """Mark the points of the rays ``rendered`` that lie at least FREE_MARGIN in front of the known surface.
-
-    ``batch`` has the distance of the surface along each ray. On rays at silhouettes no point is marked.
+    ``surface`` is its distance from the camera, world units. On rays at silhouettes, which are not ``inside``, no point
+    is marked.
     """
-    in_front = rendered.t[..., :-1] < (batch.distance - FREE_MARGIN)[..., None]
-    return rendered.hit[..., :-1] & in_front & batch.inside[..., None]
+    in_front = rendered.t[..., :-1] < (surface - FREE_MARGIN)[..., None]
+    return rendered.hit[..., :-1] & in_front & inside[..., None]

@@ -217,8 +217,8 @@ def test_a_real_blink_is_cleared_alike_from_a_few_vertices_of_the_eyeballs(
 def test_the_mouth_gap_spans_the_lips_and_leads_into_the_slit_between_them(
     face_model: MorphableModel,
 ) -> None:
-    """With the jaw open the points fill the gap between the lips, before the teeth, and step onto the line of the closed
-    mouth.
+    """With the jaw open the points fill the gap between the lips, before the teeth, and step onto the line of the
+    closed mouth.
     """
     head = load_head_geometry()
     z_exp = torch.from_numpy(head.parts.expression_basis().from_strengths({"jawOpen": 1.0})).float()[None]

@@ -17,9 +17,10 @@ from anifacegan.training.paired import PairedData
 from anifacegan.training.photometric import (
     FREE_MARGIN,
     FREE_SCALE,
+    NearSurface,
     in_free_space,
-    near_surface,
     photometric_losses,
+    reachable_surface,
 )
 from anifacegan.training.weights import LossWeights
 from tests.fixtures.small_models import small_generator
@@ -35,7 +36,7 @@ def choose(
     t: list[float], hit: list[bool], distance: float, count: int, seed: int = 0
 ) -> tuple[list[int], list[bool]]:
     """The choice on one ray."""
-    index, exists = near_surface(torch.tensor([[distance]]), count, rng(seed))(
+    index, exists = NearSurface(torch.tensor([[distance]]), count, rng(seed))(
         torch.tensor([[t]]), torch.tensor([[hit]])
     )
     return index[0, 0].tolist(), exists[0, 0].tolist()
@@ -65,7 +66,7 @@ def test_the_second_in_free_space_is_more_often_close_to_the_surface() -> None:
     """Against the probabilities of draws without replacement: the first even, the second by exp(-d / FREE_SCALE)."""
     surface, rays = 1.0, 40_000
     t = torch.tensor([0.96, 0.975, 0.985, 0.99, 1.0])
-    index, exists = near_surface(torch.full((1, rays), surface), 1, rng(7))(
+    index, exists = NearSurface(torch.full((1, rays), surface), 1, rng(7))(
         t.expand(1, rays, -1), torch.ones(1, rays, len(t), dtype=torch.bool)
     )
     assert exists.all() and (index[0, :, 0] == 4).all()
@@ -98,12 +99,27 @@ def test_missed_manifolds_are_not_shaded() -> None:
         assert {i for i, there in zip(index, exists, strict=True) if there} == {1, 4, 5}
 
 
+def test_a_surface_behind_all_manifolds_is_shown_by_the_innermost() -> None:
+    """As the back of an open mouth; unless the ray misses that manifold, or shows the background."""
+    far, inf = 1.2, float("inf")
+    t, hit = torch.tensor([[T] * 4]), torch.ones(1, 4, 7, dtype=torch.bool)
+    hit[0, 2, 6] = False
+    surface = reachable_surface(torch.tensor([[far, 0.985, far, inf]]), t, hit)
+    assert torch.equal(surface, torch.tensor([[T[6], 0.985, far, inf]]))
+    choice = NearSurface(torch.full((1, 4), far), 2, rng(1))
+    index, exists = choice(t, hit)
+    assert torch.equal(choice.surface, torch.tensor([[T[6], T[6], far, T[6]]]))
+    assert exists.all() and set(index[0, 0, :2].tolist()) == {6, 5}
+    free = in_free_space(colours(t, hit), choice.surface, torch.ones(1, 4, dtype=torch.bool))
+    assert free[0, 0].tolist() == [True] * 6  # the seventh point of ``colours`` is the background's
+
+
 def test_no_manifold_is_shaded_twice() -> None:
     t = torch.rand(3, 200, 9, generator=rng()).sort(dim=-1).values * 0.2 + 0.9
     hit = torch.rand(t.shape, generator=rng(1)) < 0.7
     distance = 0.9 + 0.2 * torch.rand(3, 200, generator=rng(2))
     distance[:, ::5] = torch.inf
-    index, exists = near_surface(distance, 4, rng(3))(t, hit)
+    index, exists = NearSurface(distance, 4, rng(3))(t, hit)
     for b, r in np.ndindex(3, 200):
         there = index[b, r][exists[b, r]].tolist()
         assert len(set(there)) == len(there) and hit[b, r, there].all()
@@ -129,7 +145,7 @@ def test_points_in_front_of_a_known_surface_are_in_free_space() -> None:
     hit = torch.tensor([[[True] * 4, [True, False, True, True], [True] * 4, [True] * 4]])
     distance = torch.tensor([[1.0, 1.0, 1.0, float("inf")]])
     inside = torch.tensor([[True, True, False, True]])
-    free = in_free_space(colours(t, hit), random_batch(distance, inside))
+    free = in_free_space(colours(t, hit), distance, inside)
     assert free[0].tolist() == [[True, False, False], [True, False, True], [False] * 3, [True] * 3]
 
 
