@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import tests.fixtures.checks_on_demand  # noqa: F401 (pyproject.toml names it to jaxtyping, which does not import it)
+
 if TYPE_CHECKING:
     from anifacegan.data.synthetic.renderer import SyntheticRenderer
     from anifacegan.face_model.morphable import MorphableModel

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from scipy.stats import pearsonr
 from torch import Tensor
 from tqdm import tqdm
 
@@ -105,6 +104,8 @@ def pearson_correlation(x: Sequence[float], y: Sequence[float]) -> float:
 
     It is nan if a value is nan, if there are fewer than two values, or if x or y is constant.
     """
+    from scipy.stats import pearsonr  # takes a second to import, needed here only
+
     if len(x) < 2 or not np.ptp(x) or not np.ptp(y):
         return math.nan
     return float(pearsonr(x, y)[0])

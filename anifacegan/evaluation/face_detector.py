@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from scipy.stats import trim_mean
 
 from anifacegan.runtime.errors import InputError
 
@@ -91,6 +90,8 @@ class FaceDetector:
         boxes = self.boxes(pixels)
         if not boxes:
             return None
+        from scipy.stats import trim_mean  # takes a second to import, needed here only
+
         shapes = [self._predict(pixels, box) for box in (boxes[0], *shifted(boxes[0]))]
         readings = np.array([[(point.x, point.y) for point in shape.parts()] for shape in shapes], np.float64)
         embedding = np.array(self._embedding.compute_face_descriptor(pixels, shapes[0])) if embed else None

@@ -8,7 +8,7 @@ from typing import no_type_check
 
 import numpy as np
 
-from anifacegan.models.numba_kernels import sine
+from anifacegan.models.numba_kernels import add_rows, sine
 from anifacegan.runtime.compiled import kernel
 
 _ZERO, _HALF, _ONE, _TWO = (np.float32(value) for value in (0, 0.5, 1, 2))
@@ -127,7 +127,7 @@ def add_heads_with_features(
         count = min(len(one), len(points) - start)
         h, g, f = one[:count], other[:count], features[:count]
         read_features(points[start : start + count], *tables, f)
-        out[start : start + count] += np.dot(f, skip)
+        add_rows(out, start, np.dot(f, skip))
         np.dot(points[start : start + count], first, h)
         for k in range(len(biases)):
             if k > 0:
@@ -135,7 +135,7 @@ def add_heads_with_features(
                 h, g = g, h
             if has_input[k]:
                 np.dot(f, inputs[k], g)
-                h += g
+                add_rows(h, 0, g)
             sine(h, biases[k])
             if has_head[k]:
-                out[start : start + count] += np.dot(h, heads[k])
+                add_rows(out, start, np.dot(h, heads[k]))

@@ -5,9 +5,12 @@ jaxtyping finds the annotations, beartype checks them. It is switched on by pyte
 
 import pytest
 import torch
+from jaxtyping import Float, jaxtyped
+from torch import Tensor
 
 from anifacegan.geometry.cameras import Camera
 from anifacegan.rendering.compositing import blending_weights
+from tests.fixtures.checks_on_demand import checked
 
 
 def test_shapes_of_arguments_are_checked() -> None:
@@ -29,3 +32,15 @@ def test_shapes_in_dataclasses_are_checked() -> None:
 def test_plain_types_are_checked() -> None:
     with pytest.raises(TypeError, match="size"):
         Camera(torch.eye(3).expand(2, 3, 3), torch.zeros(2, 3), focal_px=1.0, principal_px=0.0, size="large")
+
+
+def test_shapes_of_results_are_checked_against_those_of_arguments() -> None:
+    @jaxtyped(typechecker=checked)
+    def first(x: Float[Tensor, "row column"], count: int) -> Float[Tensor, "row column"]:
+        return x[:count]
+
+    assert len(first(torch.ones(4, 3), 4)) == 4
+    with pytest.raises(TypeError, match="return value"):
+        first(torch.ones(4, 3), 2)
+    with pytest.raises(TypeError, match="count"):
+        first(torch.ones(4, 3), 2.5)

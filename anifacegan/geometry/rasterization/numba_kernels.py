@@ -3,6 +3,7 @@
 from typing import no_type_check
 
 import numpy as np
+from jaxtyping import Float, Float32, Int, Int32
 
 from anifacegan.geometry.rasterization.torch_backend import LARGEST_COORDINATE_PX, SUBPIXEL
 from anifacegan.runtime.compiled import kernel
@@ -47,17 +48,32 @@ def owns_edge(xa, ya, xb, yb):
     return 0 if (yb < ya or (yb == ya and xb > xa)) else -1
 
 
-@kernel(nogil=True)
-@no_type_check  # shape checking in tests would wrap what numba has to compile
-def draw_triangles(x_px, y_px, inverse_depth, triangles, triangle_map, nearest):
+def draw_triangles(
+    x_px: Float[np.ndarray, " vertex"],
+    y_px: Float[np.ndarray, " vertex"],
+    inverse_depth: Float[np.ndarray, " vertex"],
+    triangles: Int[np.ndarray, "triangle 3"],
+    triangle_map: Int32[np.ndarray, "row column"],
+    nearest: Float32[np.ndarray, "row column"],
+) -> None:
     """Draw triangles into the z-buffer of one image.
 
     Args:
-        x_px, y_px: (V,) pixel coordinates, integers at pixel centres; inverse_depth: (V,), positive before the camera.
-        triangles: (F, 3) vertex indices, either orientation.
-        triangle_map: (H, W) integers, -1 at the start; receives the index of the nearest triangle.
-        nearest: (H, W) floats, 0 at the start; receives the largest inverse depth.
+        x_px, y_px: pixel coordinates, integers at pixel centres.
+        inverse_depth: positive before the camera.
+        triangles: vertex indices, either orientation.
+        triangle_map: contiguous, -1 at the start; receives the index of the nearest triangle.
+        nearest: contiguous, 0 at the start; receives the largest inverse depth.
     """
+    # Equal types and layouts: each combination would be compiled for itself, which takes two seconds.
+    x_px, y_px, inverse_depth = (np.ascontiguousarray(of, np.float64) for of in (x_px, y_px, inverse_depth))
+    _draw(x_px, y_px, inverse_depth, np.ascontiguousarray(triangles, np.int32), triangle_map, nearest)
+
+
+@kernel(nogil=True)
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def _draw(x_px, y_px, inverse_depth, triangles, triangle_map, nearest):
+    """Draw as :func:`draw_triangles` does."""
     height, width = triangle_map.shape
     for t in range(len(triangles)):
         left, right, top, bottom, xa, ya, za, xb, yb, zb, xc, yc, zc, area = covered_box(

@@ -175,7 +175,7 @@ def _visible_numba(in_camera: Tensor, triangles: Tensor, camera: Camera) -> Tens
     x_px, y_px, inverse_depth = camera.pixels(points)  # (B, V) each
     shape = (len(points), camera.size, camera.size)
     triangle_map, nearest = np.full(shape, -1, np.int32), np.zeros(shape, np.float32)
-    corners = triangles.cpu().numpy()
+    corners = np.ascontiguousarray(triangles.cpu().numpy(), np.int32)
     on_all_cores(
         range(len(points)),
         lambda k: draw_triangles(x_px[k], y_px[k], inverse_depth[k], corners, triangle_map[k], nearest[k]),
