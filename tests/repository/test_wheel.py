@@ -76,8 +76,8 @@ def wheel(source_distribution: Path, tmp_path_factory: pytest.TempPathFactory) -
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the installed package and, under bin/, its command."""
     folder = tmp_path_factory.mktemp("installed")
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, wheel]
-    call(*command, cwd=folder)
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
+    call(*command, "--target", folder, wheel, cwd=folder)
     return folder
 
 

@@ -26,8 +26,8 @@ def fuzz(seed: int, cases: int, processes: int) -> str:
 
 
 def test_two_hundred_hostile_inputs_end_well_or_in_one_line() -> None:
-    """Two of them in processes of their own, each of which imports everything first."""
-    assert "200 cases" in fuzz(seed=0, cases=200, processes=2)
+    """One of them in a process of its own, which imports everything first."""
+    assert "200 cases" in fuzz(seed=0, cases=200, processes=1)
 
 
 @pytest.mark.slow
