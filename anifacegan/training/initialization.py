@@ -152,7 +152,8 @@ def fit_manifolds(
     Returns:
         The mean error of the manifold at the skin, world units, in which all parts of the surface count alike.
     """
-    points, distance, on_surface = _points_about(vertices, normals, config.reach, rng)
+    count = max(LEAST_FIT_POINTS, min(FIT_POINTS, config.steps * config.batch))
+    points, distance, on_surface = _points_about(vertices, normals, config.reach, count, rng)
     weight = 1 / (distance.abs() + NEAR_SKIN)
     optimizer = torch.optim.Adam(manifolds.parameters(), lr=config.lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
@@ -171,8 +172,9 @@ def fit_manifolds(
         return float(errors(on_surface).abs().mean())
 
 
-FIT_POINTS = 2**18
-"""Number of points around the surface from which the steps of :func:`fit_manifolds` draw."""
+FIT_POINTS, LEAST_FIT_POINTS = 2**18, 2**12
+"""Number of points around the surface from which the steps of :func:`fit_manifolds` draw; steps that draw fewer have as
+many as they draw, but no fewer than the second number, on which the error is measured."""
 NEAR_SKIN = 0.004
 """Distance from the surface, world units, up to which an error weighs about as much as on it."""
 CLOSE, CLOSE_SHARE = 0.003, 0.5
@@ -183,22 +185,23 @@ def _points_about(
     vertices: Float[np.ndarray, "vertex 3"],
     normals: Float[np.ndarray, "vertex 3"],
     reach: float,
+    count: int,
     rng: torch.Generator,
 ) -> tuple[Float[Tensor, "point 3"], Float[Tensor, "point"], Float[Tensor, "place 3"]]:
-    """Draw points about a surface, spread evenly over it; return them, their signed distances, and places on the
-    surface.
+    """Draw ``count`` points about a surface, spread evenly over it; return them, their signed distances, and as many
+    places on the surface.
 
     The distance is that from the plane of the nearest vertex.
     """
     tree = cKDTree(vertices)
     spacing = tree.query(vertices, k=min(5, len(vertices)))[0][:, 1:].mean(axis=1)
     area = torch.from_numpy(spacing**2)
-    chosen = torch.multinomial(area, FIT_POINTS, replacement=True, generator=rng).numpy()
-    wide = reach * (2 * torch.rand(FIT_POINTS, generator=rng) - 1)
-    close = CLOSE * torch.randn(FIT_POINTS, generator=rng)
-    is_close = torch.rand(FIT_POINTS, generator=rng) < CLOSE_SHARE
+    chosen = torch.multinomial(area, count, replacement=True, generator=rng).numpy()
+    wide = reach * (2 * torch.rand(count, generator=rng) - 1)
+    close = CLOSE * torch.randn(count, generator=rng)
+    is_close = torch.rand(count, generator=rng) < CLOSE_SHARE
     offset = torch.where(is_close, close, wide).double().numpy()
-    aside = torch.randn(FIT_POINTS, 3, generator=rng).double().numpy() * spacing[chosen, None] / 2
+    aside = torch.randn(count, 3, generator=rng).double().numpy() * spacing[chosen, None] / 2
     points = vertices[chosen] + offset[:, None] * normals[chosen] + aside
     nearest = tree.query(points)[1]
     distance = ((points - vertices[nearest]) * normals[nearest]).sum(axis=1)

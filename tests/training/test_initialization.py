@@ -122,7 +122,7 @@ def test_points_about_a_surface_have_signed_distances_and_lie_evenly_on_it() -> 
     ball = sphere(6000, RADIUS)
     front = ball[ball[:, 2] > MIDDLE[2]]
     dense = np.concatenate([ball, *(MIDDLE + (front - MIDDLE) @ turn(k / 10) for k in range(1, 10))])
-    points, distance, places = _points_about(dense, (dense - MIDDLE) / RADIUS, 0.05, rng(5))
+    points, distance, places = _points_about(dense, (dense - MIDDLE) / RADIUS, 0.05, 2**18, rng(5))
     radius = (points - torch.from_numpy(MIDDLE).float()).norm(dim=1)
     # The plane of a vertex up to 4 mm aside of a ball of 160 mm: 0.05 mm, and as much of the distance's slope 4 / 160.
     assert (distance - (radius - RADIUS)).abs().max() < 2e-3

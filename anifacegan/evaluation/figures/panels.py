@@ -99,7 +99,7 @@ def captioned_grid(
     image gets no border.
 
     ``cells`` are pairs of a caption and an image. ``torchvision.utils.make_grid`` is not used because importing it
-    takes five seconds.
+    takes two seconds.
     """
     font = ImageFont.load_default(FONT_PX)
     tiles = np.stack([_captioned(caption, pixels, font) for caption, pixels in cells])
