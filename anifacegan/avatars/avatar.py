@@ -244,7 +244,7 @@ def require_room_for_avatar(path: Path, overwrite: bool = False) -> None:
         raise InputError(f"{path}: is in the way and no avatar, expected another --out, or --overwrite true")
 
 
-def load_avatar(path: Path | str, device: str = "cpu") -> Avatar:
+def load_avatar(path: Path | str, device: str | torch.device = "cpu") -> Avatar:
     """Read an avatar file (.safetensors), as ``anifacegan bake`` writes it.
 
     ``device`` ("cpu", "cuda", or "auto", a GPU if there is one) is where its images will be drawn, and will lie.

@@ -34,6 +34,8 @@ SEARCH_SHARES = (1 / 2, 1 / 4)
 """Sides of the tiles of the coarse-to-fine search, in sides of the photograph."""
 LEAST_FACE_PX = 32
 """Smallest side of the square around a face's landmarks, pixels; the fit of a smaller face would be a guess."""
+LONGEST_SIDE = 2**15 - 2
+"""Largest side of an image that MediaPipe takes, pixels: at a larger one, its OpenCV ends the process."""
 INSTALL_EXTRA = "pip install 'anifacegan[photo]'"
 
 Landmarks = Float[np.ndarray, "478 2"]
@@ -137,7 +139,7 @@ class LandmarkDetector:
     def landmarks_once(self, image: Photograph) -> list[Landmarks]:
         """Run the landmarker once on an image; return the landmarks of each face it finds, pixels of the image."""
         with quiet_stderr():
-            result = self._landmarker.detect(_mediapipe_image(self._mediapipe, image))
+            result = self._landmarker.detect(mediapipe_image(self._mediapipe, image))
         return _landmarks_of(result, image, self.path)
 
 
@@ -162,7 +164,7 @@ class VideoLandmarker:
             InputError: the landmarker's file has another number of landmarks or no depth.
         """
         with quiet_stderr():
-            result = self._landmarker.detect_for_video(_mediapipe_image(self._mediapipe, image), millisecond)
+            result = self._landmarker.detect_for_video(mediapipe_image(self._mediapipe, image), millisecond)
         return next(iter(_landmarks_of(result, image, self._path)), None)
 
     def blendshapes(self, image: Photograph, millisecond: int) -> dict[str, float] | None:
@@ -171,7 +173,7 @@ class VideoLandmarker:
         ``millisecond`` is as for :meth:`landmarks`. The landmarker has to be opened with blendshapes.
         """
         with quiet_stderr():
-            result = self._landmarker.detect_for_video(_mediapipe_image(self._mediapipe, image), millisecond)
+            result = self._landmarker.detect_for_video(mediapipe_image(self._mediapipe, image), millisecond)
         if not result.face_blendshapes:
             return None
         return {item.category_name: float(item.score) for item in result.face_blendshapes[0]}
@@ -182,8 +184,17 @@ class VideoLandmarker:
             self._landmarker.close()
 
 
-def _mediapipe_image(mediapipe: Any, image: Photograph) -> Any:
-    return mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image))
+def reading_step(height: int, width: int) -> int:
+    """Return the least number such that MediaPipe can read an image of which only every so manieth row and column is
+    kept; 1 for all but panoramas."""
+    return -(-max(height, width) // LONGEST_SIDE)
+
+
+def mediapipe_image(mediapipe: Any, image: Photograph) -> Any:
+    """Return an image as MediaPipe takes it; one that is too long for it is thinned, see :func:`reading_step`."""
+    step = reading_step(*image.shape[:2])
+    pixels = np.ascontiguousarray(image[::step, ::step])
+    return mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=pixels)
 
 
 def _landmarks_of(result: Any, image: Photograph, path: Path) -> list[Landmarks]:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from anifacegan.capture.crop import Photograph
-from anifacegan.capture.landmarks import import_mediapipe, quiet_stderr
+from anifacegan.capture.landmarks import import_mediapipe, mediapipe_image, quiet_stderr, reading_step
 from anifacegan.face_model.open_model import face_model_path
 from anifacegan.runtime.errors import InputError, last_line
 from anifacegan.runtime.zip_entries import read_entry, read_whole
@@ -90,13 +90,15 @@ class PersonSegmenter:
         rows, columns = (
             slice(max(0, round(at - half)), max(0, round(at + half)) + 1) for at in reversed(centre)
         )
-        part = np.ascontiguousarray(photograph[rows, columns])
-        image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=part)
+        part = photograph[rows, columns]
+        height, width = part.shape[:2]
         with quiet_stderr():
-            result = self._segmenter.segment(image)
+            result = self._segmenter.segment(mediapipe_image(self._mediapipe, part))
             mask = np.array(result.confidence_masks[0].numpy_view(), np.float32)
+        step = reading_step(height, width)
+        mask = mask.reshape(-(-height // step), -(-width // step)).repeat(step, axis=0).repeat(step, axis=1)
         whole = np.zeros(photograph.shape[:2], np.float32)
-        whole[rows, columns] = mask.reshape(part.shape[:2])
+        whole[rows, columns] = mask[:height, :width]
         return whole
 
 

@@ -6,6 +6,7 @@ from anifacegan.capture.crop import Photograph
 from anifacegan.runtime.errors import InputError, first_line
 from anifacegan.runtime.files import numeric_order
 from anifacegan.runtime.image_files import IMAGE_SUFFIXES, is_image_file, read_image
+from anifacegan.runtime.paths import exists, require_file
 
 
 def photograph_files(path: Path) -> list[Path]:
@@ -17,8 +18,11 @@ def photograph_files(path: Path) -> list[Path]:
     path = path.expanduser()
     if path.is_file():
         return [path]
-    if not path.is_dir():
+    if not exists(path):
         raise InputError(f"{path}: no such file or folder, expected a photograph or a folder of photographs")
+    if not path.is_dir():
+        require_file(path, "a photograph or a folder of photographs")
+        return [path]
     files = [file for file in path.iterdir() if is_image_file(file.name) and file.is_file()]
     files = sorted(
         (file for file in files if not file.name.startswith(".")), key=lambda file: numeric_order(file.name)

@@ -5,11 +5,12 @@ function ``main(arguments)``. Every error in a user's input ends here, as one li
 """
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 
 from anifacegan.cli.subcommands import Subcommand, overview, require_known, wants_help
-from anifacegan.runtime.errors import DEBUG_VARIABLE, exit_on_input_error, open_standard_streams
+from anifacegan.runtime.errors import DEBUG_VARIABLE, InputError, exit_on_input_error, open_standard_streams
 
 PROGRAM = "anifacegan"
 DESCRIPTION = "Generate faces whose pose and expression you control, train such models, and measure them."
@@ -125,6 +126,19 @@ def run(arguments: Sequence[str]) -> None:
         print(f"{PROGRAM} {__version__}")
         return
     require_known(name, tuple(COMMANDS), PROGRAM)
+    _require_threads()
     if COMMANDS[name].single_threaded_blas:
         os.environ.update(dict.fromkeys(BLAS_VARIABLES, "1"))
     COMMANDS[name].load().main(rest)
+
+
+def _require_threads() -> None:
+    """Require that the variable by which numba's threads are counted, if there is one, allows one: numba refuses to be
+    imported otherwise.
+
+    Raises:
+        InputError: it does not.
+    """
+    value = os.environ.get("NUMBA_NUM_THREADS", "")
+    if re.fullmatch(r"\s*(-\d+|\+?0+)\s*", value):
+        raise InputError(f"NUMBA_NUM_THREADS is {value!r}, expected at least 1, or no such variable")

@@ -75,7 +75,7 @@ class ZipFiles:
 
     def label(self, name: str) -> Path:
         """Return the path of a named file, as if the archive were a folder, for error messages."""
-        return self.path / name
+        return self.path / name.lstrip("/")
 
     def read(self, name: str) -> bytes:
         """Return the content of a named file in the archive.

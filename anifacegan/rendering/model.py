@@ -189,7 +189,7 @@ class Model:
         return arrays[0], arrays[1]
 
 
-def load_model(path: str | Path, device: str = "cpu") -> Model:
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
     """Load a model, to render faces with it.
 
     Args:

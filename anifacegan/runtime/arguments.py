@@ -53,6 +53,11 @@ def switch(name: str, value: Any) -> bool:
     return bool(value)
 
 
+def _numpy(tensor: Any) -> np.ndarray:
+    """Return a tensor's numbers; NumPy has no bfloat16 and no 8-bit floats."""
+    return (tensor.double() if tensor.is_floating_point() else tensor).numpy()
+
+
 def array(name: str, value: Any, length: int) -> np.ndarray:
     """Return numbers of a list, an array or a tensor, of the shape (length,) or (1, length), as float32 (length,).
 
@@ -62,7 +67,7 @@ def array(name: str, value: Any, length: int) -> np.ndarray:
     """
     detach = getattr(value, "detach", None)  # of a tensor, which may need gradients or lie on a GPU
     try:
-        found = np.asarray(value if detach is None else detach().cpu())
+        found = np.asarray(value if detach is None else _numpy(detach().cpu()))
     except Exception as error:
         raise InputError(f"{name} is a {type(value).__name__}, expected {length} numbers") from error
     if np.ma.is_masked(value):

@@ -13,19 +13,20 @@ Device = Literal["auto", "cpu", "cuda"]
 """Device names of configurations; ``auto`` is the GPU where PyTorch finds one, else the CPU."""
 
 
-def select_device(device: Device | str) -> str:
-    """Return PyTorch's name of a device, ``cpu`` or ``cuda``.
+def select_device(device: object) -> str:
+    """Return PyTorch's name of a device, ``cpu`` or ``cuda``, of a name of Device or a ``torch.device`` without number.
 
     Raises:
         InputError: ``cuda`` is requested, and PyTorch finds no GPU; or it is no device.
     """
-    if device not in get_args(Device):
+    name = str(device) if getattr(device, "index", 0) is None else device  # a torch.device without a number
+    if name not in get_args(Device):
         raise InputError(f"device is {device!r}, expected one of {', '.join(get_args(Device))}")
     import torch  # here, because configurations name devices, and their help is printed without PyTorch
 
-    if device == "cuda" and not torch.cuda.is_available():
+    if name == "cuda" and not torch.cuda.is_available():
         raise InputError("device is cuda, but PyTorch sees no GPU here; expected cpu or auto")
-    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def allow_tf32(allowed: bool) -> None:

@@ -23,6 +23,8 @@ _LINE_HEAD = 200
 """Number of characters at the beginning of a longer line that stay; of its end, as many as then fit."""
 
 
+_NO_MEMORY = ("can't allocate memory", "Cannot allocate memory", "failed to map segment")
+"""Words of PyTorch, of the operating system, and of the loader of libraries, where memory is too small."""
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """Errors of full disks."""
 
@@ -148,7 +150,7 @@ def error_line(error: BaseException) -> str:
         message = (place if full or error.filename is not None else "") + error.strerror
     elif isinstance(error, (InputError, OSError, FloatingPointError, LostWorkerError)):
         message = str(error)
-    elif isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+    elif isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
         message = f"memory is too small ({first_line(error)})"
     else:
         message = f"unexpected {type(error).__name__} ({first_line(error)}); --debug shows where"

@@ -6,13 +6,14 @@ A field of a configuration that is annotated as OutputFolder or OutputFile is ch
 import os
 import typing
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.output_folders import own_files
-from anifacegan.runtime.paths import exists
+from anifacegan.runtime.paths import exists, real_path
 
 _FOLDER, _FILE = "folder of results", "file of results"
 OutputFolder = Annotated[Path, _FOLDER]
@@ -43,7 +44,7 @@ def require_output_places(config: Any) -> None:
 def _require_folder(name: str, out: Path, inputs: list[Path]) -> None:
     if exists(out) and not out.is_dir():
         raise InputError(f"{name} is {out}, a file, expected a folder, not a file")
-    place = Path(os.path.realpath(out))
+    place = real_path(out)
     expected = "expected a folder for the results alone"
     if place == place.parent:
         raise InputError(f"{name} is {out}, the root of the file system, {expected}")
@@ -51,11 +52,11 @@ def _require_folder(name: str, out: Path, inputs: list[Path]) -> None:
         raise InputError(f"{name} is {out}, which holds this program, {expected}")
     if own_files(out):
         return
-    here = Path(os.path.realpath(os.curdir))
-    if here.is_relative_to(place):
-        raise InputError(f"{name} is {out}, which is or holds the current folder, {expected}")
+    with suppress(FileNotFoundError):  # the current folder has been removed
+        if Path(os.getcwd()).is_relative_to(place):
+            raise InputError(f"{name} is {out}, which is or holds the current folder, {expected}")
     for path in inputs:
-        if Path(os.path.realpath(path)).is_relative_to(place):
+        if real_path(path).is_relative_to(place):
             raise InputError(f"{name} is {out}, which is or holds {path}, an input, {expected}")
 
 

@@ -49,6 +49,18 @@ def exists(path: Path) -> bool:
         raise InputError(f"{path}: cannot be looked up ({getattr(error, 'strerror', error)})") from None
 
 
+def real_path(path: Path) -> Path:
+    """Return the absolute path of a file or folder, which need not exist, without links.
+
+    Raises:
+        InputError: the path is relative, and the current folder has been removed.
+    """
+    try:
+        return Path(os.path.realpath(path))
+    except FileNotFoundError:
+        raise InputError(f"{path}: the current folder has been removed, expected an absolute path") from None
+
+
 def require_file(path: Path, expected: str) -> None:
     """Require that a path is a file that can be read to its end: no folder, pipe, socket or device.
 

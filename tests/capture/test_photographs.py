@@ -1,5 +1,6 @@
 """Photographs of many kinds are read alike, and what is none is refused in one line."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -64,3 +65,9 @@ def test_a_folder_without_photographs_and_equal_names_are_refused(tmp_path: Path
         photograph_files(tmp_path)
     with pytest.raises(InputError, match="no such file or folder"):
         photograph_files(tmp_path / "nothing")
+
+
+def test_a_pipe_is_named_as_one(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"a\.png: is a pipe, socket or device, expected a photograph"):
+        photograph_files(tmp_path / "a.png")

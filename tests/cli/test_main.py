@@ -48,6 +48,15 @@ def test_the_help_lists_every_subcommand(capsys: pytest.CaptureFixture[str]) -> 
         assert all(f"  {name} " in text and entry.summary in text for name, entry in COMMANDS.items())
 
 
+@pytest.mark.parametrize("count", ["0", "-3"])
+def test_a_number_of_threads_that_numba_refuses_names_its_variable(
+    count: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NUMBA_NUM_THREADS", count)
+    assert command("render", "--out", "") == 2
+    assert f"NUMBA_NUM_THREADS is '{count}', expected at least 1" in one_error_line(capsys)
+
+
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
     assert command("--version") == 0
     assert capsys.readouterr().out == f"anifacegan {anifacegan.__version__}\n"

@@ -18,6 +18,7 @@ from PIL import Image
 from anifacegan.data.camera_labels import camera_labels, label_pose
 from anifacegan.data.config import DataConfig
 from anifacegan.data.dataset import FaceDataset
+from anifacegan.data.file_sources import ZipFiles
 from anifacegan.data.posed_images import RealImages
 from anifacegan.face_model.coefficients import BFM, OPEN_FACE_MODEL, write_coefficients
 from anifacegan.geometry.cameras import orbit_rotation
@@ -119,6 +120,12 @@ def test_an_entry_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
     content[at + 24 : at + 28] = struct.pack("<I", 2**31)
     path.write_bytes(bytes(content))
     assert_one_line(lambda: opened(path), "set.zip/0.png: has 2147483648 bytes, expected at most")
+
+
+def test_an_entry_with_an_absolute_name_is_named_as_the_archive_s(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.writestr("/tmp/0.png", b"no image")
+    assert ZipFiles(tmp_path / "set.zip").label("/tmp/0.png") == tmp_path / "set.zip" / "tmp" / "0.png"
 
 
 def test_a_name_twice_in_a_zip_is_refused(tmp_path: Path) -> None:

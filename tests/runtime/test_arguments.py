@@ -73,6 +73,7 @@ def test_what_is_no_switch_is_named(value: Any) -> None:
         ROW.tolist(),
         tuple(ROW),
         torch.from_numpy(ROW).requires_grad_(),
+        torch.from_numpy(ROW).bfloat16(),
         ROW.astype(int),
         ROW[::1],
     ],

@@ -62,7 +62,9 @@ def test_packed_records_come_out_as_they_went_in() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused() -> None:
-    assert select_device("auto") == select_device("cpu") == "cpu"
+    assert select_device("auto") == select_device("cpu") == select_device(torch.device("cpu")) == "cpu"
+    with pytest.raises(InputError, match="device is device"):
+        select_device(torch.device("cpu", 1))
     with pytest.raises(InputError, match="device is cuda, but PyTorch sees no GPU"):
         select_device("cuda")
 

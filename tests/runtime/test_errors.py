@@ -10,6 +10,7 @@ from anifacegan.runtime.errors import (
     DEBUG_VARIABLE,
     ConfigError,
     InputError,
+    error_line,
     exit_on_input_error,
     first_line,
     require_above,
@@ -44,6 +45,11 @@ def test_with_debug_a_mistake_of_ours_is_not_hidden(
     monkeypatch.setenv(DEBUG_VARIABLE, "1")
     with pytest.raises(type(error)), exit_on_input_error():
         raise error
+
+
+def test_a_library_that_finds_no_room_is_no_mistake_of_ours() -> None:
+    error = ImportError("libtorch_cpu.so: failed to map segment from shared object")
+    assert error_line(error).startswith("error: memory is too small (libtorch_cpu.so")
 
 
 def test_a_mistake_of_ours_is_one_line(capsys: pytest.CaptureFixture) -> None:

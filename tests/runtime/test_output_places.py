@@ -72,6 +72,14 @@ def test_a_folder_of_our_own_results_is_a_place_wherever_it_is() -> None:
     assert read_config(Options, ["--out", ".", "--images", "data"], "test").out == Path()
 
 
+def test_a_current_folder_that_was_removed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert "out: the current folder has been removed, expected an absolute path" in refused("--out", "out")
+    assert read_config(Options, ["--out", str(tmp_path / "new")], "test").out == tmp_path / "new"
+
+
 def test_files_and_folders_are_not_confused() -> None:
     assert "a file, expected a folder" in refused("--out", "data/a.png")
     assert "expected a file in a folder" in refused("--file", "data")

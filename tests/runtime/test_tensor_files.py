@@ -47,6 +47,14 @@ def test_the_length_of_a_header_is_no_other_kind_of_file(first_byte: int, tmp_pa
     assert "a" in str(tensors)
 
 
+def test_a_damaged_pickle_is_not_explained_by_torch_s_first_line(tmp_path: Path) -> None:
+    (tmp_path / "a.pth").write_bytes(b"z")
+    assert_one_line(
+        lambda: read_pytorch(tmp_path / "a.pth", "weights"),
+        "a.pth: not readable as weights (neither an archive nor a pickle of tensors), expected weights",
+    )
+
+
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     assert_one_line(
         lambda: read_pytorch(tmp_path / "a.pth", "weights"), "a.pth: no such file, expected weights"

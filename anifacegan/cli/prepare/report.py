@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,9 +21,13 @@ from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
 from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.image_files import encoded_image, read_image
 
-SETTINGS_FILE, REJECTED_FILE = "settings.json", "left_out.jsonl"
-"""Files of the report's folder: options that a resumed run must share, and photographs left out, one a line."""
-REPORT_FILES = (SETTINGS_FILE, REJECTED_FILE, "report.json", "report.txt", "sheet.png")
+SETTINGS_FILE, REJECTED_FILE, PREPARED_FILE = "settings.json", "left_out.jsonl", "prepared.jsonl"
+"""Files of the report's folder: options that a resumed run must share, photographs left out, and those used, one a
+line."""
+REJECTED_ROW, PREPARED_ROW = (str, str), (bool, float, float, float, float)
+"""Types of what a line holds after the photograph's path, and after the item's name: reason and message; whether there
+are several faces, and the offset of :class:`anifacegan.capture.prepare.PreparedItem`."""
+REPORT_FILES = (SETTINGS_FILE, REJECTED_FILE, PREPARED_FILE, "report.json", "report.txt", "sheet.png")
 """All files of the report's folder."""
 BARS, BAR_WIDTH = 12, 40
 SHEET_SEED = 0
@@ -39,8 +44,7 @@ def write_report(
     config: PrepareConfig,
     finished: list[Path],
     rejected: dict[str, tuple[str, str]],
-    offsets: list[tuple[float, float, float, float]],
-    several: int,
+    prepared: list[list[Any]],
 ) -> str:
     """Write report.json, report.txt and sheet.png; return the counts in one line.
 
@@ -48,8 +52,7 @@ def write_report(
         config: the options.
         finished: paths, without suffix, of the photographs' items.
         rejected: reason and message of the photographs left out.
-        offsets: of the photographs that this run prepared, see :class:`anifacegan.capture.prepare.PreparedItem`.
-        several: how many of them show several faces.
+        prepared: a PREPARED_ROW of each photograph that this or an earlier run prepared.
     """
     folder = report_folder(config.out)
     selected = finished[:: -(-len(finished) // MOST_READ)]
@@ -65,14 +68,14 @@ def write_report(
         "images": items,
         "left out": len(rejected),
         "left out by reason": dict(reasons),
-        "several faces, in this run": several,
+        "several faces": sum(row[0] for row in prepared),
         "histograms": {name: _histogram(values) for name, values in columns.items()},
         "photographs left out": {path: message for path, (_, message) in rejected.items()},
     }
-    if offsets:
+    if prepared:
         names = ("right px of 224", "up px of 224", "scale", "otherwise px of 224")
-        medians = np.median(np.array(offsets), axis=0)
-        content["landmarks compared with the fits, medians of this run"] = dict(
+        medians = np.median([row[1:] for row in prepared], axis=0)
+        content["landmarks compared with the fits, medians"] = dict(
             zip(names, medians.round(3).tolist(), strict=True)
         )
     write_complete(folder / "report.json", json.dumps(content, indent=2) + "\n")

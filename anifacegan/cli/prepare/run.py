@@ -1,13 +1,13 @@
 """Prepares all photographs of a folder in several processes; finished ones, and those left out, are kept."""
 
 import json
-import multiprocessing
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -17,7 +17,10 @@ from anifacegan.capture.person_mask import PersonSegmenter
 from anifacegan.capture.prepare import REPEATED, PreparedItem, Preparer, item_files
 from anifacegan.cli.prepare.config import PrepareConfig
 from anifacegan.cli.prepare.report import (
+    PREPARED_FILE,
+    PREPARED_ROW,
     REJECTED_FILE,
+    REJECTED_ROW,
     REPORT_FILES,
     SETTINGS_FILE,
     report_folder,
@@ -30,10 +33,13 @@ from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.image_files import IMAGE_SUFFIXES, is_image_file
 from anifacegan.runtime.output_folders import own_files
 from anifacegan.runtime.paths import exists
+from anifacegan.runtime.processes import map_in_processes
 from anifacegan.runtime.structured_text import parse_json, read_json
 
 MOST_NAMED = 20
 """Largest number of photographs left out that are named on stderr; all are in the report."""
+CHUNK = 4
+"""Number of photographs that a process gets at a time."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +98,19 @@ def prepare_images(config: PrepareConfig) -> str:
             masks.require_room(mask_names, (job.photograph for job in jobs))
             masks.claim(mask_names)
         write_complete(folder / SETTINGS_FILE, json.dumps(_settings(config)) + "\n")
+        known = folder / PREPARED_FILE
+        prepared = _rows_of(known, PREPARED_ROW) if known.is_file() else None  # older runs wrote none
         finished = {
-            job for job in jobs if before.issuperset(job.files(config.mirror)) and _exists(job, config)
+            job
+            for job in jobs
+            if before.issuperset(job.files(config.mirror))
+            and _exists(job, config)
+            and (prepared is None or _name(job, config) in prepared)
         }
         try:
             return _prepare_missing(config, jobs, repeated, finished)
         except NoUsablePhotographError:
-            report.remove([SETTINGS_FILE, REJECTED_FILE])
+            report.remove([SETTINGS_FILE, REJECTED_FILE, PREPARED_FILE])
             raise
 
 
@@ -106,31 +118,41 @@ class NoUsablePhotographError(InputError):
     """All photographs of a folder were left out."""
 
 
+def _name(job: Job, config: PrepareConfig) -> str:
+    """Return the name of an item in the data set, without suffix: it stays where the photographs are moved."""
+    return job.target.relative_to(config.out).as_posix()
+
+
 def _exists(job: Job, config: PrepareConfig) -> bool:
     return all(path.is_file() for path in job.files(config.mirror))
 
 
 def _prepare_missing(config: PrepareConfig, jobs: list[Job], repeated: list[Path], finished: set[Job]) -> str:
-    log_file = report_folder(config.out) / REJECTED_FILE
-    rejected = _read_rejected(log_file)
+    folder = report_folder(config.out)
+    rejected = {
+        path: (row[0], row[1]) for path, row in _rows_of(folder / REJECTED_FILE, REJECTED_ROW).items()
+    }
+    done = {_name(job, config) for job in finished}
+    rows = _rows_of(folder / PREPARED_FILE, PREPARED_ROW)
+    prepared = {name: row for name, row in rows.items() if name in done}
     todo = [job for job in jobs if str(job.photograph) not in rejected and job not in finished]
-    offsets, several = [], 0
+    names = {job.photograph: _name(job, config) for job in todo}
     with (
-        log_file.open("a", encoding="utf-8") as log,
+        _journal(folder / REJECTED_FILE, rejected) as left_out,
+        _journal(folder / PREPARED_FILE, prepared) as used,
         tqdm(initial=len(jobs) - len(todo), total=len(jobs), unit="image", disable=None) as bar,
     ):
         for item in _prepared(config, todo):
             bar.update()
             if item.reason is None:
-                offsets.append(item.offset)
-                several += item.several
-                continue
-            rejected[str(item.photograph)] = (item.reason, item.message)
-            log.write(json.dumps([str(item.photograph), item.reason, item.message]) + "\n")
-            log.flush()
-    for path in repeated:
-        message = f"{path}: another photograph of the folder gives files of the same name"
-        rejected[str(path)] = (REPEATED, message)
+                prepared[names[item.photograph]] = [item.several, *item.offset]
+                used(names[item.photograph])
+            else:
+                rejected[str(item.photograph)] = (item.reason, item.message)
+                left_out(str(item.photograph))
+    for photograph in repeated:
+        message = f"{photograph}: another photograph of the folder gives files of the same name"
+        rejected[str(photograph)] = (REPEATED, message)
     _name_rejected(rejected)
     targets = [job.target for job in jobs if str(job.photograph) not in rejected and _exists(job, config)]
     if not targets:
@@ -138,7 +160,7 @@ def _prepare_missing(config: PrepareConfig, jobs: list[Job], repeated: list[Path
         raise NoUsablePhotographError(
             f"{config.images}: no usable photograph of {len(jobs)}; the first: {message}"
         )
-    return write_report(config, targets, rejected, offsets, several)
+    return write_report(config, targets, rejected, list(prepared.values()))
 
 
 def photographs_of(config: PrepareConfig) -> tuple[list[Job], list[Path]]:
@@ -206,18 +228,38 @@ def _require_same_settings(config: PrepareConfig, path: Path) -> None:
             )
 
 
-def _read_rejected(path: Path) -> dict[str, tuple[str, str]]:
-    """Read the photographs that an earlier run left out: reason and message by path; a torn last line is ignored."""
-    rejected = {}
+def _rows_of(path: Path, kinds: tuple[type, ...]) -> dict[str, list[Any]]:
+    """Read what an earlier run wrote of each photograph, by its path or name; a torn last line is ignored.
+
+    ``kinds`` are the types of a row's values.
+    """
+    rows = {}
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     for line in lines:
         try:
             row = parse_json(line, path)
         except InputError:
             continue
-        if isinstance(row, list) and len(row) == 3 and all(isinstance(text, str) for text in row):
-            rejected[row[0]] = (row[1], row[2])
-    return rejected
+        if isinstance(row, list) and tuple(map(type, row)) == (str, *kinds):
+            rows[row[0]] = row[1:]
+    return rows
+
+
+@contextmanager
+def _journal(path: Path, rows: Mapping[str, Iterable[Any]]) -> Iterator[Callable[[str], None]]:
+    """Write a file of rows, and yield a function that adds the row of one name, which is in ``rows`` by then."""
+
+    def line(name: str) -> str:
+        return json.dumps([name, *rows[name]]) + "\n"
+
+    write_complete(path, "".join(map(line, rows)))  # without a torn line
+    with path.open("a", encoding="utf-8") as file:
+
+        def add(name: str) -> None:
+            file.write(line(name))
+            file.flush()
+
+        yield add
 
 
 def _name_rejected(rejected: dict[str, tuple[str, str]]) -> None:
@@ -227,44 +269,38 @@ def _name_rejected(rejected: dict[str, tuple[str, str]]) -> None:
         print(f"left out: {len(rejected) - MOST_NAMED} more, see the report", file=sys.stderr)
 
 
-_preparer: Preparer | None = None
-"""The preparer of this worker process, made when it starts."""
-
-
 def _prepared(config: PrepareConfig, jobs: list[Job]) -> Iterator[PreparedItem]:
-    """Yield what became of each photograph, as they are finished.
+    """Yield what became of each photograph, in their order.
 
-    The first one is prepared in this process: what is missing is said here, as a pool would start a process that fails
-    again and again.
+    The first one is prepared in this process: what is missing is said here, before others are started.
     """
     if not jobs:
         return
     count = min(config.processes or os.cpu_count() or 1, len(jobs))
+    alone = jobs if count == 1 else jobs[:1]
+    with _preparer(config) as preparer, one_blas_thread():
+        yield from (preparer.prepare(job.photograph, job.target, job.mask) for job in alone)
+    yield from map_in_processes(_work, config, jobs[len(alone) :], count, CHUNK)
+
+
+@contextmanager
+def _preparer(config: PrepareConfig) -> Iterator[Preparer]:
     segmenting = PersonSegmenter(config.person_model) if config.masks else nullcontext()
     with (
         segmenting as segmenter,
         FaceFitter(config.face_model, config.landmark_model, config.network) as fitter,
-        one_blas_thread(),
     ):
-        preparer = Preparer(fitter, config.size, config.camera, config.mirror, config.blur, segmenter)
-        alone: Iterable[Job] = jobs if count == 1 else jobs[:1]
-        yield from (preparer.prepare(job.photograph, job.target, job.mask) for job in alone)
-    if count == 1:
-        return
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(count, initializer=_start, initargs=(config,)) as pool:
-        yield from pool.imap_unordered(_work, jobs[1:], chunksize=4)
+        yield Preparer(fitter, config.size, config.camera, config.mirror, config.blur, segmenter)
 
 
-def _start(config: PrepareConfig) -> None:
-    torch.set_num_threads(1)
-    fitter = FaceFitter(config.face_model, config.landmark_model, config.network)
-    segmenter = PersonSegmenter(config.person_model) if config.masks else None
-    global _preparer
-    _preparer = Preparer(fitter, config.size, config.camera, config.mirror, config.blur, segmenter)
+_until_exit = ExitStack()
+_of_this_process: Preparer | None = None
+"""The preparer of a process of the pool, made for its first photograph and kept until the process ends."""
 
 
-def _work(job: Job) -> PreparedItem:
-    assert _preparer is not None, "a process of the pool starts with its preparer"
+def _work(config: PrepareConfig, job: Job) -> PreparedItem:
+    global _of_this_process
+    if _of_this_process is None:
+        _of_this_process = _until_exit.enter_context(_preparer(config))
     with one_blas_thread():
-        return _preparer.prepare(job.photograph, job.target, job.mask)
+        return _of_this_process.prepare(job.photograph, job.target, job.mask)

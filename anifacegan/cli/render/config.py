@@ -91,7 +91,9 @@ class RenderConfig(DriveConfig):
             require_finite("psi" if name == "truncation" else name, getattr(self, name))
         seeds = expanded_seeds(self.seeds)
         if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**63 for seed in seeds):
-            raise ValueError(f"seeds are {list(seeds)}, expected whole numbers from 0, each once")
+            raise ValueError(
+                f"seeds are {list(seeds)}, expected whole numbers from 0 to 2**63 - 1, each once"
+            )
         rows = len(seeds) * len(as_tuple(self.grid_yaw)) if self.grid and not self.stills else 0
         row = SHEET_COLUMNS + len(as_tuple(self.expression))
         require_memory(self, BYTES_OF_A_PIXEL * self.grid_size**2 * rows * row, "grid_size", "grid_yaw")

@@ -52,7 +52,7 @@ class FigureConfig:
             raise ConfigError("psi", self.psi, "a finite number")
         seeds = list(selected_seeds(self))
         if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**63 for seed in seeds):
-            raise ValueError(f"seeds are {seeds}, expected whole numbers from 0, each once")
+            raise ValueError(f"seeds are {seeds}, expected whole numbers from 0 to 2**63 - 1, each once")
         if self.expressions is not None and not self.expressions:
             raise ValueError("expressions is empty, expected names, .mat files, drawn:SEED, or null")
         for field in fields(self):
