@@ -37,6 +37,10 @@ def is_film(path: Path) -> bool:
     return path.suffix.lower() in FILM_SUFFIXES
 
 
+class NoFaceError(InputError):
+    """A film without a face: there is nothing to go on with."""
+
+
 @dataclass(frozen=True)
 class Film:
     """A film's file with the times of its frames."""

@@ -26,7 +26,7 @@ from anifacegan.capture.face_fitter import (
     require_plausible,
     shared_identity,
 )
-from anifacegan.capture.film_files import Film
+from anifacegan.capture.film_files import Film, NoFaceError
 from anifacegan.capture.film_landmarks import FaceTracker
 from anifacegan.capture.film_smoothing import accelerations, bridged_normal, bridged_unknowns, smoothed
 from anifacegan.capture.fit import LandmarkFit
@@ -128,15 +128,15 @@ def fit_film(
         quiet: whether to show no progress.
 
     Raises:
-        InputError: no face, or none that can be fitted; the film cannot be read to its end; or ``work`` belongs to
-            another film.
+        InputError: no face (NoFaceError), or none that can be fitted; the film cannot be read to its end; or ``work``
+            belongs to another film.
     """
     work.mkdir(parents=True, exist_ok=True)
     _require_same_film(film, number, work)
     landmarks, keys = _tracked(fitter, film, work, number, quiet)
     found = np.isfinite(landmarks[:, 0, 0])
     if not found.any():
-        raise InputError(
+        raise NoFaceError(
             f"{film.path}: no face found in any of {len(film)} frames, expected a film of a face"
         )
     z_id = _identity(fitter, film, landmarks[found])

@@ -3,6 +3,7 @@
 Nothing in a file is run. Whoever reads a file compares shapes with :func:`check_tensor` before they are used.
 """
 
+import json
 import os
 import zipfile
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors.torch import load
 from torch import Tensor
 
 from anifacegan.runtime.errors import InputError, first_line
@@ -36,9 +37,10 @@ def read_safetensors(path: Path, expected: str) -> tuple[dict[str, Tensor], dict
     """
     require_kind(path, expected)
     try:
-        with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
-            return tensors, file.metadata() or {}
+        content = path.read_bytes()  # a mapped file that shrinks meanwhile would end the process
+        tensors = load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        return tensors, header.get("__metadata__") or {}
     except Exception as error:  # the library raises kinds of its own, and PyTorch others
         reason = first_line(error)
         raise InputError(f"{path}: not a readable safetensors file ({reason}), expected {expected}") from None

@@ -47,6 +47,15 @@ def test_the_length_of_a_header_is_no_other_kind_of_file(first_byte: int, tmp_pa
     assert "a" in str(tensors)
 
 
+def test_a_file_that_shrinks_after_it_was_read_changes_no_tensor(tmp_path: Path) -> None:
+    """Tensors that were mapped from the file would end the process here."""
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(save({"a": torch.arange(50_000)}, {"text": "x"}))
+    tensors, texts = read_safetensors(path, "weights")
+    path.write_bytes(b"")
+    assert torch.equal(tensors["a"], torch.arange(50_000)) and texts == {"text": "x"}
+
+
 def test_a_damaged_pickle_is_not_explained_by_torch_s_first_line(tmp_path: Path) -> None:
     (tmp_path / "a.pth").write_bytes(b"z")
     assert_one_line(

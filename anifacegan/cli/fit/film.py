@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from tqdm import tqdm
 
 from anifacegan.capture.face_fitter import FaceFitter
-from anifacegan.capture.film_files import Film, open_film
+from anifacegan.capture.film_files import Film, NoFaceError, open_film
 from anifacegan.capture.film_fit import FittedFilm, fit_film, work_files
 from anifacegan.capture.overlay import dotted, mesh_over
 from anifacegan.cli.fit.config import FitConfig
@@ -43,7 +43,11 @@ def fit_one_film(config: FitConfig, fitter: FaceFitter, folder: GrowingFolder, p
     results = film_results(config, path) + (_crop_files(film) if config.crops else [])
     folder.require_room([*kept, *results], [path])
     folder.claim([*kept, *results])
-    fitted = fit_film(fitter, film, folder.path / work, number=config.face)
+    try:
+        fitted = fit_film(fitter, film, folder.path / work, number=config.face)
+    except NoFaceError:
+        folder.remove(kept)
+        raise
     for run in fitted.lost:
         start, end = fitted.film.times[[run.first, run.last]]
         print(
