@@ -4,10 +4,14 @@ Used on paired data, where the latents and the pose of every training image are 
 function returns an unweighted mean over rays or points; none of them renders or calls backward.
 """
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
+
+LEAST_TRANSPARENCY = 1e-3
+"""Added to 1 - alpha, so that the optical depth of an opaque point is finite: 6.9."""
 
 
 def colour_loss(rgb: Float[Tensor, "batch ray 3"], target: Float[Tensor, "batch ray 3"]) -> Float[Tensor, ""]:
@@ -35,11 +39,15 @@ def free_space_loss(
     free: Bool[Tensor, "batch ray point"],
     workers: Workers = SINGLE_PROCESS,
 ) -> Float[Tensor, ""]:
-    """Compute the mean opacity of the points in free space, between the camera and the face's surface.
+    """Compute the mean optical depth, -ln(1 - alpha), of the points in free space, between the camera and the face's
+    surface.
+
+    The gradient of alpha itself nearly vanishes where a point is opaque.
 
     Args:
         alpha: opacity of every point of every ray, in [0, 1].
         free: which points lie in free space; the mean is over these.
         workers: the processes that share the batch; the mean is over the points of all of them.
     """
-    return (alpha * free).sum() / workers.count_in_share(free)
+    depth = -torch.log((1 - alpha + LEAST_TRANSPARENCY) / (1 + LEAST_TRANSPARENCY))
+    return (depth * free).sum() / workers.count_in_share(free)

@@ -35,8 +35,8 @@ class LossWeights(ImageWeights):
     silhouette: float = 0.1
     """Factor of the mean absolute error of the head's opacity on rays of paired images."""
     free_space: float = 0.1
-    """Factor of the mean opacity of points in front of the known surface, on rays of paired images; the opacity should
-    be 0 there."""
+    """Factor of the mean optical depth, -ln(1 - alpha), of points in front of the known surface, on rays of paired
+    images; the opacity alpha should be 0 there."""
     deformation: float = 3e4
     """Factor of the loss L_3DMM: mean squared error (world units squared) of the deformation field's offsets at points
     of the face model's mesh."""
