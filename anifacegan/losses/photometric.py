@@ -37,17 +37,19 @@ def silhouette_loss(
 def free_space_loss(
     alpha: Float[Tensor, "batch ray point"],
     free: Bool[Tensor, "batch ray point"],
+    weight: Float[Tensor, "batch ray"],
     workers: Workers = SINGLE_PROCESS,
 ) -> Float[Tensor, ""]:
-    """Compute the mean optical depth, -ln(1 - alpha), of the points in free space, between the camera and the face's
-    surface.
+    """Compute the weighted mean optical depth, -ln(1 - alpha), of the points in free space, between the camera and the
+    face's surface.
 
     The gradient of alpha itself nearly vanishes where a point is opaque.
 
     Args:
         alpha: opacity of every point of every ray, in [0, 1].
         free: which points lie in free space; the mean is over these.
+        weight: factor of the points of each ray.
         workers: the processes that share the batch; the mean is over the points of all of them.
     """
     depth = -torch.log((1 - alpha + LEAST_TRANSPARENCY) / (1 + LEAST_TRANSPARENCY))
-    return (depth * free).sum() / workers.count_in_share(free)
+    return (depth * free * weight[..., None]).sum() / workers.count_in_share(free)

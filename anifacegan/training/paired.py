@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import Tensor
 
 from anifacegan.data.dataset import CoefficientTable
@@ -18,6 +18,8 @@ from anifacegan.training.initialization import visible_scale
 
 LANDMARKS = slice(17, 68)
 """Indices (of 68) of the landmarks of brows, nose, eyes and mouth, around which half of the rays are drawn."""
+INNER_LIPS = slice(60 - 17, 68 - 17)
+"""Indices, among LANDMARKS, of the landmarks around the opening of the mouth, in order."""
 LANDMARK_SPREAD = 0.04
 """Half of the rays pass through pixels around landmarks. This is the standard deviation, in x and in y, of the offset
 from a landmark to such a pixel, in image heights."""
@@ -38,6 +40,8 @@ class PairedBatch:
     inside: Bool[Tensor, "batch ray"]
     """Whether the ray is away from silhouettes: its pixel and the eight neighbours all show the head, or all the
     background."""
+    in_mouth: Bool[Tensor, "batch ray"]
+    """Whether the ray passes between the lips of an open mouth."""
 
 
 class PairedData(TrainingFaces):
@@ -93,6 +97,7 @@ class PairedData(TrainingFaces):
             rgb=self.images[items[:, None], y, x].float() / 255,
             distance=distance,
             inside=inside,
+            in_mouth=inside_polygons(x, y, self.landmarks_px[items][:, INNER_LIPS]),
         )
 
     def held_out_view(self, index: int, size: int) -> tuple[Latents, Rays, Float[Tensor, "size size 3"]]:
@@ -116,3 +121,21 @@ class PairedData(TrainingFaces):
         distance = np.where(steps > 0, steps / np.float32(DEPTH_STEPS), np.float32(np.inf))
         inside = covered.all(-1) | ~covered.any(-1)
         return torch.from_numpy(distance), torch.from_numpy(inside)
+
+
+def inside_polygons(
+    x: Shaped[Tensor, "batch point"],
+    y: Shaped[Tensor, "batch point"],
+    corners: Float[Tensor, "batch corner 2"],
+) -> Bool[Tensor, "batch point"]:
+    """Return whether points lie inside polygons, one polygon for each row of the batch.
+
+    A point lies inside if a line from it along x crosses the polygon's sides an odd number of times. The corners are x
+    and y, in the order in which sides join them.
+    """
+    x, y = x[..., None], y[..., None]
+    x0, y0 = corners[:, None].unbind(-1)
+    x1, y1 = corners[:, None].roll(-1, dims=2).unbind(-1)
+    spans = (y0 > y) != (y1 > y)
+    crossing = x0 + (x1 - x0) * (y - y0) / torch.where(spans, y1 - y0, 1.0)
+    return (spans & (x < crossing)).sum(-1) % 2 == 1

@@ -29,6 +29,10 @@ FREE_SCALE = 0.008
 distance from the known surface, world units. Manifolds close in front of a surface are those that show a surface
 elsewhere: between open lips, the manifolds of the lips hide the teeth unless they are transparent there."""
 
+OPEN_MOUTH_FACTOR = 10.0
+"""Factor of points in free space on rays between open lips. The lips' manifolds are opaque in most images, where the
+mouth is closed, and transparent only if its rarer open ones weigh more."""
+
 VARIATION_TEXELS = 8192
 """Number of texels of each feature plane whose differences from their neighbours are penalised in a step."""
 
@@ -62,9 +66,9 @@ def photometric_losses(
         covered = batch.distance.isfinite().float()
         colour = colour_loss(rendered.rgb, batch.rgb)
         silhouette = silhouette_loss(rendered.foreground, covered, batch.inside)
-        free = free_space_loss(
-            rendered.alpha[..., :-1], in_free_space(rendered, surface, batch.inside), workers
-        )
+        weight = torch.where(batch.in_mouth, OPEN_MOUTH_FACTOR, 1.0)
+        in_free = in_free_space(rendered, surface, batch.inside)
+        free = free_space_loss(rendered.alpha[..., :-1], in_free, weight, workers)
     losses = {
         "colour": weights.colour * colour,
         "silhouette": weights.silhouette * silhouette,

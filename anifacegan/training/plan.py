@@ -292,6 +292,7 @@ def _photometric_losses(networks: _Networks, rays: int, near: bool) -> dict[str,
         rgb=torch.empty(images, rays, 3),
         distance=torch.empty(images, rays),
         inside=torch.empty(images, rays, dtype=torch.bool),
+        in_mouth=torch.empty(images, rays, dtype=torch.bool),
     )
     rng = torch.Generator().manual_seed(0)
     return photometric_losses(networks.generator, batch, config.schedule, near, config.weights, rng)

@@ -24,11 +24,16 @@ def test_free_space_is_the_mean_optical_depth_of_its_points_alone() -> None:
     alpha = torch.tensor([[[0.5, 1.0], [0.25, 1.0]]])
     free = torch.tensor([[[True, False], [True, False]]])
     expected = (-math.log(0.5) - math.log(0.75)) / 2
-    assert free_space_loss(alpha, free).item() == pytest.approx(expected, rel=2e-3)
-    assert free_space_loss(alpha, torch.zeros_like(free)).item() == 0
-    assert free_space_loss(alpha, ~free).item() == pytest.approx(math.log(1001), rel=1e-5)
+    even = torch.ones(1, 2)
+    assert free_space_loss(alpha, free, even).item() == pytest.approx(expected, rel=2e-3)
+    assert free_space_loss(alpha, torch.zeros_like(free), even).item() == 0
+    assert free_space_loss(alpha, ~free, even).item() == pytest.approx(math.log(1001), rel=1e-5)
+    weighted = (-math.log(0.5) - 3 * math.log(0.75)) / 2
+    assert free_space_loss(alpha, free, torch.tensor([[1.0, 3.0]])).item() == pytest.approx(
+        weighted, rel=2e-3
+    )
     density = torch.tensor([[[0.01, 5.0]]], requires_grad=True)
-    free_space_loss(-torch.expm1(-density), torch.ones(1, 1, 2, dtype=torch.bool)).backward()
+    free_space_loss(-torch.expm1(-density), torch.ones(1, 1, 2, dtype=torch.bool), even[:, :1]).backward()
     assert density.grad is not None
     assert density.grad.flatten().tolist() == pytest.approx(
         [0.5, 0.5], rel=0.15

@@ -17,7 +17,7 @@ def batch() -> PairedBatch:
     rays = Rays(torch.randn(2, 3, 3), torch.randn(2, 3, 3))
     distance, inside = torch.rand(2, 3), torch.ones(2, 3, dtype=torch.bool)
     return PairedBatch(
-        latents.z_id, latents.z_exp, latents.z_noise, rays, torch.rand(2, 3, 3), distance, inside
+        latents.z_id, latents.z_exp, latents.z_noise, rays, torch.rand(2, 3, 3), distance, inside, ~inside
     )
 
 
@@ -27,7 +27,7 @@ def test_a_record_moves_with_the_records_inside_it() -> None:
     tensors = [value for name, value in vars(after).items() if name != "rays"] + list(
         vars(after.rays).values()
     )
-    assert len(tensors) == 8 and all(tensor.device.type == "meta" for tensor in tensors)
+    assert len(tensors) == 9 and all(tensor.device.type == "meta" for tensor in tensors)
     assert after.inside.dtype == torch.bool and before.rgb.device.type == "cpu"
 
 

@@ -11,7 +11,7 @@ from anifacegan.data.synthetic.geometry_buffers import DEPTH_STEPS, GeometryBuff
 from anifacegan.geometry.cameras import orbit_camera
 from anifacegan.geometry.rays import image_rays, pixel_rays
 from anifacegan.runtime.errors import InputError
-from anifacegan.training.paired import PairedData
+from anifacegan.training.paired import PairedData, inside_polygons
 from tests.fixtures.tiny_training_set import packed, random_latents
 
 COUNT, HELD_OUT, SIZE = 9, 3, 40
@@ -105,6 +105,34 @@ def test_distance_and_certainty_agree_with_a_slow_reference(
         assert batch.inside[b, r].item() == (all(around) or not any(around))
         uncertain += not batch.inside[b, r].item()
     assert 50 < uncertain < 430  # both kinds were tried
+
+
+def test_points_inside_a_polygon_are_left_of_all_its_sides() -> None:
+    """Of convex polygons, whose corners go round against the clock; in other places and sizes for each of the batch."""
+    angle = torch.arange(8) * torch.pi / 4
+    octagon = torch.stack([3 * angle.cos(), 2 * angle.sin()], dim=-1)
+    corners = torch.stack([octagon + 4, 0.5 * octagon + 2, 0 * octagon + 1])
+    x, y = 8 * torch.rand(2, 3, 500, generator=rng(2))
+    points = torch.stack([x, y], dim=-1)[:, :, None]
+    side, away = corners.roll(-1, dims=1) - corners, points - corners[:, None]
+    left = side[:, None, :, 0] * away[..., 1] - side[:, None, :, 1] * away[..., 0]
+    inside = inside_polygons(x, y, corners)
+    assert torch.equal(inside, (left > 0).all(dim=-1))
+    assert inside[0].sum() > inside[1].sum() > 10 and not inside[2].any()
+
+
+def test_rays_between_the_lips_are_known(latents: CoefficientTable, surfaces: GeometryBuffers) -> None:
+    data = PairedData(coordinates(), latents, surfaces, FOV, HELD_OUT)
+    height = torch.tensor([30.0, 28, 27, 28, 30, 33, 34, 33])
+    width = torch.tensor([10.0, 14, 20, 26, 30, 26, 20, 14])
+    data.landmarks_px[:, 60 - 17 :] = (
+        torch.stack([width, height], dim=-1) + torch.arange(COUNT)[:, None, None]
+    )
+    batch = data.draw(8, 300, rng(3))
+    x, y, item = (batch.rgb * 255).round().unbind(-1)
+    corners = data.landmarks_px[item[:, 0].long(), 60 - 17 :]
+    assert torch.equal(batch.in_mouth, inside_polygons(x, y, corners))
+    assert 20 < batch.in_mouth.sum() < 2000
 
 
 def test_half_of_the_rays_look_at_brows_eyes_nose_and_mouth(
