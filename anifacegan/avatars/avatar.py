@@ -28,7 +28,7 @@ from anifacegan.face_model.coefficients import ExpressionBasis
 from anifacegan.face_model.expressions import STRONGEST, ExpressionInput, ExpressionReader, check_presets
 from anifacegan.geometry.cameras import WIDEST_VIEW_RAD, from_frontal
 from anifacegan.geometry.config import RaySamplingConfig
-from anifacegan.geometry.conventions import EXP_DIM, ID_DIM
+from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, NOISE_DIM
 from anifacegan.rendering.frame import RenderedImage, checked_size
 from anifacegan.runtime.arguments import number, switch
 from anifacegan.runtime.devices import select_device
@@ -77,6 +77,9 @@ class AvatarCard:
     """Settings with which the avatar was baked, and the approximation errors of baking."""
     identity: tuple[float, ...] = ()
     """Identity coefficients of the person, 80 of the face model; none in files of older versions."""
+    appearance: tuple[float, ...] = ()
+    """Appearance latents of the person, 80 as the synthetic renderer reads them; none for photographs, for models that
+    were not trained on its images, and in files of older versions."""
 
 
 @dataclass(frozen=True)
@@ -298,8 +301,11 @@ def _check_card(path: Path, card: AvatarCard) -> None:
     """Refuse a card with numbers that are not finite, or too few of them."""
     if len(card.identity) not in (0, ID_DIM):
         raise InputError(f"{path}: card.identity has {len(card.identity)} numbers, expected {ID_DIM}")
+    if len(card.appearance) not in (0, NOISE_DIM):
+        raise InputError(f"{path}: card.appearance has {len(card.appearance)} numbers, expected {NOISE_DIM}")
     numbers = {"psi": card.psi, "pitch_offset": card.pitch_offset}
-    numbers |= {f"identity[{k}]": value for k, value in enumerate(card.identity)}
+    for name in ("identity", "appearance"):
+        numbers |= {f"{name}[{k}]": value for k, value in enumerate(getattr(card, name))}
     for name, value in numbers.items():
         if not abs(value) <= STRONGEST:
             raise InputError(f"{path}: card.{name} is {value}, expected a finite number up to {STRONGEST:g}")

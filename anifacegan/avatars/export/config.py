@@ -38,10 +38,15 @@ class GlbConfig:
     least_move: float = 0.0125
     """Movement of a vertex that a morph target leaves out, as a share of the target's largest. 0.0125 leaves out what
     moves less than an eightieth of it; the rest sets in smoothly."""
+    hair_ribbons: int = 300
+    """Number of ribbons of hair that hangs clear of the head, at most; 0 leaves it out."""
+    lash_ribbons: int = 130
+    """Number of lashes, at most; 0 leaves them out."""
 
     def __post_init__(self) -> None:
         require_within(self, 64, 8192, "texture")
         require_within(self, 64, 4096, "view")
+        require_within(self, 0, 4000, "hair_ribbons", "lash_ribbons")
         if not 1 <= self.quality <= 100:
             raise ConfigError("quality", self.quality, "a whole number from 1 to 100")
         if not 0 <= self.least_move <= 0.1:

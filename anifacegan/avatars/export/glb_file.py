@@ -1,15 +1,16 @@
 """A binary glTF 2.0 file of textured meshes with morph targets, nodes and one animation, written by pygltflib.
 
-Morph targets are sparse accessors: only the vertices that move are stored. Everything is in one buffer.
+Morph targets are sparse accessors: only the vertices that move are stored. Texture coordinates have 16 bits, colours
+of vertices 8. Everything is in one buffer.
 """
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from anifacegan.avatars.export.glb_parts import GlbAnimation, GlbMaterial, GlbMesh, GlbNode, GlbScene
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.paths import exists
 
@@ -22,63 +23,6 @@ FLOAT, UNSIGNED_BYTE, UNSIGNED_SHORT, UNSIGNED_INT = 5126, 5121, 5123, 5125
 VERTEX_BUFFER, INDEX_BUFFER = 34962, 34963
 LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE = 9729, 9987, 33071
 """Numbers of glTF for types, buffers and samplers."""
-
-
-@dataclass(frozen=True)
-class GlbMesh:
-    """A textured mesh; points are relative to its node."""
-
-    points: Float[np.ndarray, "vertex 3"]
-    uv: Float[np.ndarray, "vertex 2"]
-    """Texture coordinates in [0, 1], v down."""
-    triangles: Int[np.ndarray, "triangle 3"]
-    targets: dict[str, Float[np.ndarray, "vertex 3"]]
-    """Name of each morph target -> what it adds to the points at weight 1."""
-    normals: Float[np.ndarray, "vertex 3"] | None = None
-    """Unit normals; None where the material needs none."""
-    head_weight: Float[np.ndarray, "vertex"] | None = None
-    """How far each vertex turns with the file's turning node, 0 to 1; None: the mesh belongs to its node alone."""
-
-
-@dataclass(frozen=True)
-class GlbNode:
-    """A named node with a pivot."""
-
-    name: str
-    pivot: Float[np.ndarray, "3"]
-    """Its place relative to its parent, metres."""
-    mesh: GlbMesh | None = None
-    children: tuple["GlbNode", ...] = ()
-
-
-@dataclass(frozen=True)
-class GlbAnimation:
-    """One animation of all morph targets, and of the turning node's rotation."""
-
-    name: str
-    times: Float[np.ndarray, "frame"]
-    """Seconds from the start."""
-    weights: dict[str, Float[np.ndarray, "frame"]]
-    """Name of each morph target that moves -> its weight in each frame."""
-    rotation: Float[np.ndarray, "frame 4"] | None
-    """Rotation of the turning node in each frame, as a quaternion x, y, z, w; None: it does not turn."""
-
-
-@dataclass(frozen=True)
-class GlbScene:
-    """What a file holds."""
-
-    nodes: tuple[GlbNode, ...]
-    """The scene's roots. The turning node is the first child of the first root; a mesh with ``head_weight`` is moved
-    by these two nodes."""
-    texture: bytes
-    """The texture of all meshes, a JPEG file."""
-    unlit: bool
-    """Whether the texture is shown as it is, without light."""
-    copyright: str
-    extras: dict[str, Any] = field(default_factory=dict)
-    """Further facts, at the file's ``asset``."""
-    animation: GlbAnimation | None = None
 
 
 def glb_bytes(scene: GlbScene) -> bytes:
@@ -133,7 +77,7 @@ class _Writer:
         document.asset = gltf.Asset(
             version="2.0", generator=GENERATOR, copyright=scene.copyright, extras=scene.extras
         )
-        self._material(scene)
+        self._person(scene)
         turned = scene.nodes[0].children[0] if scene.nodes[0].children else None
         roots = [self._node(node, (scene.nodes[0], turned)) for node in scene.nodes]
         self._skin(scene.nodes[0], turned)
@@ -145,27 +89,53 @@ class _Writer:
         document.set_binary_blob(bytes(self.blob))
         return b"".join(document.save_to_bytes())
 
-    def _material(self, scene: GlbScene) -> None:
+    def _person(self, scene: GlbScene) -> None:
+        """Add the material of the meshes without one of their own, which is number 0."""
         gltf, document = self.gltf, self.document
-        document.images = [gltf.Image(bufferView=self._view(scene.texture), mimeType="image/jpeg")]
         document.samplers = [
             gltf.Sampler(
                 magFilter=LINEAR, minFilter=LINEAR_MIPMAP_LINEAR, wrapS=CLAMP_TO_EDGE, wrapT=CLAMP_TO_EDGE
             )
         ]
-        document.textures = [gltf.Texture(source=0, sampler=0)]
-        base = gltf.TextureInfo(index=0)
+        self.extensions: dict[str, Any] = {UNLIT: {}} if scene.unlit else {}
+        document.extensionsUsed = list(self.extensions)
+        base = self._texture(scene.texture, "image/jpeg")
         surface = gltf.PbrMetallicRoughness(baseColorTexture=base, metallicFactor=0.0, roughnessFactor=0.8)
         document.materials = [
             gltf.Material(
-                name="person",
-                pbrMetallicRoughness=surface,
-                extensions={UNLIT: {}} if scene.unlit else {},
-                alphaCutoff=None,
+                name="person", pbrMetallicRoughness=surface, extensions=self.extensions, alphaCutoff=None
             )
         ]
-        if scene.unlit:
-            document.extensionsUsed = [UNLIT]
+
+    def _texture(self, content: bytes, kind: str) -> Any:
+        """Add an image file as a texture; return the reference to it."""
+        gltf, document = self.gltf, self.document
+        document.images.append(gltf.Image(bufferView=self._view(content), mimeType=kind))
+        document.textures.append(gltf.Texture(source=len(document.images) - 1, sampler=0))
+        return gltf.TextureInfo(index=len(document.textures) - 1)
+
+    def _material(self, material: GlbMaterial | None) -> int:
+        """Add the material of a mesh, unless it is the person's; return its number."""
+        if material is None:
+            return 0
+        gltf = self.gltf
+        surface = gltf.PbrMetallicRoughness(
+            baseColorFactor=[*material.colour.astype(np.float64).tolist(), 1.0],
+            metallicFactor=0.0,
+            roughnessFactor=0.6,
+        )
+        if material.texture is not None:
+            surface.baseColorTexture = self._texture(material.texture, "image/png")
+        entry = gltf.Material(
+            name=material.name,
+            pbrMetallicRoughness=surface,
+            extensions=self.extensions,
+            alphaMode="OPAQUE" if material.cutoff is None else "MASK",
+            alphaCutoff=material.cutoff,
+            doubleSided=True,
+        )
+        self.document.materials.append(entry)
+        return len(self.document.materials) - 1
 
     def _node(self, node: GlbNode, joints: tuple[GlbNode, GlbNode | None]) -> int:
         """Add a node, its mesh and its children; return its number."""
@@ -189,9 +159,16 @@ class _Writer:
     def _mesh(self, name: str, mesh: GlbMesh) -> int:
         gltf = self.gltf
         attributes = gltf.Attributes(
-            POSITION=self._accessor(mesh.points.astype(np.float32), "VEC3", FLOAT, VERTEX_BUFFER, True),
-            TEXCOORD_0=self._accessor(mesh.uv.astype(np.float32), "VEC2", FLOAT, VERTEX_BUFFER),
+            POSITION=self._accessor(mesh.points.astype(np.float32), "VEC3", FLOAT, VERTEX_BUFFER, True)
         )
+        if mesh.uv is not None:
+            uv = np.rint((2**16 - 1) * mesh.uv.clip(0, 1)).astype(np.uint16)
+            attributes.TEXCOORD_0 = self._accessor(uv, "VEC2", UNSIGNED_SHORT, VERTEX_BUFFER, normalized=True)
+        if mesh.colours is not None:
+            opaque = np.concatenate([mesh.colours.clip(0, 1), np.ones((len(mesh.colours), 1))], axis=1)
+            attributes.COLOR_0 = self._accessor(
+                np.rint(255 * opaque).astype(np.uint8), "VEC4", UNSIGNED_BYTE, VERTEX_BUFFER, normalized=True
+            )
         if mesh.normals is not None:
             attributes.NORMAL = self._accessor(mesh.normals.astype(np.float32), "VEC3", FLOAT, VERTEX_BUFFER)
         if mesh.head_weight is not None:
@@ -203,7 +180,7 @@ class _Writer:
         primitive = gltf.Primitive(
             attributes=attributes,
             indices=self._accessor(*_indices(mesh.triangles.ravel(), len(mesh.points)), INDEX_BUFFER),
-            material=0,
+            material=self._material(mesh.material),
         )
         entry = gltf.Mesh(name=name, primitives=[primitive])
         if mesh.targets:

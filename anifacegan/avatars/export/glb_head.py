@@ -1,8 +1,9 @@
 """A person as a head for other programs: a textured mesh with morph targets, and nodes that turn.
 
 The mesh is the open face model's, in the person's shape; its skin is moved to the avatar's surface, and hair is the
-scalp moved outward. Each part of the head is a mesh at a node: the skin, both eyes, both rows of teeth, the tongue. The
-skin's neck bends, so that the head turns and the bust stays. Metres, y up, the face looks along +z.
+scalp moved outward. Each part of the head is a mesh at a node: the skin, both eyes, both rows of teeth, the tongue, and
+hanging hair and lashes where the person is known to have them. The skin's neck bends, so that the head turns and the
+bust stays. Metres, y up, the face looks along +z.
 """
 
 from collections.abc import Mapping
@@ -14,15 +15,12 @@ from jaxtyping import Float, Int
 
 from anifacegan.avatars.avatar import Avatar
 from anifacegan.avatars.export.config import GlbConfig
-from anifacegan.avatars.export.glb_file import GlbAnimation, GlbMesh, GlbNode, GlbScene
-from anifacegan.avatars.export.hair_volume import hair_thickness
-from anifacegan.avatars.export.head_texture import head_texture, neutral_views, posed_views
-from anifacegan.avatars.export.person_shape import PersonShape
-from anifacegan.avatars.export.shading_removal import without_shading
-from anifacegan.avatars.export.surface_fit import surface_offset
+from anifacegan.avatars.export.glb_parts import GlbAnimation, GlbMesh, GlbNode, GlbScene
+from anifacegan.avatars.export.grown_strands import PersonStrands
+from anifacegan.avatars.export.painted_head import PaintedHead
+from anifacegan.avatars.export.strand_nodes import strand_nodes
 from anifacegan.avatars.export.unit_weights import UnitSequence
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
-from anifacegan.face_model.expressions import is_strong_unit
 from anifacegan.face_model.parts import LOWER_TEETH, PART_NAMES, SKIN, TONGUE, UPPER_TEETH
 from anifacegan.geometry.conventions import ID_DIM
 from anifacegan.geometry.mesh_values import border_edges
@@ -35,27 +33,12 @@ NECK_FROM_JAW = (0.0, -0.02, -0.035)
 """Where the head turns on the neck, relative to the pivot of the jaw, metres."""
 NECK = (-0.5, 0.1)
 """Signed distances to the collar, model units, at which the skin turns with the head fully and not at all."""
-LEAST_MOVE = 5e-5
-"""Movement that every morph target leaves out, metres."""
 PLINTH = 0.005
 """How far below the lowest point of its border the bust ends, metres."""
 PIVOTS = {TONGUE: "jaw", LOWER_TEETH: "jaw", UPPER_TEETH: "jaw"}
 """Pivot of each part but the eyes, whose pivots have their own names."""
 SYNTHETIC = "Synthetic: made by anifacegan from one photograph; the person did not do what this head does"
 INVENTED = "Synthetic: made by anifacegan; this person does not exist"
-
-
-@dataclass(frozen=True)
-class PaintedHead:
-    """A person's shape with hair and the avatar's surface, and the texture."""
-
-    shape: PersonShape
-    offset: Float[np.ndarray, "vertex 3"]
-    """What hair and the avatar's surface add to the vertices, metres."""
-    rgb: Float[np.ndarray, "size size 3"]
-    """The texture, colours in [0, 1]."""
-    seen: float
-    """Share of the texels that a view saw."""
 
 
 def require_exportable(avatar: Avatar) -> Float[np.ndarray, "80"]:
@@ -75,39 +58,13 @@ def require_exportable(avatar: Avatar) -> Float[np.ndarray, "80"]:
     return np.array(card.identity)
 
 
-def painted_head(avatar: Avatar, shape: PersonShape, config: GlbConfig, albedo: bool = False) -> PaintedHead:
-    """Measure a person's surface, hair and texture in views of the avatar; ``albedo`` removes the light's shading."""
-    neutral = neutral_views(avatar, config.view)
-    offset = hair_thickness(shape, neutral)[:, None] * shape.parts.hair_dir.astype(np.float64)
-    offset += surface_offset(shape, neutral)
-    texture = head_texture(shape, posed_views(avatar, shape, offset, neutral), config.texture)
-    rgb = without_shading(shape, texture) if albedo else texture.rgb
-    return PaintedHead(shape, offset, rgb, float(texture.seen.mean()))
-
-
-def arkit_units(shape: PersonShape) -> tuple[str, ...]:
-    """Return the names of ARKit's movements among the face model's action units."""
-    return tuple(name for name in shape.rig.unit_names if not is_strong_unit(name))
-
-
-def morph_targets(
-    shape: PersonShape, expressions: Mapping[str, Float[np.ndarray, "64"]], least_move: float
-) -> dict[str, Float[np.ndarray, "vertex 3"]]:
-    """Compute what each action unit and each expression adds to the neutral face, metres.
-
-    ``least_move`` is the share of its largest movement below which a target leaves a vertex where it is.
-    """
-    moves = {name: shape.unit_displacement(name) for name in arkit_units(shape)}
-    moves |= {name: shape.vertices(z_exp) - shape.neutral for name, z_exp in expressions.items()}
-    return {name: _without_least(move, least_move) for name, move in moves.items()}
-
-
 def glb_scene(
     avatar: Avatar,
     head: PaintedHead,
     targets: Mapping[str, Float[np.ndarray, "vertex 3"]],
     config: GlbConfig,
     *,
+    strands: PersonStrands | None = None,
     unlit: bool = True,
     animation: GlbAnimation | None = None,
     mark_synthetic: bool = True,
@@ -115,7 +72,8 @@ def glb_scene(
     """Put together the nodes of a head.
 
     Args:
-        targets: what each morph target adds to the vertices, see :func:`morph_targets`.
+        targets: what each morph target adds to the vertices, see :mod:`.morph_targets`.
+        strands: hair and lashes of the person; None where they are not known.
         unlit: show the texture as it is; otherwise the meshes have normals and a material that programs light.
         mark_synthetic: say in the file that it is synthetic.
     """
@@ -127,6 +85,8 @@ def glb_scene(
             place = shape.pivot(PIVOTS.get(label, name))
             mesh = part_mesh(head, targets, label, place, not unlit)
             children.append(GlbNode(name, place - pivot, mesh))
+    if strands is not None:
+        children += strand_nodes(strands, head, targets, pivot, config, unlit=unlit)
     bust = GlbNode("bust", np.zeros(3), children=(GlbNode("head", pivot, children=tuple(children)),))
     skin = GlbNode("skin", np.zeros(3), part_mesh(head, targets, SKIN, np.zeros(3), not unlit))
     image = np.rint(255 * head.rgb.clip(0, 1)).astype(np.uint8)
@@ -222,14 +182,6 @@ def _closing(
         for corners in ((end, start, below), (end, below, beside), (beside, below, centre))
     ]
     return added, np.concatenate([start, end, start]), np.concatenate(wall)
-
-
-def _without_least(move: Float[np.ndarray, "vertex 3"], share: float) -> Float[np.ndarray, "vertex 3"]:
-    """Leave out what moves less than a share of the largest movement; longer moves set in smoothly from 0."""
-    length = np.linalg.norm(move, axis=1)
-    least = max(LEAST_MOVE, share * float(length.max()))
-    factor = 1 - np.square(least / np.maximum(length, least))
-    return move * factor[:, None]
 
 
 def sequence_animation(name: str, sequence: UnitSequence, fps: float) -> GlbAnimation:

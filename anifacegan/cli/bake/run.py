@@ -52,6 +52,7 @@ def baked_avatar(config: BakeCommand, model: Model) -> Avatar:
             "folded_share": report.folded_share,
         },
         identity=tuple(latents[0][0].cpu().double().tolist()),
+        appearance=tuple(latents[1][0].cpu().double().tolist()) if model.checkpoint.appearance else (),
     )
     return Avatar(layered_mesh, card, model.checkpoint.basis)
 

@@ -15,6 +15,8 @@ from anifacegan.runtime.typed_config import read_config
 
 if TYPE_CHECKING:
     from anifacegan.avatars.avatar import Avatar
+    from anifacegan.avatars.export.glb_parts import GlbScene
+    from anifacegan.avatars.export.grown_strands import PersonStrands
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class GlbCommand:
     """Write a person as a head in one .glb file (glTF 2.0): a closed textured mesh with ARKit's 52 movements and the
     named expressions as morph targets, and head, eyes, teeth and tongue as nodes that turn about their pivots. The
     person is one of a model, by --seed or --latents, or that of an avatar file, as 'anifacegan bake' and 'anifacegan
-    animate' write it.
+    animate' write it. Lashes, and hair that hangs clear of the head, are meshes of their own for people of models that
+    were trained on synthetic people.
     """
 
     out: OutputFile
@@ -57,7 +60,7 @@ class GlbCommand:
     bake: BakeConfig = field(default_factory=BakeConfig)
     """Size of the textures and meshes of the avatar that is baked for the person of --seed or --latents."""
     glb: GlbConfig = field(default_factory=GlbConfig)
-    """Size and quality of the texture, precision of the morph targets."""
+    """Size and quality of the texture, precision of the morph targets, numbers of ribbons of hair and lashes."""
     device: Device = "auto"
     """Device that bakes. auto: a GPU if PyTorch finds one, else the CPU."""
 
@@ -91,14 +94,9 @@ def main(arguments: Sequence[str]) -> None:
 def _write(config: GlbCommand) -> None:
     """Make the head, write its file, and print what was written."""
     from anifacegan.avatars.export.glb_file import glb_bytes, require_room_for_glb
-    from anifacegan.avatars.export.glb_head import (
-        arkit_units,
-        glb_scene,
-        morph_targets,
-        painted_head,
-        require_exportable,
-        sequence_animation,
-    )
+    from anifacegan.avatars.export.glb_head import glb_scene, require_exportable, sequence_animation
+    from anifacegan.avatars.export.morph_targets import arkit_units, morph_targets
+    from anifacegan.avatars.export.painted_head import painted_head
     from anifacegan.avatars.export.person_shape import person_shape
     from anifacegan.avatars.export.unit_weights import read_unit_sequence
     from anifacegan.face_model.expressions import is_expression_file
@@ -126,6 +124,7 @@ def _write(config: GlbCommand) -> None:
         head,
         targets,
         config.glb,
+        strands=_strands(config, avatar),
         unlit=not config.albedo,
         animation=animation,
         mark_synthetic=config.mark_synthetic,
@@ -134,9 +133,34 @@ def _write(config: GlbCommand) -> None:
     remove_abandoned(config.out)
     write_complete(config.out, content)
     print(
-        f"{config.out}: {len(content) / 1e6:.2f} MB, {len(targets)} morph targets, {head.seen:.0%} of the texture seen"
+        f"{config.out}: {len(content) / 1e6:.2f} MB, {len(targets)} morph targets, "
+        + f"{head.seen:.0%} of the texture seen, {_added(config, avatar, scene)}"
         + (f", {missed:.0%} of the sequence's movement at most not made by ARKit's" if missed else "")
     )
+
+
+def _strands(config: GlbCommand, avatar: "Avatar") -> "PersonStrands | None":
+    """Return the hair and lashes that the avatar's appearance latents stand for; None where it has no such latents."""
+    if not avatar.card.appearance or not (config.glb.hair_ribbons or config.glb.lash_ribbons):
+        return None
+    import numpy as np
+
+    from anifacegan.avatars.export.grown_strands import person_strands
+    from anifacegan.data.synthetic.renderer import load_synthetic_renderer
+
+    renderer = load_synthetic_renderer(config.face_model)
+    return person_strands(renderer, np.array(avatar.card.identity), np.array(avatar.card.appearance))
+
+
+def _added(config: GlbCommand, avatar: "Avatar", scene: "GlbScene") -> str:
+    """Say which meshes of hair and lashes the head has, and why it has none."""
+    if not (config.glb.hair_ribbons or config.glb.lash_ribbons):
+        return "no meshes of hair and lashes, as asked"
+    if not avatar.card.appearance:
+        return "no meshes of hair and lashes: the avatar does not say which it has"
+    found = {node.name for node in scene.nodes[0].children[0].children}
+    has = [name for name, node in (("lashes", "lashes"), ("hanging hair", "hair")) if node in found]
+    return f"with {' and '.join(has)}" if has else "without lashes and hanging hair: the person has none"
 
 
 def _avatar(config: GlbCommand) -> "Avatar":

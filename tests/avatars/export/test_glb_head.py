@@ -10,15 +10,15 @@ from scipy.spatial.transform import Rotation
 
 from anifacegan.avatars.avatar import Avatar
 from anifacegan.avatars.export.config import GlbConfig
-from anifacegan.avatars.export.glb_file import GlbScene, glb_bytes, require_room_for_glb
+from anifacegan.avatars.export.glb_file import glb_bytes, require_room_for_glb
 from anifacegan.avatars.export.glb_head import (
-    PaintedHead,
-    arkit_units,
     glb_scene,
-    morph_targets,
     require_exportable,
     sequence_animation,
 )
+from anifacegan.avatars.export.glb_parts import GlbScene
+from anifacegan.avatars.export.morph_targets import arkit_units, morph_targets
+from anifacegan.avatars.export.painted_head import PaintedHead
 from anifacegan.avatars.export.person_shape import PersonShape
 from anifacegan.avatars.export.unit_weights import UnitSequence, head_rotations
 from anifacegan.face_model.parts import LOWER_TEETH, SKIN

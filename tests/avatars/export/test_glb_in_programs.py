@@ -11,12 +11,11 @@ import pytest
 from anifacegan.avatars.export.config import GlbConfig
 from anifacegan.avatars.export.glb_file import glb_bytes
 from anifacegan.avatars.export.glb_head import (
-    PaintedHead,
-    arkit_units,
     glb_scene,
-    morph_targets,
     sequence_animation,
 )
+from anifacegan.avatars.export.morph_targets import arkit_units, morph_targets
+from anifacegan.avatars.export.painted_head import PaintedHead
 from anifacegan.avatars.export.unit_weights import UnitSequence, head_rotations
 from tests.fixtures.node_programs import loaded_by_three, validation
 from tests.fixtures.tiny_person import SHAPES, tiny_avatar, tiny_shape
