@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from anifacegan.avatars.avatar import load_avatar, save_avatar
@@ -31,13 +32,37 @@ def test_an_avatar_becomes_a_head(folder: Path, tmp_path: Path, capsys: pytest.C
     out = tmp_path / "tiny.glb"
     options = ("--sequence", tmp_path / "talk.csv", "--fps", 10, "--expressions", "jaw_open", "mouthSmile")
     assert export(folder, out, *options) == 0
-    assert "morph targets" in capsys.readouterr().out
+    assert "no meshes of hair and lashes: the avatar does not say which it has" in capsys.readouterr().out
     reader = GlbReader(out)
     assert reader.target_names("skin")[-2:] == ["jaw_open", "mouthSmile"]
     assert reader.gltf.animations[0].name == "talk" and reader.gltf.asset.copyright == "CC0"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["talk.csv", "tiny.glb"]
     assert export(folder, out, "--albedo") == 0  # its own file is replaced
     assert GlbReader(out).attribute("skin", "NORMAL").shape[1] == 3
+
+
+@pytest.mark.parametrize("options", [(), ("--glb.hair_ribbons", 0, "--glb.lash_ribbons", 0)])
+def test_an_avatar_with_appearance_latents_has_lashes(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[object, ...]
+) -> None:
+    avatar = tiny_avatar(tiny_shape(folder), appearance=tuple(np.zeros(80).tolist()))
+    save_avatar(tmp_path / "known.safetensors", avatar)
+    assert load_avatar(tmp_path / "known.safetensors").card.appearance == (0.0,) * 80
+    words = ("--avatar", tmp_path / "known.safetensors", "--face_model", folder / "face_model.npz")
+    assert command("export", "glb", *words, "--out", tmp_path / "me.glb", *SMALL, *options) == 0
+    said = capsys.readouterr().out
+    assert ("no meshes of hair and lashes, as asked" in said) == bool(options)
+    assert ("lashes" in GlbReader(tmp_path / "me.glb").mesh_nodes) == (not options)
+
+
+def test_appearance_latents_of_another_length_are_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_avatar(tmp_path / "odd.safetensors", tiny_avatar(tiny_shape(folder), appearance=(1.0, 2.0)))
+    assert (
+        command("export", "glb", "--avatar", tmp_path / "odd.safetensors", "--out", tmp_path / "me.glb") == 2
+    )
+    assert "card.appearance has 2 numbers, expected 80" in one_error_line(capsys)
 
 
 def test_an_avatar_file_keeps_the_identity(folder: Path) -> None:

@@ -19,6 +19,7 @@ from anifacegan.avatars.export.painted_head import PaintedHead
 from anifacegan.avatars.export.unit_weights import UnitSequence, head_rotations
 from tests.fixtures.node_programs import loaded_by_three, validation
 from tests.fixtures.tiny_person import SHAPES, tiny_avatar, tiny_shape
+from tests.fixtures.tiny_strands import tiny_strands
 
 pytest.importorskip("pygltflib", reason="pip install 'anifacegan[glb]'")
 BLENDER = """
@@ -47,6 +48,7 @@ def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         PaintedHead(shape, np.zeros_like(shape.neutral), rgb, 1.0),
         morph_targets(shape, {name: avatar.expressions.coefficients(name) for name in SHAPES}, 0.01),
         GlbConfig(),
+        strands=tiny_strands(folder / "face_model.npz", "long"),
         unlit=request.param,
         animation=sequence_animation("talk", sequence, 30.0),
     )
@@ -68,6 +70,7 @@ def test_three_js_finds_all_keys_nodes_and_tracks(path: Path, keys: list[str]) -
     found = loaded_by_three(path)
     assert found["meshes"]["skin"]["keys"] == keys and found["meshes"]["skin"]["skinned"]
     assert {"bust", "head", "left_eye", "right_eye"} <= set(found["nodes"])
+    assert {"hair", "lashes"} <= set(found["meshes"]) and "blink" in found["meshes"]["lashes"]["keys"]
     ((name, tracks),) = found["animations"]
     assert name == "talk" and {"skin.morphTargetInfluences", "head.quaternion"} <= set(tracks)
 
@@ -93,4 +96,5 @@ def test_blender_finds_all_keys(path: Path, keys: list[str]) -> None:
     assert lines, done.stdout[-2000:] + done.stderr[-2000:]
     found = json.loads(lines[0])
     assert found["keys"]["skin"] == ["Basis", *keys] and found["actions"] > 0
+    assert "blink" in found["keys"]["lashes"] and found["keys"]["hair"] == []
     assert 0.05 < max(found["size"]) < 0.3  # metres
