@@ -28,9 +28,10 @@ bpy.ops.object.select_all(action="SELECT")
 bpy.ops.object.delete()
 # its default shading asks numpy for a type that Debian's numpy has no more
 bpy.ops.import_scene.gltf(filepath=sys.argv[-1], import_shading="SMOOTH")
-keys = {o.name: [k.name for k in o.data.shape_keys.key_blocks] if o.data.shape_keys else []
+# by the names of their meshes: a skinned object with an animation gets another name beside an empty of its own
+keys = {o.data.name: [k.name for k in o.data.shape_keys.key_blocks] if o.data.shape_keys else []
         for o in bpy.data.objects if o.type == "MESH"}
-size = [max(v.co[k] for v in bpy.data.objects["skin"].data.vertices) for k in range(3)]
+size = [max(v.co[k] for v in bpy.data.meshes["skin"].vertices) for k in range(3)]
 print("FOUND" + json.dumps({"keys": keys, "size": size, "actions": len(bpy.data.actions)}))
 """
 
