@@ -63,13 +63,16 @@ class PersonStrands:
             tuple(points[k] for k in mixed), np.concatenate(brightness)[mixed].astype(np.float64)
         )
 
-    def lashes(self, vertices: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarray, "lash step 3"]:
-        """Grow the lashes of a face; equal people have equally many in every expression."""
+    def lashes(
+        self, vertices: Float[np.ndarray, "vertex 3"]
+    ) -> tuple[Float[np.ndarray, "lash step 3"], Float[np.ndarray, " lash"]]:
+        """Grow the lashes of a face, points and opacities; a person has equally many in every expression."""
         plan = self.renderer.strand_plan
         grown = grow_lashes(plan.lashes, self.appearance.lashes, self._in_model_units(vertices))
         if grown is None:
-            return np.zeros((0, 2, 3))
-        return self._in_world(grown.points[grown.cover > SOLID])
+            return np.zeros((0, 2, 3)), np.zeros(0)
+        solid = grown.cover > SOLID
+        return self._in_world(grown.points[solid]), grown.cover[solid].astype(np.float64)
 
     def haired(self) -> Float[np.ndarray, " vertex"]:
         """Return how much hair each vertex of the scalp has, 0 to 1."""

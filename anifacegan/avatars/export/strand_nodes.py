@@ -46,8 +46,11 @@ ROOT_DARK, TIP_LIGHT = 0.75, 1.1
 SHADES = (0.55, 1.6)
 """Limits of a strand's brightness, relative to the mean of the hair."""
 CUTOFF = 0.5
-LASH_WIDTH = (0.0003, 0.0002, 0.00003)
-"""Width of a lash at root, middle and tip, world units, of which ``LASHES`` are shown; fewer are wider."""
+LASH_WIDTH = (0.0002, 0.00014, 0.00002)
+"""Width of an opaque lash at root, middle and tip, world units, where ``LASHES`` are shown; fewer are wider.
+
+The texture has the avatar's lashes, too, so these are narrower than the synthetic person's. Fainter ones are narrower.
+"""
 LASHES = 130
 
 
@@ -104,7 +107,7 @@ def lash_mesh(
 ) -> GlbMesh | None:
     """Make ribbons of the lashes, ``config.lash_ribbons`` at most, with the targets that move them."""
     points = head.shape.neutral + head.offset
-    neutral = strands.lashes(points)
+    neutral, cover = strands.lashes(points)
     count = min(config.lash_ribbons, len(neutral))
     if count == 0:
         return None
@@ -115,12 +118,12 @@ def lash_mesh(
         return lashes[chosen][:, steps]
 
     paths = thinned(neutral)
-    width = np.array(LASH_WIDTH) * max(LASHES / count, 1.0)
+    width = max(LASHES / count, 1.0) * cover[chosen, None] * LASH_WIDTH
     front = np.broadcast_to([0.0, 0.0, 1.0], paths.shape)
-    made = ribbons_along(paths, front, np.tile(width, (count, 1)))
+    made = ribbons_along(paths, front, width)
     moves = {}
     for name, move in targets.items():
-        moved = np.repeat(thinned(strands.lashes(points + move)) - paths, 2, axis=1).reshape(-1, 3)
+        moved = np.repeat(thinned(strands.lashes(points + move)[0]) - paths, 2, axis=1).reshape(-1, 3)
         largest = float(np.linalg.norm(move, axis=1).max())
         moves[name] = without_least(moved, config.least_move, largest)
     material = GlbMaterial("lashes", np.array(LASH_RGB))

@@ -113,7 +113,7 @@ def test_lashes_stand_on_the_lids_in_every_target(
     assert "blink" in names
     for name in [None, *names]:
         moved = head.shape.neutral + (targets[name] if name else 0)
-        expected = cKDTree(long_hair.lashes(moved)[:, 0])
+        expected = cKDTree(long_hair.lashes(moved)[0][:, 0])
         points = place + reader.points("lashes", {name: 1.0} if name else None)
         roots = points.reshape(-1, 3, 2, 3)[:, 0].mean(axis=1)
         move = np.linalg.norm(targets[name], axis=1).max() if name else 0.0
