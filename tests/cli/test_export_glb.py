@@ -41,7 +41,7 @@ def test_an_avatar_becomes_a_head(folder: Path, tmp_path: Path, capsys: pytest.C
     assert GlbReader(out).attribute("skin", "NORMAL").shape[1] == 3
 
 
-@pytest.mark.parametrize("options", [(), ("--glb.hair_ribbons", 0, "--glb.lash_ribbons", 0)])
+@pytest.mark.parametrize("options", [(), ("--glb.lash_ribbons", 0)])
 def test_an_avatar_with_appearance_latents_has_lashes(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[object, ...]
 ) -> None:

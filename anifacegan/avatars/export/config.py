@@ -38,8 +38,9 @@ class GlbConfig:
     least_move: float = 0.0125
     """Movement of a vertex that a morph target leaves out, as a share of the target's largest. 0.0125 leaves out what
     moves less than an eightieth of it; the rest sets in smoothly."""
-    hair_ribbons: int = 300
-    """Number of ribbons of hair that hangs clear of the head, at most; 0 leaves it out."""
+    hair_ribbons: int = 0
+    """Number of ribbons of hair that hangs clear of the head, at most, such as 300; 0 leaves it out. They are of the
+    synthetic person whose latents the avatar has: today's demo draws such hair shorter."""
     lash_ribbons: int = 130
     """Number of lashes, at most; 0 leaves them out."""
 

@@ -67,7 +67,9 @@ def reader(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> GlbReader:
     path = tmp_path_factory.mktemp("head") / "tiny.glb"
-    scene = glb_scene(avatar, head, targets, GlbConfig(), strands=long_hair, unlit=request.param)
+    scene = glb_scene(
+        avatar, head, targets, GlbConfig(hair_ribbons=300), strands=long_hair, unlit=request.param
+    )
     path.write_bytes(glb_bytes(scene))
     return GlbReader(path)
 
@@ -90,7 +92,7 @@ def test_people_without_hanging_hair_have_lashes_only(
     style: str, head: PaintedHead, targets: dict[str, np.ndarray], shape: PersonShape, folder: Path
 ) -> None:
     strands = tiny_strands(folder / "face_model.npz", style)
-    nodes = strand_nodes(strands, head, targets, ORIGIN, GlbConfig())
+    nodes = strand_nodes(strands, head, targets, ORIGIN, GlbConfig(hair_ribbons=300))
     assert [node.name for node in nodes] == ["lashes"]
 
 
