@@ -185,8 +185,8 @@ class VideoLandmarker:
 
 
 def reading_step(height: int, width: int) -> int:
-    """Return the least number such that MediaPipe can read an image of which only every so manieth row and column is
-    kept; 1 for all but panoramas."""
+    """Return the least step at which rows and columns of an image have to be taken so that MediaPipe can read it; 1 for
+    all but panoramas."""
     return -(-max(height, width) // LONGEST_SIDE)
 
 

@@ -98,21 +98,14 @@ def captioned_grid(
     """Arrange images of one size in a grid of ``columns`` columns, row by row, each with its caption below; a single
     image gets no border.
 
-    ``cells`` are pairs of a caption and an image. ``torchvision.utils.make_grid`` is not used because importing it
-    takes two seconds.
+    ``cells`` are pairs of a caption and an image.
     """
+    from torchvision.utils import make_grid  # takes two seconds to import, needed here only
+
     font = ImageFont.load_default(FONT_PX)
     tiles = np.stack([_captioned(caption, pixels, font) for caption, pixels in cells])
-    if len(tiles) == 1:
-        return tiles[0]
-    columns = min(columns, len(tiles))
-    height, width = tiles.shape[1] + GAP_PX, tiles.shape[2] + GAP_PX
-    grid = np.full((-(-len(tiles) // columns) * height + GAP_PX, columns * width + GAP_PX, 3), 255, np.uint8)
-    for place, tile in enumerate(tiles):
-        row, column = divmod(place, columns)
-        top, left = row * height + GAP_PX, column * width + GAP_PX
-        grid[top : top + len(tile), left : left + tile.shape[1]] = tile
-    return grid
+    grid = make_grid(torch.from_numpy(tiles).permute(0, 3, 1, 2), nrow=columns, padding=GAP_PX, pad_value=255)
+    return grid.permute(1, 2, 0).contiguous().numpy()
 
 
 def _captioned(
