@@ -285,9 +285,7 @@ def _photometric_losses(networks: _Networks, rays: int, near: bool) -> dict[str,
     config = networks.config
     images = networks.share("schedule.batch", config.schedule.batch)
     batch = PairedBatch(
-        z_id=torch.empty(images, ID_DIM),
-        z_exp=torch.empty(images, EXP_DIM),
-        z_noise=torch.empty(images, NOISE_DIM),
+        *(torch.empty(images, size) for size in (ID_DIM, EXP_DIM, NOISE_DIM)),
         rays=Rays(torch.empty(images, rays, 3), torch.empty(images, rays, 3)),
         rgb=torch.empty(images, rays, 3),
         distance=torch.empty(images, rays),

@@ -417,7 +417,7 @@ def unknown_key(tmp_path: Path) -> str:
         ("--yaw", "90", "yaw 90 and pitch 0 are farther from frontal than 1.4 radians"),
         ("--grid_yaw", "2", "yaw 2 and pitch 0 are farther from frontal"),
         ("--seeds", "-1", r"seeds are \[-1\], expected whole numbers from 0"),
-        ("--seeds", "3,3", r"seeds are \[3, 3\], expected whole numbers from 0, each once"),
+        ("--seeds", "3,3", r"seeds are \[3, 3\], expected whole numbers from 0 to 2\*\*63 - 1, each once"),
         ("--fps", "0", "fps is 0, expected 1 to 240"),
         ("--nope", "1", "unknown option '--nope', --help shows all"),
         ("--device", "tpu", "device is tpu, expected one of auto, cpu, cuda"),

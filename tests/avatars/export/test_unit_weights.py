@@ -7,7 +7,7 @@ import pytest
 import scipy.io
 import torch
 
-from anifacegan.avatars.export.glb_head import arkit_units
+from anifacegan.avatars.export.morph_targets import arkit_units
 from anifacegan.avatars.export.person_shape import PersonShape
 from anifacegan.avatars.export.unit_weights import head_rotations, read_unit_sequence, weights_of
 from anifacegan.geometry.cameras import orbit_camera
