@@ -67,10 +67,11 @@ def strand_nodes(
 
     ``targets`` are what each morph target adds to the head's vertices; ``unlit`` leaves normals out.
     """
-    meshes = {
-        "hair": hair_mesh(strands, head, config.hair_ribbons, pivot, unlit),
-        "lashes": lash_mesh(strands, head, targets, config, pivot, unlit),
-    }
+    meshes: dict[str, GlbMesh | None] = {}
+    if config.hair_ribbons:
+        meshes["hair"] = hair_mesh(strands, head, config.hair_ribbons, pivot, unlit)
+    if config.lash_ribbons:
+        meshes["lashes"] = lash_mesh(strands, head, targets, config, pivot, unlit)
     return tuple(GlbNode(name, np.zeros(3), mesh) for name, mesh in meshes.items() if mesh is not None)
 
 

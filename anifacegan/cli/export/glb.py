@@ -24,8 +24,8 @@ class GlbCommand:
     """Write a person as a head in one .glb file (glTF 2.0): a closed textured mesh with ARKit's 52 movements and the
     named expressions as morph targets, and head, eyes, teeth and tongue as nodes that turn about their pivots. The
     person is one of a model, by --seed or --latents, or that of an avatar file, as 'anifacegan bake' and 'anifacegan
-    animate' write it. Lashes, and hair that hangs clear of the head, are meshes of their own for people of models that
-    were trained on synthetic people.
+    animate' write it. Lashes, and hair that hangs clear of the head where --glb.hair_ribbons asks for it, are meshes of
+    their own for people of models that were trained on synthetic people.
     """
 
     out: OutputFile
@@ -159,8 +159,12 @@ def _added(config: GlbCommand, avatar: "Avatar", scene: "GlbScene") -> str:
     if not avatar.card.appearance:
         return "no meshes of hair and lashes: the avatar does not say which it has"
     found = {node.name for node in scene.nodes[0].children[0].children}
-    has = [name for name, node in (("lashes", "lashes"), ("hanging hair", "hair")) if node in found]
-    return f"with {' and '.join(has)}" if has else "without lashes and hanging hair: the person has none"
+    asked = {"lashes": ("lashes", config.glb.lash_ribbons), "hair": ("hanging hair", config.glb.hair_ribbons)}
+    names = {node: name for node, (name, count) in asked.items() if count}
+    has = [name for node, name in names.items() if node in found]
+    return (
+        f"with {' and '.join(has)}" if has else f"without {' and '.join(names.values())}: the person has none"
+    )
 
 
 def _avatar(config: GlbCommand) -> "Avatar":
