@@ -10,10 +10,10 @@ import os
 import select
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from anifacegan.runtime.limits import largest, memory_bytes
+from anifacegan.runtime.limits import LARGEST_SEED, largest, memory_bytes
 
 DEBUG_VARIABLE = "ANIFACEGAN_DEBUG"
 """Environment variable that lets the traceback of a mistake of the program through; worker processes inherit it."""
@@ -117,6 +117,16 @@ def require_above(config: object, bound: int | float, *names: str) -> None:
         value = getattr(config, name)
         if not bound < value < math.inf:
             raise ConfigError(name, value, f"more than {bound}")
+
+
+def require_seeds(seeds: Sequence[int]) -> None:
+    """Require that there are seeds of people, and that each is one that a person can have, once.
+
+    Raises:
+        ValueError: it is not so.
+    """
+    if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed <= LARGEST_SEED for seed in seeds):
+        raise ValueError(f"seeds are {list(seeds)}, expected whole numbers from 0 to 2**63 - 1, each once")
 
 
 def first_line(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 from anifacegan.face_model.config import DriveConfig, require_finite
 from anifacegan.models.config import ViewSamplingConfig
 from anifacegan.runtime.devices import Device
-from anifacegan.runtime.errors import ConfigError, require_memory
+from anifacegan.runtime.errors import ConfigError, require_memory, require_seeds
 from anifacegan.runtime.output_places import OutputFolder
 from anifacegan.runtime.typed_config import as_tuple
 
@@ -90,10 +90,7 @@ class RenderConfig(DriveConfig):
         for name in ("truncation", "grid_yaw"):
             require_finite("psi" if name == "truncation" else name, getattr(self, name))
         seeds = expanded_seeds(self.seeds)
-        if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**63 for seed in seeds):
-            raise ValueError(
-                f"seeds are {list(seeds)}, expected whole numbers from 0 to 2**63 - 1, each once"
-            )
+        require_seeds(seeds)
         rows = len(seeds) * len(as_tuple(self.grid_yaw)) if self.grid and not self.stills else 0
         row = SHEET_COLUMNS + len(as_tuple(self.expression))
         require_memory(self, BYTES_OF_A_PIXEL * self.grid_size**2 * rows * row, "grid_size", "grid_yaw")

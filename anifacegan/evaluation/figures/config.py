@@ -10,6 +10,7 @@ from anifacegan.runtime.errors import (
     require_above,
     require_at_least,
     require_memory,
+    require_seeds,
     require_within,
 )
 from anifacegan.runtime.output_places import OutputFolder
@@ -50,9 +51,8 @@ class FigureConfig:
             raise ConfigError("size", self.size, "8 to 1024")
         if not math.isfinite(self.psi):
             raise ConfigError("psi", self.psi, "a finite number")
-        seeds = list(selected_seeds(self))
-        if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**63 for seed in seeds):
-            raise ValueError(f"seeds are {seeds}, expected whole numbers from 0 to 2**63 - 1, each once")
+        seeds = selected_seeds(self)
+        require_seeds(seeds)
         if self.expressions is not None and not self.expressions:
             raise ValueError("expressions is empty, expected names, .mat files, drawn:SEED, or null")
         for field in fields(self):
