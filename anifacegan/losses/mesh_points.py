@@ -8,7 +8,7 @@ Only vertices that the camera sees count: behind a closed lid the eyeball stays 
 has moved a centimetre, and a smooth field can follow only one of them.
 
 An open mouth has no vertices between the lips. Without offsets there the field would stretch the lips' colours across
-the opening, so mouth-gap points between the lips lead to the narrow slit between the closed lips.
+the opening, so mouth-gap points between the lips lead to the line where the closed lips meet.
 """
 
 from dataclasses import dataclass, replace
@@ -150,7 +150,8 @@ class MeshSampler:
     ) -> MeshPoints:
         """Draw ``count`` points between the inner contours of the lips of each face, or up to 4 mm in front of them.
 
-        The offset of a point to the neutral face is interpolated between those of the upper and the lower lip.
+        Their offsets lead to the line midway between the neutral face's inner contours: closed lips show what the
+        neutral face has there, and a wider target would make it a dark slit.
         """
         along, across = torch.rand(2, count, 1, generator=rng)
         segments = len(UPPER_LIP) - 1
@@ -164,12 +165,14 @@ class MeshSampler:
 
         neutral, expressive = self._shapes(self.lips, z_id, z_exp)
         upper, lower = on_contours(WORLD_PER_MODEL_UNIT * expressive + self.offset)
+        closed = torch.stack(on_contours(WORLD_PER_MODEL_UNIT * neutral + self.offset)).mean(dim=0)
         x_target = torch.lerp(upper, lower, across)
+        delta = closed - x_target
         nearest, farthest = MOUTH_GAP_DEPTHS
         x_target[..., 2] += torch.empty(x_target.shape[:2]).uniform_(nearest, farthest, generator=rng)
         return MeshPoints(
             x_target=x_target,
-            delta=torch.lerp(*on_contours(WORLD_PER_MODEL_UNIT * (neutral - expressive)), across),
+            delta=delta,
             confidence=((upper - lower).norm(dim=-1) > OPEN_LIPS).to(x_target),
         )
 
