@@ -215,7 +215,7 @@ def expression_directions(
     read_outs = np.stack([eye.closing.read_out for eye in model.eyes]).astype(float)
     rest = scipy.linalg.null_space(read_outs)  # (64, 62)
     examples = np.concatenate([parts.au_bank.astype(float) @ basis.units_to_exp.T, basis.units_to_exp.T])
-    remaining = (examples - examples @ read_outs.T @ np.linalg.inv(blinks @ read_outs.T).T @ blinks) @ rest
+    remaining = (examples - examples @ read_outs.T @ np.linalg.inv(blinks @ read_outs.T) @ blinks) @ rest
     axes = np.linalg.svd(remaining, full_matrices=False)[2]
     strongest = SPREAD * np.abs(remaining @ axes.T).max(axis=0)
     directions = np.concatenate([blinks, strongest[:, None] * (axes @ rest.T)])

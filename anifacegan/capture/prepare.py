@@ -51,17 +51,16 @@ class PreparedItem:
     otherwise."""
 
 
-def field_of_view_deg(alignment: Alignment, size: int) -> float:
+def field_of_view_deg(alignment: Alignment) -> float:
     """Return the field of view of an alignment's camera between the centres of the corner pixels, degrees."""
     if alignment != "deep3dfacerecon":
         return FOV_DEG
-    focal = RECONSTRUCTION_FOCAL_PX * size / RECONSTRUCTION_SIZE_PX
-    return 2 * math.degrees(math.atan((size - 1) / 2 / focal))
+    return 2 * math.degrees(math.atan((RECONSTRUCTION_SIZE_PX - 1) / 2 / RECONSTRUCTION_FOCAL_PX))
 
 
-def widening(alignment: Alignment, size: int) -> float:
+def widening(alignment: Alignment) -> float:
     """Return the side of an alignment's crop in sides of the generator's."""
-    wide = math.radians(field_of_view_deg(alignment, size) / 2)
+    wide = math.radians(field_of_view_deg(alignment) / 2)
     return math.tan(wide) / math.tan(math.radians(FOV_DEG / 2))
 
 
@@ -88,7 +87,7 @@ class Preparer:
     ) -> None:
         self.fitter, self._size, self._most_blur = fitter, size, most_blur
         self._segmenter = segmenter
-        self._widening = widening(alignment, size)
+        self._widening = widening(alignment)
         self._mirroring = mirroring_of(fitter.model) if mirror else None
 
     def prepare(self, photograph: Path, target: Path, mask: Path | None = None) -> PreparedItem:

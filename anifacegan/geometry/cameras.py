@@ -160,10 +160,11 @@ def reconstruction_camera(
     Args:
         angle: columns pitch, yaw and roll of the face, radians.
         trans: translation of the face, model units.
-        size: height and width of the image, pixels; the principal point is the centre of the image.
+        size: height and width of the image, pixels; the principal point is the centre of the image. The centres of
+            its corner pixels are those of Deep3DFaceRecon's image of 224 px, whatever the size.
     """
     before = torch.cat([trans[:, :2], trans[:, 2:] - RECONSTRUCTION_DISTANCE], dim=1)
-    focal = RECONSTRUCTION_FOCAL_PX * size / RECONSTRUCTION_SIZE_PX
+    focal = RECONSTRUCTION_FOCAL_PX * (size - 1) / (RECONSTRUCTION_SIZE_PX - 1)
     return Camera(euler_rotation(angle), before, focal, (size - 1) / 2, size)
 
 

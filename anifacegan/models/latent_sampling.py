@@ -6,6 +6,7 @@ generator of its own, so it does not depend on the batch or process that it is d
 
 import copy
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 import torch
@@ -16,6 +17,21 @@ from anifacegan.geometry.rays import Rays, image_rays
 from anifacegan.models.coefficient_vae import CoefficientVAE, Latents, sample_people
 from anifacegan.models.config import ViewSamplingConfig
 from anifacegan.models.generator import Generator
+
+
+class Purpose(IntEnum):
+    """What random generators are for: a number that is mixed into their seeds, so that the draws of a step are
+    independent of one another.
+    """
+
+    DISCRIMINATOR = 0
+    GENERATOR = 1
+    REAL_IMAGES = 2
+    PRIOR_FACES = 51
+    SHIFTS = 52
+    """The shifts of dual discrimination."""
+    DEFORMATION = 100
+    """Step k of the deformation has number DEFORMATION + k."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +84,8 @@ def sample_generators(seed: int, step: int, purpose: int, samples: range) -> lis
     """Make one CPU random generator for each index in ``samples``, which are indices into the joint batch of all
     processes.
 
-    ``seed`` and ``step`` are those of the run. ``purpose`` is a number that says what is drawn; generators for
-    different purposes are independent.
+    ``seed`` and ``step`` are those of the run. ``purpose`` is one of :class:`Purpose`, or DEFORMATION + k; generators
+    for different purposes are independent.
     """
     seeds = (
         np.random.SeedSequence((seed, step, purpose, sample)).generate_state(1, np.uint64)

@@ -14,6 +14,7 @@ from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.generator import Generator
 from anifacegan.models.latent_sampling import (
     PosedLatents,
+    Purpose,
     priors_on_cpu,
     sample_posed_latents,
 )
@@ -30,15 +31,7 @@ from anifacegan.training.adversarial_gradients import (
 from anifacegan.training.config import AdversarialConfig
 from anifacegan.training.dual import ShownMeshes, codes_of, draw_shifts, shown_meshes
 from anifacegan.training.image_imitation import ImageImitation, ImitationTerms
-from anifacegan.training.iteration import (
-    DRAW_FOR_DEFORMATION,
-    DRAW_FOR_DISCRIMINATOR,
-    DRAW_FOR_GENERATOR,
-    DRAW_REAL,
-    DRAW_SHIFTS,
-    DrawnFaces,
-    Iteration,
-)
+from anifacegan.training.iteration import DrawnFaces, Iteration
 from anifacegan.training.optim import (
     DATA,
     OPTIMIZER,
@@ -109,16 +102,16 @@ class AdversarialTraining:
             with_images = []
         with record_function(DATA):
             return DrawnFaces(
-                tuple(self._draw_faces(iteration, DRAW_FOR_DEFORMATION + k) for k in with_images),
-                self._draw_faces(iteration, DRAW_FOR_DISCRIMINATOR),
-                self.real.draw(iteration.generators(DRAW_REAL, self._share())),
-                self._draw_faces(iteration, DRAW_FOR_GENERATOR),
+                tuple(self._draw_faces(iteration, Purpose.DEFORMATION + k) for k in with_images),
+                self._draw_faces(iteration, Purpose.DISCRIMINATOR),
+                self.real.draw(iteration.generators(Purpose.REAL_IMAGES, self._share())),
+                self._draw_faces(iteration, Purpose.GENERATOR),
                 () if self.meshes is None else self._draw_shifts(iteration),
             )
 
     def _draw_shifts(self, iteration: Iteration) -> tuple[Tensor, ...]:
         """Draw the shifts of real and generated images, see :class:`DrawnFaces`."""
-        rngs = iteration.generators(DRAW_SHIFTS, self._share())
+        rngs = iteration.generators(Purpose.SHIFTS, self._share())
         size, share = self.discriminator.config.size, self.config.dual.shift
         return tuple(draw_shifts(rngs, size, share) for _ in range(3))
 
@@ -185,7 +178,7 @@ class AdversarialTraining:
         with frozen_template(self.generator):
             if with_images and self.imitation is not None:
                 if iteration.drawn is None:
-                    views = self._draw(iteration, DRAW_FOR_DEFORMATION + number)
+                    views = self._draw(iteration, Purpose.DEFORMATION + number)
                 else:
                     views = iteration.drawn.deformation[number - self.config.deformation_steps]
                 renderer = self._renderer(iteration, self.generator.condition)
@@ -202,11 +195,11 @@ class AdversarialTraining:
         """
         config = self.config
         drawn = iteration.drawn
-        views = self._draw(iteration, DRAW_FOR_DISCRIMINATOR) if drawn is None else drawn.discriminator
+        views = self._draw(iteration, Purpose.DISCRIMINATOR) if drawn is None else drawn.discriminator
         fake = PosedImages(self._renderer(iteration, self.generator.condition).draw(views), views.pose)
         if drawn is None:
             with record_function(DATA):
-                drawn_now = self.real.draw(iteration.generators(DRAW_REAL, self._share()))
+                drawn_now = self.real.draw(iteration.generators(Purpose.REAL_IMAGES, self._share()))
                 real = moved(drawn_now, fake.image.device)
         else:
             real = drawn.real
@@ -242,7 +235,7 @@ class AdversarialTraining:
             FloatingPointError: a term or a gradient is not finite; no weight has changed.
         """
         drawn = iteration.drawn
-        views = self._draw(iteration, DRAW_FOR_GENERATOR) if drawn is None else drawn.generator
+        views = self._draw(iteration, Purpose.GENERATOR) if drawn is None else drawn.generator
         renderer = self._renderer(iteration, condition or self.generator.condition)
         imitation = self._imitation(iteration, views, other_terms or {})
         self.generator_optimizer.zero_grad()

@@ -9,12 +9,6 @@ from anifacegan.data.posed_images import PosedImages
 from anifacegan.models.latent_sampling import PosedLatents, sample_generators
 from anifacegan.training.schedule import Precision
 
-DRAW_SHIFTS = 52
-"""Number of the purpose of the random shifts of dual discrimination; 51 is that of the pool of prior faces."""
-DRAW_FOR_DISCRIMINATOR, DRAW_FOR_GENERATOR, DRAW_REAL, DRAW_FOR_DEFORMATION = range(4)
-"""Numbers that are mixed into the seed, one for each purpose of the random draws in an iteration. Step k of the
-deformation uses DRAW_FOR_DEFORMATION + k."""
-
 
 @dataclass(frozen=True)
 class DrawnFaces:

@@ -12,13 +12,11 @@ from jaxtyping import Int
 from anifacegan.losses.mesh_points import MeshSampler, VertexVisibility
 from anifacegan.models.config import ViewSamplingConfig
 from anifacegan.models.generator import Generator
-from anifacegan.models.latent_sampling import PosedLatents, sample_generators, sample_posed_latents
+from anifacegan.models.latent_sampling import PosedLatents, Purpose, sample_generators, sample_posed_latents
 from anifacegan.training.batches import TrainingFaces
 
 PRIOR_FACES = "prior_faces"
 """Name of the file of the visible vertices of the pool's faces, without its suffix."""
-DRAW_POOL = 51
-"""Number of the purpose of the random draws for the pool; the purposes of adversarial training have other numbers."""
 
 
 class JoinedVertices:
@@ -45,7 +43,7 @@ def sample_prior_faces(generator: Generator, faces: TrainingFaces, count: int, s
 
     No expression is neutral.
     """
-    rngs = sample_generators(seed, 0, DRAW_POOL, range(count))
+    rngs = sample_generators(seed, 0, Purpose.PRIOR_FACES, range(count))
     return sample_posed_latents(
         generator, faces.pose[: faces.count], ViewSamplingConfig(neutral_ratio=0.0), rngs
     )

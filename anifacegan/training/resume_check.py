@@ -27,6 +27,7 @@ MAY_CHANGE = (
     "rasterizer",
     "view",
     "schedule.left_out_limit",
+    "adversarial.split",
 )
 """Options that may change when a run is resumed: paths, device, number of threads, reports and the like. Files are
 compared by checksum, not by path."""

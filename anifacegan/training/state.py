@@ -19,7 +19,7 @@ class State:
 
     generator: Generator
     averaged: MovingAverage
-    """Moving average of the generator's weights and buffers, updated in every step."""
+    """Moving average of the generator's weights and buffers, updated in every step that was taken."""
     optimizer: torch.optim.Adam
     """Optimizer of the stages before adversarial training."""
     adversarial: AdversarialTraining | None = None
@@ -45,8 +45,12 @@ class State:
         parts = {name: part.state_dict() for name, part in self._parts().items()}
         left_out = [self.left_out.total, self.left_out.in_a_row]
         return parts | {
-            "step": self.step, "facts": self.facts, "learning": self.learning, "left_out": left_out
-        }  # fmt: skip
+            "step": self.step,
+            "average_updates": self.averaged.updates,
+            "facts": self.facts,
+            "learning": self.learning,
+            "left_out": left_out,
+        }
 
     def update_averages(self) -> None:
         """Move the averages toward the generator's weights and buffers."""
@@ -65,7 +69,7 @@ class State:
         self.step, self.facts, self.learning = content["step"], content["facts"], content["learning"]
         self.left_out.total, self.left_out.in_a_row = content.get("left_out", [0, 0])
         for average in self._averages():
-            average.updates = self.step
+            average.updates = content.get("average_updates", self.step)
 
     def _averages(self) -> list[MovingAverage]:
         return [self.averaged] + ([] if self.slowly_averaged is None else [self.slowly_averaged])

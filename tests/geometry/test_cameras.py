@@ -154,7 +154,8 @@ def test_yaw_or_pitch_alone_is_the_euler_angle(pitch: float, yaw: float) -> None
 @pytest.mark.parametrize("size", [224, 448])
 def test_reconstruction_camera_matches_a_slow_reference(size: int) -> None:
     """Deep3DFaceRecon: p' = p R + trans, depth 10 - z, focal 1015 and centre 112 for 224 px measured from the corner of
-    the image, y up. An index pixel lies half a pixel from the corner of the image."""
+    the image, y up. An index pixel lies half a pixel from the corner of the image; other sizes have the same corner
+    pixels, as lm68 has."""
     rng = torch.Generator().manual_seed(7)
     angle = 0.4 * torch.randn(3, 3, generator=rng, dtype=torch.float64)
     trans = 0.2 * torch.randn(3, 3, generator=rng, dtype=torch.float64)
@@ -165,8 +166,12 @@ def test_reconstruction_camera_matches_a_slow_reference(size: int) -> None:
         rotation = (turn_z(roll) @ turn_y(yaw) @ turn_x(pitch)).T
         for n in range(5):
             x, y, z = points[b, n].numpy() @ rotation + trans[b].numpy()
-            right, up = (1015 * x / (10 - z) + 112) * size / 224, (1015 * y / (10 - z) + 112) * size / 224
-            np.testing.assert_allclose(pixels[b, n], [right - 0.5, size - up - 0.5], atol=1e-9)
+            right, down = 1015 * x / (10 - z) + 112 - 0.5, 224 - (1015 * y / (10 - z) + 112) - 0.5
+            np.testing.assert_allclose(pixels[b, n], np.array([right, down]) * (size - 1) / 223, atol=1e-9)
+    in_file = to_lm68(reconstruction_camera(angle, trans, size), points)
+    torch.testing.assert_close(
+        in_file, to_lm68(reconstruction_camera(angle, trans, 224), points), atol=1e-9, rtol=0
+    )
 
 
 def test_both_cameras_turn_the_face_the_same_way() -> None:

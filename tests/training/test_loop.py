@@ -298,3 +298,4 @@ def test_a_step_that_is_not_finite_is_left_out_and_changes_nothing(
     again = new_state(small_generator(), SCHEDULE.average_decay)
     again.load_state_dict(current.state_dict())
     assert again.left_out.total == 1
+    assert again.averaged.updates == current.averaged.updates == SCHEDULE.steps - 1

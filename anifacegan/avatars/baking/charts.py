@@ -35,7 +35,7 @@ LARGEST_RADIUS = 0.4
 RADIUS_SAMPLES = 128
 """Number of samples along each direction in the coarse search: one every 3 mm, as along the renderer's rays."""
 NEWTON_STEPS = 4
-LONGEST_STEP, DERIVATIVE_STEP, LARGEST_MISS = 4e-3, 1e-4, 1e-4
+LONGEST_STEP, DERIVATIVE_STEP, LARGEST_MISS = 4e-3, 1e-4, 4e-4
 """Longest step of the Newton search, step of the finite difference for its derivative, and largest remaining error of
 the radius; world units."""
 MARGIN = 0.01
@@ -222,7 +222,7 @@ def _newton_radius(
         s_farther = evaluate_in_slices(scalar_field, from_chart(uv, r + DERIVATIVE_STEP))
         miss = (target - s) / ((s_farther - s) / DERIVATIVE_STEP)
         r = r + miss.nan_to_num(0.0, 0.0, 0.0).clamp(-LONGEST_STEP, LONGEST_STEP)
-    converged = start.isfinite() & (miss.abs() < LARGEST_MISS * NEWTON_STEPS)
+    converged = start.isfinite() & (miss.abs() < LARGEST_MISS)
     return torch.where(converged, r, torch.nan)
 
 

@@ -119,7 +119,7 @@ def _sheet(config: PrepareConfig, finished: list[Path]) -> np.ndarray:
     rng = np.random.default_rng(SHEET_SEED)
     drawn = rng.choice(len(finished), min(config.sheet, len(finished)), replace=False)
     model = load_open_face_model(config.face_model)
-    fov_deg = field_of_view_deg(config.camera, config.size)
+    fov_deg = field_of_view_deg(config.camera)
     rows = []
     names = [
         _with_suffix(finished[k], MIRRORED_SUFFIX * (config.mirror and n % 2)) for n, k in enumerate(drawn)

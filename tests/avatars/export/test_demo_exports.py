@@ -33,7 +33,7 @@ VIEWS: list[tuple[float, float, dict[str, float]]] = [
     (0.35, 0.0, {"smile": 1.0}),
     (-0.35, 0.1, {"jaw_open": 0.7}),
     (0.2, -0.2, {"blink": 1.0}),
-    (-0.5, 0.0, {"smile": 0.5, "brows_up": 0.5}),
+    (-0.5, 0.0, {"smile": 0.5, "brow_raise": 0.5}),
     (0.0, 0.3, {"pucker": 1.0}),
 ]
 """Yaw, pitch and expression of the views of the page."""
