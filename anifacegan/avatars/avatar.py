@@ -123,7 +123,7 @@ class Avatar:
             expression: names with strengths, as in ``"smile=0.7,blink=0.3"`` (1: full strength); the path of a .mat
                 file; 64 expression coefficients of the avatar's face model; or None, the neutral expression.
             antialias: make outlines smooth: pixels on sharp edges are the mean of several rays. Otherwise a pixel is
-                one ray through its centre, which takes two thirds of the time.
+                one ray through its centre, which is faster.
 
         Raises:
             InputError: the expression is unknown, or the avatar was not baked for it; the view is too far from frontal;
@@ -155,7 +155,7 @@ class Avatar:
             expression: names with strengths, as in ``"smile=0.7,blink=0.3"`` (1: full strength); the path of a .mat
                 file; 64 expression coefficients of the avatar's face model; or None, the neutral expression.
             antialias: make outlines smooth: pixels on sharp edges are the mean of several rays. Otherwise a pixel is
-                one ray through its centre, which takes two thirds of the time.
+                one ray through its centre, which is faster.
 
         Raises:
             InputError: see :meth:`image`.

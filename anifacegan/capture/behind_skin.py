@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import ndimage
 
-from anifacegan.capture.filling import filled
+from anifacegan.capture.filling import push_pull_filled
 from anifacegan.capture.head_surface import EYE_REACH, RECTANGLE_MARGIN, RECTANGLES, HeadSurface
 from anifacegan.capture.mouth import mouth_colours
 from anifacegan.capture.painting import SeenTexels
@@ -70,14 +70,14 @@ def behind_skin_texture(
         least = 0 if label in EYE_LABELS else LEAST_SHOWN * np.count_nonzero(here)
         if not known.any() or np.count_nonzero(known) < least:
             continue
-        painted = filled(colour, known.astype(np.float32))
+        painted = push_pull_filled(colour, known.astype(np.float32))
         if label in EYE_LABELS and _iris_share(known, label) < LEAST_IRIS:
             continue
         near = np.exp(-ndimage.distance_transform_edt(~known) / _reach(label, size))
         beyond = own if label in EYE_LABELS else own * _agreement(colour[known], own[known])
         rgb = np.where(here[..., None], beyond + (painted - beyond) * near[..., None], rgb)
     _complete_eyes(rgb, shown)
-    return np.concatenate([filled(rgb, texels.owned).clip(0, 1), np.ones((size, size, 1))], axis=-1)
+    return np.concatenate([push_pull_filled(rgb, texels.owned).clip(0, 1), np.ones((size, size, 1))], axis=-1)
 
 
 def light_colour(skin_rgb: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
@@ -99,7 +99,8 @@ def _rectangle(label: int, size: int) -> tuple[slice, slice]:
 
 def _polar(side: int) -> Float[np.ndarray, "side side"]:
     """Return the angle from the pupil of each texel of an eye's square rectangle, radians."""
-    line = np.linspace(-0.5, 0.5, side) / (1 - 2 * RECTANGLE_MARGIN / RECTANGLES[EYE_LABELS[0]][3])
+    _, top, _, bottom = RECTANGLES[EYE_LABELS[0]]
+    line = np.linspace(-0.5, 0.5, side) / (1 - 2 * RECTANGLE_MARGIN / (bottom - top))
     return 2 * EYE_REACH * np.hypot(*np.meshgrid(line, line))
 
 

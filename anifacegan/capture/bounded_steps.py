@@ -8,17 +8,17 @@ MOST_ROUNDS = 30
 
 def bounded_minimum(
     normal: Float[np.ndarray, "n n"],
-    gradient: Float[np.ndarray, " n"],
+    right_side: Float[np.ndarray, " n"],
     low: Float[np.ndarray, " n"],
     high: Float[np.ndarray, " n"],
 ) -> Float[np.ndarray, " n"]:
-    """Minimise x normal x / 2 - gradient x with low <= x <= high; return x.
+    """Minimise x normal x / 2 - right_side x with low <= x <= high; return x.
 
     Rows and columns are scaled first, since they may have different units. Entries that leave their bounds are fixed
     there, one set after another (active sets); a fixed entry is not freed again, so the minimum is approximate.
     """
     scale = np.sqrt(np.diag(normal))
-    matrix, target = normal / np.outer(scale, scale), gradient / scale
+    matrix, target = normal / np.outer(scale, scale), right_side / scale
     low, high = low * scale, high * scale
     fixed, x = np.zeros(len(target), bool), np.zeros(len(target))
     for _ in range(MOST_ROUNDS):

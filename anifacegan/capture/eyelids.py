@@ -5,7 +5,7 @@ from jaxtyping import Float
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from anifacegan.capture.filling import blurred, filled
+from anifacegan.capture.filling import blurred, push_pull_filled
 from anifacegan.capture.head_surface import HeadSurface
 from anifacegan.capture.painting import SeenTexels
 from anifacegan.geometry.rasterization.texels import TexelOwners
@@ -101,7 +101,7 @@ def _one_lid(
     source &= (np.abs(grey - np.quantile(grey[ring], TYPICAL)) < UNLIKE) & (
         vivid > LEAST_VIVID * np.median(vivid[ring])
     )
-    skin = blurred(filled(rgb, source.astype(np.float32)), LID_BLUR) * LID_LIGHT
+    skin = blurred(push_pull_filled(rgb, source.astype(np.float32)), LID_BLUR) * LID_LIGHT
     skin = skin * _lid_shading(height, hidden)[..., None]
     skin += PORE_SHARE * _pores(rgb, shown & ~lid & (np.abs(grey - np.median(grey[ring])) < UNLIKE), lid)
     soft = ndimage.gaussian_filter(hidden.astype(np.float32), LID_RIM)
@@ -155,7 +155,7 @@ def _pores(
 ) -> Float[np.ndarray, "height width 3"]:
     """Return fine detail for the lid: that of a near piece of skin which is in ``source``, the skin that the photograph
     shows, and which is the smoothest; 0 where that is not."""
-    low = blurred(filled(rgb, source.astype(np.float32)), PORE_BLUR)
+    low = blurred(push_pull_filled(rgb, source.astype(np.float32)), PORE_BLUR)
     inner = ndimage.binary_erosion(source, iterations=3)
     detail = (rgb - low).clip(-PORE_LIMIT, PORE_LIMIT) * inner[..., None]
     row, column = lid.nonzero()

@@ -17,7 +17,7 @@ BLURS = (3.0, 8.0, 20.0)
 """Standard deviations, pixels, of the blurs that follow one another with growing distance from the known part."""
 
 
-def extended(
+def nearest_filled(
     image: Float[np.ndarray, "height width channel"], known: Bool[np.ndarray, "height width"]
 ) -> Float[np.ndarray, "height width channel"]:
     """Return the image where it is known, and elsewhere the nearest known colours, blurred with growing distance.
@@ -37,7 +37,7 @@ def extended(
     return result.astype(np.float32)
 
 
-def continued(
+def mirrored_filled(
     image: Float[np.ndarray, "height width channel"], known: Bool[np.ndarray, "height width"]
 ) -> Float[np.ndarray, "height width channel"]:
     """Return the image where it is known, and elsewhere what is known near, without streaks: smooth colours, with the
@@ -48,7 +48,7 @@ def continued(
     if not known.any():
         return np.zeros_like(image)
     distance, index = ndimage.distance_transform_edt(~known, return_indices=True)
-    near = extended(image, known)
+    near = nearest_filled(image, known)
     low = blurred(near, DETAIL_BLUR)
     inner = ndimage.binary_erosion(known, iterations=2)
     detail = (image - low).clip(-DETAIL_LIMIT, DETAIL_LIMIT) * inner[..., None]
@@ -74,7 +74,7 @@ def blurred(
     return np.moveaxis(soft, 0, -1)
 
 
-def filled(
+def push_pull_filled(
     image: Float[np.ndarray, "height width channel"], weight: Float[np.ndarray, "height width"]
 ) -> Float[np.ndarray, "height width channel"]:
     """Return the image where ``weight`` is 1, and elsewhere what its surroundings say (push-pull).
@@ -84,10 +84,10 @@ def filled(
     """
     colour = torch.from_numpy(np.ascontiguousarray(image, np.float32)).permute(2, 0, 1)[None]
     share = torch.from_numpy(np.ascontiguousarray(weight, np.float32))[None, None].clamp(0, 1)
-    return _filled(colour * share, share)[0].permute(1, 2, 0).contiguous().numpy()
+    return _push_pull(colour * share, share)[0].permute(1, 2, 0).contiguous().numpy()
 
 
-def _filled(premultiplied: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+def _push_pull(premultiplied: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
     height, width = share.shape[2:]
     if min(height, width) <= SMALLEST:
         total = share.sum(dim=(2, 3), keepdim=True)
@@ -99,6 +99,6 @@ def _filled(premultiplied: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
     )
     certain = (small_share * 4).clamp(max=1)  # one known pixel of four is enough
     small = small / small_share.clamp(min=LEAST_WEIGHT) * certain
-    coarse = _filled(small, certain)
+    coarse = _push_pull(small, certain)
     smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
     return premultiplied + (1 - share) * smooth

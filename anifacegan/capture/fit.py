@@ -1,6 +1,6 @@
 """Fits the open face model to landmarks: pose, crop, identity and the strengths of the action units.
 
-Gauss-Newton on landmarks, weighed by the inverse covariance of their errors, plus priors; the units have bounds. The
+Gauss-Newton on landmarks, weighted by the inverse covariance of their errors, plus priors; the units have bounds. The
 crop is part of the fit: it is the square of the photograph that the generator's camera sees at this pose, so it is a
 similarity between the two images.
 """
@@ -97,14 +97,14 @@ class LandmarkFitter:
         if identity is not None:
             x[IDENTITY] = identity
         for _ in range(ITERATIONS):
-            normal, gradient = self._equations(x, seen)
+            normal, right_side = self._equations(x, seen)
             if estimate is not None:
-                self._add_estimate(x, normal, gradient, estimate, landmarks)
-            self._add_population(x, normal, gradient, beside=estimate is not None)
+                self._add_estimate(x, normal, right_side, estimate, landmarks)
+            self._add_population(x, normal, right_side, beside=estimate is not None)
             if identity is not None:
                 normal[IDENTITY, IDENTITY] += KNOWN_PRECISION * np.eye(ID_DIM)
-                gradient[IDENTITY] += KNOWN_PRECISION * (identity - x[IDENTITY])
-            x = x + bounded_minimum(normal, gradient, *self._step_bounds(x))
+                right_side[IDENTITY] += KNOWN_PRECISION * (identity - x[IDENTITY])
+            x = x + bounded_minimum(normal, right_side, *self._step_bounds(x))
         return self._result(x, normal, centre, scale, seen)
 
     def projected(self, fit: LandmarkFit) -> Float[np.ndarray, "478 2"]:
@@ -142,7 +142,8 @@ class LandmarkFitter:
         return np.concatenate([[pitch, yaw], place, self.people.identity_mean, np.zeros(units)])
 
     def _equations(self, x: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Linearise the errors of the landmarks; return the weighed normal matrix and gradient.
+        """Linearise the errors of the landmarks; return the weighted normal matrix and the right side
+        of the normal equations, which is the negative gradient.
 
         The errors are those of the landmarks in the photograph, in units of the crop: derivatives by the similarity are
         taken at the expected landmarks. At the seen ones, a smaller scale would make all errors smaller.
@@ -160,11 +161,14 @@ class LandmarkFitter:
         derivatives = np.concatenate([-np.stack(by_pose, axis=-1), by_place, -by_shape], axis=-1)
         error = (_moved(x[PLACE], seen) - flat).ravel() / SIDES_PER_MODEL_UNIT - self.correspondence.mean
         columns = derivatives.reshape(2 * len(seen), -1) / SIDES_PER_MODEL_UNIT
-        normal, gradient = self.correspondence.normal_equations(columns, error)
-        return normal, -gradient
+        normal, right_side = self.correspondence.normal_equations(columns, error)
+        return normal, -right_side
 
-    def _add_population(self, x: np.ndarray, normal: np.ndarray, gradient: np.ndarray, beside: bool) -> None:
-        """Add the population to the normal equations in place; ``beside`` an estimate only the units' part, weakly."""
+    def _add_population(
+        self, x: np.ndarray, normal: np.ndarray, right_side: np.ndarray, beside: bool
+    ) -> None:
+        """Add the population to the normal equations in place; if there is an
+        estimate (``beside``), only the prior of the units, with weight UNITS_BESIDE_ESTIMATE."""
         people, weight = self.people, UNITS_BESIDE_ESTIMATE if beside else 1.0
         blocks = [(UNITS, weight * people.unit_precision, np.zeros(len(x[UNITS])))]
         if not beside:
@@ -172,13 +176,13 @@ class LandmarkFitter:
             blocks.append((IDENTITY, people.identity_precision, people.identity_mean))
         for part, precision, mean in blocks:
             normal[part, part] += precision
-            gradient[part] += precision @ (mean - x[part])
+            right_side[part] += precision @ (mean - x[part])
 
     def _add_estimate(
         self,
         x: np.ndarray,
         normal: np.ndarray,
-        gradient: np.ndarray,
+        right_side: np.ndarray,
         estimate: Estimate,
         landmarks: Float[np.ndarray, "478 2"],
     ) -> None:
@@ -186,7 +190,7 @@ class LandmarkFitter:
         columns, offset = self.estimated_columns(estimate.crop, landmarks)
         weighted = columns.T @ np.linalg.inv(estimate.covariance)
         normal += weighted @ columns
-        gradient += weighted @ (estimate.mean - columns @ x - offset)
+        right_side += weighted @ (estimate.mean - columns @ x - offset)
 
     def estimated_columns(
         self, crop: Crop, landmarks: Float[np.ndarray, "478 2"]

@@ -73,7 +73,7 @@ class HeadSurface:
     selected: Int[np.ndarray, "vertex"]
     """Index in the face model of each vertex."""
     triangles: Int[np.ndarray, "triangle 3"]
-    """Vertex indices, the skin's first; counter-clockwise seen from outside."""
+    """Vertex indices, layer by layer (see ``layer_starts``); counter-clockwise seen from outside."""
     layer_starts: Int[np.ndarray, "4"]
     """First triangle of each layer, and the number of triangles."""
     texels: Float[np.ndarray, "vertex 2"]
@@ -100,7 +100,8 @@ def head_vertices(
 
 
 def head_surface(model: MorphableModel, parts: HeadParts, z_id: Float[np.ndarray, "80"]) -> HeadSurface:
-    """Lay out the head of a person with identity coefficients ``z_id`` in two layers."""
+    """Lay out the head of a person with identity coefficients ``z_id`` in three layers: the face, what is behind it,
+    and the sides and back of the head."""
     unrolled = parts.expression_basis().from_strengths(CHART_POSE)
     neutral, chart_pose = (head_vertices(model, z_id, z) for z in (np.zeros(EXP_DIM, np.float32), unrolled))
     triangles = model.triangles.numpy()

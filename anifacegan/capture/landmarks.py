@@ -8,6 +8,7 @@ are read again in an upright crop around it and in the crop's mirror image, and 
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +38,9 @@ LEAST_FACE_PX = 32
 LONGEST_SIDE = 2**15 - 2
 """Largest side of an image that MediaPipe takes, pixels: at a larger one, its OpenCV ends the process."""
 INSTALL_EXTRA = "pip install 'anifacegan[photo]'"
+
+QUIET = threading.RLock()
+"""Held while standard error is redirected, which concerns the whole process."""
 
 Landmarks = Float[np.ndarray, "478 2"]
 
@@ -285,9 +289,9 @@ def open_landmarker(path: Path, content: bytes, video: bool = False, blendshapes
 
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Keep what the block writes to standard error, also from C++, off the terminal."""
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as sink:
+    """Keep what the process writes to standard error, also from C++, off the terminal; one thread at a time."""
+    with QUIET, tempfile.TemporaryFile() as sink:
+        sys.stderr.flush()
         saved = os.dup(2)
         try:
             os.dup2(sink.fileno(), 2)

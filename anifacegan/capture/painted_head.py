@@ -15,7 +15,7 @@ from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.capture.behind_skin import behind_skin_texture
 from anifacegan.capture.crop import Crop, Photograph
 from anifacegan.capture.eyelids import with_closed_lids
-from anifacegan.capture.filling import filled
+from anifacegan.capture.filling import push_pull_filled
 from anifacegan.capture.fit import LandmarkFit
 from anifacegan.capture.head_surface import (
     TEXTURE,
@@ -192,4 +192,4 @@ def _background(view: PhotoView) -> np.ndarray:
     read = read_pixels(image, places, beyond="border")[0].permute(1, 2, 0).numpy()
     size = view.camera.size
     inside = ((places[0] >= 0) & (places[0] <= size - 1)).all(dim=-1).numpy()
-    return np.rint(255 * filled(read, inside.astype(np.float32)).clip(0, 1)).astype(np.uint8)
+    return np.rint(255 * push_pull_filled(read, inside.astype(np.float32)).clip(0, 1)).astype(np.uint8)

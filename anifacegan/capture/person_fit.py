@@ -80,8 +80,8 @@ class PersonFitter:
             seen = (landmarks[start : start + FRAMES_AT_ONCE] - self.reference.centre) / self.reference.scale
             x = np.stack([self._fitter.rough_frame(points) for points in seen])
             for _ in range(ITERATIONS):
-                normal, gradient = self._equations(x, seen)
-                x = x + self._bounded_steps(x, normal, gradient)
+                normal, right_side = self._equations(x, seen)
+                x = x + self._bounded_steps(x, normal, right_side)
             parts.append((x, normal, self._errors(x, seen)))
         return FrameFits(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
@@ -105,13 +105,13 @@ class PersonFitter:
             correspondence.normal_equations(c, e - correspondence.mean)
             for c, e in zip(columns, error, strict=True)
         ]
-        normal, gradient = (np.stack(values) for values in zip(*equations, strict=True))
-        gradient = -gradient
+        normal, right_side = (np.stack(values) for values in zip(*equations, strict=True))
+        right_side = -right_side
         normal[:, UNITS, UNITS] += people.unit_precision
-        gradient[:, UNITS] -= x[:, UNITS] @ people.unit_precision
+        right_side[:, UNITS] -= x[:, UNITS] @ people.unit_precision
         normal[:, POSE, POSE] += np.diag(people.pose_precision)
-        gradient[:, POSE] -= people.pose_precision * x[:, POSE]
-        return normal, gradient
+        right_side[:, POSE] -= people.pose_precision * x[:, POSE]
+        return normal, right_side
 
     def _unit_derivatives(
         self, turned: np.ndarray, axes: np.ndarray, blinks: dict[int, np.ndarray]
@@ -124,11 +124,11 @@ class PersonFitter:
         flat = moved[:, :, :2] / depth + turned[..., :2, None] * moved[:, :, 2:] / depth**2
         return UNIT_FOCAL * flat * np.array([1.0, -1.0])[:, None]
 
-    def _bounded_steps(self, x: np.ndarray, normal: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    def _bounded_steps(self, x: np.ndarray, normal: np.ndarray, right_side: np.ndarray) -> np.ndarray:
         low, high = np.full(x.shape, -np.inf), np.full(x.shape, np.inf)
         low[:, UNITS], high[:, UNITS] = STRENGTHS
         low[:, POSE], high[:, POSE] = -np.array(LARGEST_POSE), LARGEST_POSE
-        frames = zip(normal, gradient, low - x, high - x, strict=True)
+        frames = zip(normal, right_side, low - x, high - x, strict=True)
         return np.stack([bounded_minimum(*frame) for frame in frames])
 
     def _errors(self, x: np.ndarray, seen: np.ndarray) -> Float[np.ndarray, " frame"]:

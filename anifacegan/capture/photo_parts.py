@@ -7,7 +7,7 @@ from jaxtyping import Float
 from scipy import ndimage
 
 from anifacegan.capture.crop import Crop, Photograph
-from anifacegan.capture.filling import filled
+from anifacegan.capture.filling import push_pull_filled
 from anifacegan.geometry.resampling import smoothstep
 
 SIZE = 512
@@ -48,18 +48,18 @@ def photo_parts(
     share = crop.cut(np.repeat(levels[..., None], 3, axis=2), size)[..., 0].astype(np.float32) / 255
     known, above_or_below = _inside_photograph(photograph, crop, size)
     share = share * np.maximum(known, above_or_below)
-    rgb = filled(rgb, known)
+    rgb = push_pull_filled(rgb, known)
     cut_off = ndimage.distance_transform_edt(known > 0.5) if (known < 0.5).any() else None
     solid = ndimage.grey_erosion(share, footprint=_disk(EROSION_PX))
     if cut_off is not None:  # the person is not thinner where the photograph ends
-        solid = np.where(cut_off <= EROSION_PX, filled(share[..., None], known)[..., 0], solid)
+        solid = np.where(cut_off <= EROSION_PX, push_pull_filled(share[..., None], known)[..., 0], solid)
     solid = np.minimum(share_of(solid), share)
     inner = ndimage.binary_erosion(solid > 0.9, iterations=MIXED_PX, border_value=1)
-    clean = filled(rgb, np.maximum(inner, 0.0).astype(np.float32))
+    clean = push_pull_filled(rgb, np.maximum(inner, 0.0).astype(np.float32))
     outer = ~ndimage.binary_dilation(share > 0.05, iterations=GHOST_PX) & (known > 0.5)
     behind = np.full_like(rgb, GREY)
     if np.count_nonzero(outer) > LEAST_BACKGROUND:
-        behind = filled(rgb, outer.astype(np.float32))
+        behind = push_pull_filled(rgb, outer.astype(np.float32))
         exact = ndimage.binary_dilation(share > 0.02, iterations=2)
         behind = np.where(exact[..., None] | (known < 0.5)[..., None], behind, rgb)
     return PhotoParts(rgb, clean, solid.astype(np.float32), behind.astype(np.float32))

@@ -76,7 +76,7 @@ def _corrected(crop: Crop, angle: np.ndarray, trans: np.ndarray, pose: np.ndarra
     return Crop(x, y, side, crop.roll - (float(angle[2]) - upright))
 
 
-def weighed_estimate(
+def weighted_estimate(
     face: RegressedFace, fit: LandmarkFit, fitter: LandmarkFitter, landmarks: Float[np.ndarray, "478 2"]
 ) -> Estimate:
     """Turn R's estimate into one with a covariance, which grows where R contradicts the landmarks.

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from scipy import ndimage
 
-from anifacegan.capture.filling import extended, filled
+from anifacegan.capture.filling import nearest_filled, push_pull_filled
 from anifacegan.geometry.resampling import resample
 
 GRID = 97
@@ -41,7 +41,7 @@ def relief_mesh(
     """
     solid = np.isfinite(depth)
     rim = solid & ~ndimage.binary_erosion(solid, iterations=OUTLINE_PX, border_value=1)
-    beside = filled(np.where(solid, depth, 0)[..., None], rim.astype(np.float32))
+    beside = push_pull_filled(np.where(solid, depth, 0)[..., None], rim.astype(np.float32))
     at_grid = (
         resample(torch.from_numpy(beside).permute(2, 0, 1)[None].contiguous(), GRID)[0, 0].double().numpy()
     )
@@ -62,13 +62,12 @@ def relief_texture(
     person: Float[np.ndarray, "size size 3"],
     share: Float[np.ndarray, "size size"],
     depth: Float[np.ndarray, "size size"],
-    texture: int,
+    size: int,
 ) -> Float[np.ndarray, "height width 4"]:
     """Return colours and opacity of the relief, not premultiplied: the photograph beside the head, and under the head
-    what is beside it."""
+    what is beside it. ``size`` is the height and width of the texture, texels."""
     whole = beside_head(np.dstack([person * share[..., None], share]), depth)
     image = torch.from_numpy(whole).permute(2, 0, 1)[None].contiguous()
-    size = texture
     enlarged = torch.nn.functional.interpolate(image, (size, size), mode="bilinear", align_corners=True)
     premultiplied = enlarged[0].permute(1, 2, 0).numpy()
     alpha = premultiplied[..., 3:]
@@ -85,4 +84,4 @@ def beside_head(
     head = np.isfinite(depth)
     near = ndimage.binary_dilation(head, iterations=BESIDE_PX)
     inner = ndimage.binary_dilation(head, iterations=COVERED_PX)
-    return np.where(inner[..., None], extended(image, ~near), image)
+    return np.where(inner[..., None], nearest_filled(image, ~near), image)

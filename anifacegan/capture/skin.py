@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import ndimage
 
-from anifacegan.capture.filling import blurred, continued, extended
+from anifacegan.capture.filling import blurred, mirrored_filled, nearest_filled
 from anifacegan.capture.painting import SeenTexels
 from anifacegan.geometry.resampling import smoothstep
 
@@ -78,7 +78,7 @@ def skin_texture(
     source = direct * (texels.read(share[..., None])[..., 0] > LEAST_SHARE)
     printed = _printed(colour, source > 0.5, texels)
     source = source * ndimage.binary_erosion((source > 0.5) & (printed < 0.5), iterations=2)
-    known = continued(colour, source > 0.5)
+    known = mirrored_filled(colour, source > 0.5)
     mirrored, trust = _mirrored(colour, known, source * smoothstep(*MIRROR_TRUST, texels.facing))
     guess = known * (1 - trust[..., None]) + mirrored * trust[..., None]
     shown = np.maximum(direct, seen * smoothstep(0.0, GRAZING, texels.facing) * inner)
@@ -106,7 +106,9 @@ def _printed(
     certain = source & (texels.facing > LEAST_CERTAIN)
     if not certain.any():
         return np.zeros_like(texels.seen)
-    expected, here = (np.log(image.clip(0.02)) for image in (blurred(extended(colour, certain), 8.0), colour))
+    expected, here = (
+        np.log(image.clip(0.02)) for image in (blurred(nearest_filled(colour, certain), 8.0), colour)
+    )
     apart = blurred(here - expected, 2.0)
     light = np.abs(apart.mean(axis=-1))
     tint = np.linalg.norm(apart - apart.mean(axis=-1, keepdims=True), axis=-1)
@@ -143,9 +145,9 @@ def _with_smooth_lips(
         return rgb
     distance = ndimage.distance_transform_edt(~gap)
     near = distance < 6 * LIP_RIM
-    continued = extended(rgb, owned & (distance > LIP_RIM))
+    continued = nearest_filled(rgb, owned & (distance > LIP_RIM))
     share = LIP_LIGHT * np.exp(-np.square(distance / LIP_RIM))[..., None]
-    lighter = extended(rgb + (continued - rgb) * share, ~gap)
+    lighter = nearest_filled(rgb + (continued - rgb) * share, ~gap)
     soft = blurred(lighter, LIP_BLUR)
     mix = smoothstep(3 * LIP_RIM, LIP_RIM, distance)[..., None]
     return np.where(near[..., None], lighter + (soft - lighter) * mix, rgb)
@@ -187,7 +189,7 @@ def _mirrored(
     colour: np.ndarray, known: np.ndarray, source: np.ndarray
 ) -> tuple[Float[np.ndarray, "height width 3"], Float[np.ndarray, "height width"]]:
     """Return the mirror image of the seen half, with the light of this half, and how far it is to be believed."""
-    detail = extended(colour, source > 0.5)
+    detail = nearest_filled(colour, source > 0.5)
     low, here = blurred(detail, LOW_PASS), blurred(known, LOW_PASS)
     ratio = np.maximum(here, 0.02) / np.maximum(low[:, ::-1], 0.02)
     trust = ndimage.gaussian_filter(source[:, ::-1], 3.0)

@@ -82,7 +82,7 @@ COMMANDS = {
         "anifacegan.cli.import_released",
     ),
     "export": Subcommand(
-        "Export a model or an avatar: a snapshot of a training run, a web page.",
+        "Export a model or an avatar: a snapshot of a training run, a web page, a head (.glb).",
         "anifacegan.cli.export.command",
     ),
 }

@@ -59,8 +59,8 @@ def smoothness_loss(
 
 
 def offset_loss(delta: Float[Tensor, "batch point 3"]) -> Float[Tensor, ""]:
-    """Compute the mean squared length of the deformation's offsets ``delta`` at points where they should be zero: far
-    from the face model's mesh, or on a neutral face.
+    """Compute the mean squared length of the deformation's offsets ``delta`` at points where they should be zero:
+    anywhere in the head's box (weakly), or on a neutral face.
     """
     return delta.square().sum(-1).mean()
 

@@ -7,11 +7,11 @@ differences stays blurred at eyes and lips. Therefore the template radiance is e
 head, where each facial feature is at the same place for all people. The paper has no such field.
 
 A face model moves a point x of the mean head by an offset that is linear in ``z_id``. Here this offset is an affine map
-L, t plus a remainder r, which is interpolated in a lattice over the mean head. Each node of the lattice has K features;
+L, t plus a remainder r, which is interpolated in a lattice over the mean head. Each node of the lattice has F features;
 a matrix that is linear in ``z_id`` turns them into the node's remainder. Far from the skin there are no nodes, and r is
 0. All of it is fitted to the face model before training (:mod:`anifacegan.training.alignment_fit`) and does not learn.
 
-The offset belongs to the point of the mean head that is sought, so K rounds of fixed-point iteration find it:
+The offset belongs to the point of the mean head that is sought, so some rounds k of fixed-point iteration find it:
 
     x_0 = (x_template + t) (I - L)^-1,    x_k = (x_template + t + r(x_{k-1})) (I - L)^-1
 

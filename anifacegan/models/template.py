@@ -1,6 +1,6 @@
 """Template radiance field T: colour and density of the neutral face at points of the canonical (template) space.
 
-    (rgb, sigma) = T(x_template; z_id, z_noise),    alpha = 1 - exp(-0.04 softplus(sigma))
+    (rgb, sigma) = T(x_template; z_id, z_noise),    alpha = 1 - exp(-0.04 softplus(g sigma))
 
 T is a FiLM-SIREN (pi-GAN, Chan et al. 2021). Each layer from the second on adds a term to sigma and to rgb through a
 linear head; a sigmoid follows the sum of the rgb terms. The last rgb term comes from one more FiLM layer that also

@@ -31,6 +31,7 @@ from anifacegan.rendering.frame import RenderedImage, checked_size
 from anifacegan.runtime.arguments import array, number, switch, whole_number
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.limits import LARGEST_SEED
 from anifacegan.runtime.resources import located_model
 
 
@@ -125,12 +126,12 @@ class Model:
     def person(self, seed: int) -> tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]]:
         """Sample the identity and appearance latents, z_id and z_noise, of a random person.
 
-        ``seed`` is any whole number that PyTorch takes as a seed; it gives the same person on every device.
+        ``seed`` is a whole number from 0 to 2**63 - 1; it gives the same person on every device.
 
         Raises:
             InputError: it is none.
         """
-        seed = whole_number("seed", seed, -(2**63), 2**64 - 1)
+        seed = whole_number("seed", seed, 0, LARGEST_SEED)
         return self.generator.sample_people([torch.Generator().manual_seed(seed)])
 
     def expression(self, expression: ExpressionInput) -> Float[Tensor, "1 64"]:

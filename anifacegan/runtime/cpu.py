@@ -6,8 +6,8 @@ compute; :func:`side_by_side` does so with gradients, for shares of a batch. Mea
 NumPy's, SciPy's and numba's matrix products on one thread each: their BLAS library has one pool of threads for the
 whole process, and callers that ask it at the same time wait for one another. (PyTorch's own products are not affected.
 A BLAS library that uses OpenMP has as many threads as its caller, which is one within :func:`on_all_cores`.)
-:func:`keep_freed_memory` tunes the C library's allocator; training calls it once, and importing this module changes
-nothing.
+:func:`keep_freed_memory` tunes the C library's allocator; commands that compute call it once, and importing this module
+changes nothing.
 """
 
 import ctypes

@@ -13,7 +13,7 @@ from pathlib import Path
 LARGEST_COUNT = 10**9
 """Largest number of steps and the like, which cost time but no memory."""
 LARGEST_SEED = 2**63 - 1
-"""Largest seed: the largest whole number of 64 bits."""
+"""Largest seed: the largest signed whole number of 64 bits."""
 LARGEST = {
     "batch": 2**16,
     "rays": 2**26,

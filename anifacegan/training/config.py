@@ -107,7 +107,8 @@ class AdversarialConfig:
     lr_discriminator: float = 2e-4
     """Learning rate of the discriminator."""
     gradient_limit: float = 0.3
-    """Largest norm of the gradient of each network; a larger gradient is scaled down to this norm."""
+    """Largest joint norm of the gradients of all the generator's fields, and of the discriminator's; larger gradients
+    are scaled down to this norm."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 1, "batch", "r1_every")

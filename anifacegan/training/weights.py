@@ -42,8 +42,8 @@ class LossWeights(ImageWeights):
     of the face model's mesh."""
     mouth_gap: float = 3e3
     """Factor of the mean squared error (world units squared) of the deformation field's offsets at points between open
-    lips, where the mesh has no vertices. The target offsets are interpolated between the upper and the lower lip.
-    Without this loss, the lips' colours would be stretched across the opening."""
+    lips, where the mesh has no vertices. The offsets lead to the line where the closed lips meet. Without
+    this loss, the lips' colours would be stretched across the opening."""
     roughness: float = 3e3
     """Factor of the mean squared difference between the deformation field's offsets at two points about 1 mm apart. The
     loss keeps the field smooth."""

@@ -9,10 +9,10 @@ from anifacegan.capture.bounded_steps import bounded_minimum
 def test_without_active_bounds_it_is_the_minimum() -> None:
     rng = np.random.default_rng(0)
     root = rng.standard_normal((20, 8)) * np.array([1, 1, 1, 1, 1e3, 1e3, 1e-3, 1e-3])
-    gradient = rng.standard_normal(8)
+    right_side = rng.standard_normal(8)
     free = np.full(8, np.inf)
-    found = bounded_minimum(root.T @ root, gradient, -free, free)
-    np.testing.assert_allclose(root.T @ root @ found, gradient, rtol=1e-6)
+    found = bounded_minimum(root.T @ root, right_side, -free, free)
+    np.testing.assert_allclose(root.T @ root @ found, right_side, rtol=1e-6)
 
 
 def test_bounds_hold_and_the_value_is_near_the_best() -> None:

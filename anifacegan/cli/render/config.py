@@ -48,8 +48,8 @@ class RenderConfig(DriveConfig):
     null: 0.7; a baked avatar has its own."""
     antialias: bool = True
     """Smooth the outlines: pixels on outlines and other sharp edges, at most a thirtieth of an image's pixels, are the
-    mean of several rays. This takes a quarter more time for frames that the networks render, and two thirds more for
-    baked frames. Depth maps stay those of one ray a pixel. false: one ray for each pixel."""
+    mean of several rays. This takes a quarter more time for frames that the networks render, and nearly twice the time
+    for those of a baked avatar. Depth maps stay those of one ray a pixel. false: one ray for each pixel."""
     depth: bool = False
     """Also write depth maps as 16-bit PNG; manifest.json records the range of depths in world units (1 counts as 1
     m)."""

@@ -2,8 +2,7 @@
 
 MakeHuman shapes a body by morph targets: displacements of all vertices, each multiplied by a strength and added to the
 base mesh. A person is a set of strengths: those of a body (gender, age, race, muscle, weight), of every slider of the
-face with a small difference between left and right, and of a few of MakeHuman's asymmetries. Standard deviations of
-sliders above 0.25 give implausible faces.
+face with a small difference between left and right, and of a few of MakeHuman's asymmetries.
 """
 
 from collections.abc import Iterable

@@ -6,7 +6,7 @@ import pytest
 from anifacegan.face_model.build.expression_basis import displacement_products, expression_space, vertex_areas
 
 
-def test_displacements_are_weighed_by_the_area_they_move() -> None:
+def test_displacements_are_weighted_by_the_area_they_move() -> None:
     corners = np.array([[0, 0, 0], [2, 0, 0], [2, 3, 0], [0, 3, 0], [9, 9, 9]], float)
     areas = vertex_areas(
         corners, np.array([[0, 1, 2], [0, 3, 2]])
