@@ -29,10 +29,9 @@ FREE_SCALE = 0.008
 distance from the known surface, world units. Manifolds close in front of a surface are those that show a surface
 elsewhere: between open lips, the manifolds of the lips hide the teeth unless they are transparent there."""
 
-OPEN_MOUTH_FACTOR = 10.0
+OPEN_MOUTH_FACTOR = 4.0
 """Factor of points in free space on rays between open lips. The lips' manifolds are opaque in most images, where the
-mouth is closed, and transparent only if its rarer open ones weigh more. With weights.free_space 2, closed lips part by
-a millimetre or two, too (docs/model_card.md)."""
+mouth is closed, and transparent only if its rarer open ones weigh more. With 10, teeth show between closed lips, too."""
 
 VARIATION_TEXELS = 8192
 """Number of texels of each feature plane whose differences from their neighbours are penalised in a step."""
