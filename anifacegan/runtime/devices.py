@@ -40,7 +40,7 @@ def allow_tf32(allowed: bool) -> None:
 
 def autocast_kind(device: "torch.device") -> str:
     """Return the kind of device whose autocast setting holds for a device: its own, but the CPU's for ``meta``, whose
-    tensors without numbers stand for a GPU's (:mod:`anifacegan.training.pretended_gpu`)."""
+    tensors without numbers stand for a GPU's in the tests."""
     return "cpu" if device.type == "meta" else device.type
 
 

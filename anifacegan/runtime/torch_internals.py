@@ -1,6 +1,6 @@
 """The parts of PyTorch that this package uses although PyTorch does not promise to keep them: nothing else imports any.
 
-They watch single operations (:mod:`anifacegan.training.cost_counter`, :mod:`anifacegan.training.pretended_gpu`), and
+They watch single operations (:mod:`anifacegan.training.cost_counter`, and the tests' pretended GPU), and
 tell what torch.compile does (:mod:`anifacegan.training.compilation`).
 """
 

@@ -31,7 +31,7 @@ elsewhere: between open lips, the manifolds of the lips hide the teeth unless th
 
 OPEN_MOUTH_FACTOR = 4.0
 """Factor of points in free space on rays between open lips. The lips' manifolds are opaque in most images, where the
-mouth is closed, and transparent only if its rarer open ones weigh more. With 10, teeth show between closed lips, too."""
+mouth is closed, and transparent only if its rarer open ones weigh more. With 10, closed lips show teeth, too."""
 
 VARIATION_TEXELS = 8192
 """Number of texels of each feature plane whose differences from their neighbours are penalised in a step."""

@@ -12,7 +12,7 @@ from anifacegan.rendering.adaptive import render_adaptive
 from anifacegan.rendering.every_point import render_every_point
 from anifacegan.rendering.model import Face, Model
 from anifacegan.runtime.torch_internals import without_numbers
-from anifacegan.training.pretended_gpu import GPU, pretended_gpu
+from tests.fixtures.pretended_gpu import GPU, pretended_gpu
 from tests.fixtures.small_models import small_checkpoint
 
 

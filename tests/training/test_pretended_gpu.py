@@ -22,11 +22,11 @@ from anifacegan.training.image_imitation import ImageLandmarks
 from anifacegan.training.mesh_imitation import ImitationBatch, imitation_losses
 from anifacegan.training.patch_gradients import ImageRenderer
 from anifacegan.training.plan import LandmarksOfAnyModel
-from anifacegan.training.pretended_gpu import GPU, pretended_gpu
 from anifacegan.training.regressor.config import ReconstructionSchedule, ReconstructionWeights
 from anifacegan.training.regressor.data import FaceImages
 from anifacegan.training.regressor.loop import new_state as regressor_state
 from anifacegan.training.regressor.loop import train as train_regressor
+from tests.fixtures.pretended_gpu import GPU, pretended_gpu
 from tests.fixtures.pretended_iterations import configured, gradients_and_moments, pretended_run
 from tests.fixtures.tiny_head import tiny_model
 
