@@ -12,9 +12,9 @@ class WebConfig:
     widest_rad: float = 0.6
     """Largest angle from the frontal view to which the page turns the head, radians; parts that only wider views see
     are left out. At most the angle for which the avatar was baked."""
-    precision_mm: float = 0.06
-    """Precision of visible points, mm, counting 1 world unit as 1 m: 0.06 is a fourteenth of a pixel at 256 px."""
-    quality: int = 90
+    precision_mm: float = 0.03
+    """Precision of visible points, mm, counting 1 world unit as 1 m: 0.03 is a 28th of a pixel at 256 px."""
+    quality: int = 92
     """Quality of the AVIF pictures of colours and opacities, 1 to 100."""
 
     def __post_init__(self) -> None:

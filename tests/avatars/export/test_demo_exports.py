@@ -144,9 +144,6 @@ def page(exported: ExportedHead, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return path
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a turned smile without smooth outlines has 41.7 dB with today's demo; the goal is 43"
-)
 def test_the_page_is_small_and_draws_what_the_avatar_draws(exported: ExportedHead, page: Path) -> None:
     assert page.stat().st_size <= 3e6
     with chromium() as browser:
