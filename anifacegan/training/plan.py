@@ -61,7 +61,7 @@ class StepCost:
     flops: float
     """Floating-point operations of matrix products and convolutions, on each GPU."""
     kernels: float
-    """Number of kernels, on each GPU; without compilation."""
+    """Number of kernels, on each GPU, without compilation; those of an optimizer and its averages count as one."""
     seconds: dict[str, float]
     """Estimated time by the name of the device."""
 
@@ -179,7 +179,8 @@ class _Networks:
         if config.schedule.adversarial:
             channels = CHANNELS if config.adversarial.dual.enabled else 0
             self.discriminator = without_numbers(lambda: Discriminator(config.discriminator, channels))
-        self.average = [torch.empty_like(value) for value in self.generator.state_dict().values()]
+        values = list(self.generator.state_dict().values()) * (2 if config.schedule.slow_average_decay else 1)
+        self.averages = [torch.empty_like(value) for value in values]
         parts = [self.generator] + ([] if self.discriminator is None else [self.discriminator])
         self.moments = [torch.empty_like(w) for part in parts for w in part.parameters() for _ in range(2)]
 

@@ -18,10 +18,11 @@ from anifacegan.models.latent_sampling import PosedLatents
 from anifacegan.models.regressor_checkpoints import DEEP3D
 from anifacegan.runtime.torch_internals import FakeTensorMode, without_numbers
 from anifacegan.training.config import Split
+from anifacegan.training.cost_counter import CostCounter
 from anifacegan.training.image_imitation import ImageLandmarks
 from anifacegan.training.mesh_imitation import ImitationBatch, imitation_losses
 from anifacegan.training.patch_gradients import ImageRenderer
-from anifacegan.training.plan import LandmarksOfAnyModel
+from anifacegan.training.plan import LandmarksOfAnyModel, plan
 from anifacegan.training.regressor.config import ReconstructionSchedule, ReconstructionWeights
 from anifacegan.training.regressor.data import FaceImages
 from anifacegan.training.regressor.loop import new_state as regressor_state
@@ -134,6 +135,15 @@ def test_an_adversarial_iteration_is_few_kernels_waits_and_copies(photographs: t
     assert sum(gpu.waits.values()) <= WAITS, gpu.waits
     assert sum(gpu.copies.values()) <= COPIES, gpu.copies
     assert set(gpu.waits) and all("optim.py" in place for place in gpu.waits)
+
+
+def test_the_plan_counts_the_operations_of_the_iteration_that_training_takes() -> None:
+    """Within a thousandth: the plan leaves out the priors, from which faces are drawn."""
+    config = configured("ffhq128", "--adversarial.batch", "1")
+    with pretended_run(config) as (run, _), CostCounter() as counter:
+        run.step(config.schedule.paired_steps)
+    (planned,) = (stage.cost for stage in plan(config, 1) if stage.stage == "adversarial")
+    assert planned.flops == pytest.approx(counter.flops, rel=1e-3)
 
 
 def test_hidden_layers_are_half_precision_and_coordinates_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
