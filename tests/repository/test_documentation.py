@@ -130,3 +130,23 @@ def test_paths_and_links_of_the_docs_exist(document: Path) -> None:
     for name in re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.(?:py|yaml))`", text):
         places = (ROOT, ROOT / "anifacegan", ROOT / "anifacegan" / "avatars" / "baking")
         assert any((place / name).exists() for place in places), f"{document.name}: {name}"
+    files = {path.name for path in sources()}
+    for name in re.findall(r"`([a-z_]+\.py)`", text):
+        assert name in files, f"{document.name}: {name}"
+
+
+def sources() -> list[Path]:
+    """All Python files of the project."""
+    folders = ("anifacegan", "benchmarks", "scripts", "tests")
+    return [*ROOT.glob("*.py"), *(path for folder in folders for path in (ROOT / folder).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_functions_that_the_docs_call_are_defined(document: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+    called = set(re.findall(r"`(?:[A-Za-z_.]+\.)?([A-Za-z_]+)\([^`]*\)`", text))
+    code = "\n".join(path.read_text() for path in sources())
+    code += "\n".join(path.read_text() for path in (ROOT / "anifacegan").rglob("*.js"))
+    for name in called:
+        defined = rf"\b(?:def|class|function) {name}\b|^ +{name}[:,]|\b{name} = "
+        assert re.search(defined, code, re.MULTILINE), f"{document.name}: {name}"
