@@ -1,7 +1,8 @@
-"""Speed of the player on a CPU of this checkout and of another one, side by side.
+"""Speed of the player, or of the networks' images, on a CPU of this checkout and of another one, side by side.
 
-Each checkout plays the same avatar file in a process of its own (:mod:`benchmarks.playback_frames`). They take turns,
-and the median of the pairs' ratios counts, as in :mod:`benchmarks.training_pairs`.
+Each checkout draws the same avatar file, or person of a model, in a process of its own
+(:mod:`benchmarks.playback_frames`). They take turns, and the median of the pairs' ratios counts, as in
+:mod:`benchmarks.training_pairs`.
 """
 
 import json
@@ -25,12 +26,12 @@ PLAYER = Path("anifacegan/avatars/players/choice.py")
 
 @dataclass(frozen=True)
 class PlaybackPairsBenchmark:
-    """Compare the speed of this checkout's player on a CPU with another checkout's."""
+    """Compare the speed of this checkout's player, or of its networks' images, on a CPU with another checkout's."""
 
     other: Path
     """Folder of the other checkout of this repository, for instance one that 'git worktree add' has made."""
     avatar: Path
-    """Avatar file that both play, as 'anifacegan bake' writes it."""
+    """Avatar file that both play, as 'anifacegan bake' writes it, or model folder, whose networks both render."""
     sizes: int | tuple[int, ...] = (256, 512)
     """Heights and widths of the frames, pixels."""
     rounds: int = 10
@@ -47,8 +48,8 @@ class PlaybackPairsBenchmark:
         require_at_least(self, 0, "threads")
         if not (self.other / PLAYER).is_file():
             raise ConfigError("other", self.other, f"a checkout of this repository, with {PLAYER}")
-        if not self.avatar.is_file():
-            raise ConfigError("avatar", self.avatar, "an avatar file")
+        if not self.avatar.exists():
+            raise ConfigError("avatar", self.avatar, "an avatar file or a model folder")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from anifacegan.models.feature_planes import BoundPlanes
 from anifacegan.models.generator import AlignedOffsets, ConditionedFields, FrozenField
 from anifacegan.models.manifolds import ManifoldField
 from anifacegan.models.template import RGB_WIDENING, BoundTemplate, alpha_from_sigma
-from anifacegan.runtime.cpu import on_all_cores, one_blas_thread
+from anifacegan.runtime.cpu import cores, on_all_cores, one_blas_thread
 
 ACTIVATIONS = 2**16
 """Number of activations in a core's buffer, which limits how many points are evaluated at once. The two buffers of a
@@ -198,8 +198,8 @@ def _without_gradient(points: Float[Tensor, "point 3"]) -> Float[Tensor, "point 
 
 def _parts(points: int, tile: int) -> list[slice]:
     """Split points into slices for the cores, none smaller than a tile."""
-    cores = torch.get_num_threads()
-    size = max(1, points) if cores == 1 else max(tile, -(-points // (PARTS * cores)))
+    count = cores()
+    size = max(1, points) if count == 1 else max(tile, -(-points // (PARTS * count)))
     return [slice(start, start + size) for start in range(0, points, size)]
 
 

@@ -7,11 +7,11 @@ Only a few manifold crossings of a ray are visible. The renderer avoids evaluati
    the crossing counts as opaque and the ray ends.
 
 2. Long steps. From one sample of a ray to the next, s falls by a bounded amount only. The bounds are measured on some
-   rays, and a ray steps over all samples at which s must still be above its next level
-   (:mod:`anifacegan.rendering.ray_march`).
+   rays, and a ray steps over all samples at which s must still be above its next level, and over those before the
+   crossings of the rays around it (:mod:`anifacegan.rendering.ray_march`).
 
-3. Neighbouring rays. Every k-th ray of every k-th row is followed to its end, so all its crossings are known. These
-   grid rays cut the image into cells::
+3. Neighbouring rays. On every k-th ray of every k-th row all crossings are found, until it ends. These grid rays cut
+   the image into cells::
 
        o . . o . . o        o  grid ray
        . . . . . . .        .  ray inside a cell
@@ -19,14 +19,12 @@ Only a few manifold crossings of a ray are visible. The renderer avoids evaluati
        o . . o . . o
 
    A manifold that is invisible on the 16 grid rays around a cell (alpha below 1e-7, or not met) is left out inside the
-   cell, unless it is steep there or is missed by a corner of the cell.
+   cell, unless it is steep there, is missed by a corner of the cell, or is behind the end of one of the 16.
 
 The image can only lack a detail of one manifold that is smaller than a cell and touched by no grid ray around it.
 Distances are in world units. On a GPU, whose time goes into starting so many small steps and waiting for their
 numbers of points, :mod:`anifacegan.rendering.every_point` renders instead.
 """
-
-import math
 
 import torch
 from jaxtyping import Float, Int
@@ -35,19 +33,16 @@ from torch import Tensor
 from anifacegan.geometry.rays import Rays
 from anifacegan.models.generator import ConditionedFields
 from anifacegan.models.numba_fields import with_numba_fields
-from anifacegan.rendering.adaptive_cells import Cells
+from anifacegan.rendering.adaptive_cells import CELL_SIZE, Cells, pixel_size
 from anifacegan.rendering.adaptive_tracing import RayTracer
 from anifacegan.rendering.every_point import render_every_point
-from anifacegan.rendering.ray_march import march
-from anifacegan.runtime.cpu import one_blas_thread
-
-CELL_SIZE = 0.0028
-"""Distance between neighbouring grid rays, world units, rounded to whole pixels: 3 pixels at 256 px, 2 at 128 px, 1 at
-64 px. For comparison: a head is 0.15 wide, an iris 0.01."""
+from anifacegan.rendering.ray_march import march, trace
+from anifacegan.runtime.cpu import jobs_only, one_blas_thread
 
 
 @torch.inference_mode()
 @one_blas_thread()
+@jobs_only()
 def render_adaptive(
     fields: ConditionedFields, rays: Rays, size: int, stride: int | None = None
 ) -> Float[Tensor, "8 size size"]:
@@ -78,11 +73,10 @@ def render_pixels(
     every ray was traced on its own.
     """
     if stride is None:
-        pixel = 2 * math.tan(math.radians(tracer.fields.ray_sampling.fov_deg / 2)) / max(size - 1, 1)
-        stride = max(1, round(CELL_SIZE / pixel))
+        stride = max(1, round(CELL_SIZE / pixel_size(tracer, size)))
     pixels = torch.arange(size * size, device=tracer.origins.device)
     if stride == 1 or size <= stride:
-        return tracer.trace(pixels).values, None
+        return trace(tracer, pixels).values, None
     cells = Cells.between_grid_rays(tracer, size, stride)
     values = tracer.origins.new_empty(size * size, 8)
     values[cells.pixels] = cells.corners.values
@@ -105,5 +99,5 @@ def render_inside_cells(
 
     ``rays`` are indices of the tracer's rays; they pass through the image at ``row`` and ``column``, in pixels.
     """
-    wanted = cells.visible[cells.containing(row, column)]
-    return march(tracer, cells.bounds, rays, cells.bounds.squares(row, column), wanted).values
+    cell, squares = cells.containing(row, column), cells.bounds.squares(row, column)
+    return march(tracer, cells.bounds, rays, squares, cells.visible[cell], cells.earliest[cell]).values

@@ -4,6 +4,7 @@ inside a cell.
 See :mod:`anifacegan.rendering.adaptive` for the algorithm.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,12 @@ from torch import Tensor
 from anifacegan.rendering.adaptive_tracing import RayTracer, TracedRays
 from anifacegan.rendering.ray_march import FallBounds, march, squares_between
 
+CELL_SIZE = 0.0028
+"""Distance between neighbouring grid rays, world units, rounded to whole pixels: 3 pixels at 256 px, 2 at 128 px, 1 at
+64 px. For comparison: a head is 0.15 wide, an iris 0.01."""
+LARGEST_CELL = 2 * CELL_SIZE
+"""Distance between grid rays, world units, up to which a ray inside a cell is expected to meet no manifold before all
+the rays at the cell's corners do."""
 STEEP_SPREAD = 0.006
 """Difference, world units, between the distances at which the four corner rays of a cell cross a manifold, above which
 the manifold is steep, and may be visible inside the cell though it is invisible on the grid rays."""
@@ -34,6 +41,9 @@ class Cells:
     """Rendered values and crossings of the grid rays, which are the corners of the cells."""
     visible: Bool[Tensor, "cell level"]
     """Whether each manifold has to be rendered inside each cell."""
+    earliest: Int[Tensor, "cell level"]
+    """Last sample before the corner rays of each cell meet each manifold; 0 where one does not, and in cells that are
+    large."""
     bounds: FallBounds
     """How much s may fall from sample to sample of the rays inside the cells."""
 
@@ -54,7 +64,10 @@ class Cells:
         spread = _cell_maximum(corners.distance) + _cell_maximum(-corners.distance)  # max - min
         may_appear = _any_corner(in_front) & (_any_corner(~corners.hit) | (spread > STEEP_SPREAD))
         visible = _any_corner(~corners.invisible, margin=1) | may_appear
-        return cls(lines, pixels, corners, visible, bounds)
+        earliest = -_cell_maximum(-corners.interval.to(corners.distance)).long()
+        if stride * pixel_size(tracer, size) > LARGEST_CELL:
+            earliest = torch.zeros_like(earliest)
+        return cls(lines, pixels, corners, visible, earliest, bounds)
 
     def containing(self, row: Float[Tensor, "ray"], column: Float[Tensor, "ray"]) -> Int[Tensor, "ray"]:
         """Return the cell that each ray passes through; ``row`` and ``column`` are in pixels.
@@ -62,6 +75,12 @@ class Cells:
         A ray beyond the image's outermost pixel centres belongs to the nearest cell.
         """
         return squares_between(self.lines, row, column)
+
+
+def pixel_size(tracer: RayTracer, size: int) -> float:
+    """Return the distance between neighbouring rays of an image of ``size`` x ``size`` pixels, a world unit from the
+    camera."""
+    return 2 * math.tan(math.radians(tracer.fields.ray_sampling.fov_deg / 2)) / max(size - 1, 1)
 
 
 def _cell_maximum(values: Float[Tensor, "corner level"], margin: int = 0) -> Float[Tensor, "cell level"]:

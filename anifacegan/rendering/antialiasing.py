@@ -29,8 +29,9 @@ from anifacegan.rendering.adaptive import render_inside_cells, render_pixels
 from anifacegan.rendering.adaptive_cells import Cells
 from anifacegan.rendering.adaptive_tracing import RayTracer
 from anifacegan.rendering.every_point import render_every_point
+from anifacegan.rendering.ray_march import trace
 from anifacegan.rendering.sharp_edges import COLOURS, mean_weight
-from anifacegan.runtime.cpu import one_blas_thread
+from anifacegan.runtime.cpu import jobs_only, one_blas_thread
 
 OFFSETS_PX = ((0.2, -0.4), (0.4, 0.2), (-0.2, 0.4), (-0.4, -0.2))
 """Places (x, y) of the further rays in a pixel, pixels from its centre."""
@@ -38,6 +39,7 @@ OFFSETS_PX = ((0.2, -0.4), (0.4, 0.2), (-0.2, 0.4), (-0.4, -0.2))
 
 @torch.inference_mode()
 @one_blas_thread()
+@jobs_only()
 def render_antialiased(
     fields: ConditionedFields,
     *,
@@ -81,5 +83,5 @@ def _further(
         return render_every_point(fields, rays)
     tracer, every = RayTracer(fields, rays), torch.arange(len(x_px))
     if cells is None:
-        return tracer.trace(every).values
+        return trace(tracer, every).values
     return render_inside_cells(tracer, cells, every, y_px, x_px)

@@ -14,18 +14,23 @@ the last sample at which s must still be above the level::
     |                    x
     +----------------------- sample
 
+A ray between others that have met a manifold already first steps to the last sample before the nearest of these
+crossings, whatever the bounds allow. Where s is below the level there, it has gone too far, and goes by the bounds.
+
 All rays take one step at a time together, so that the fields are evaluated at many points at once; each ray looks for
-its own next level.
+its own next level. All else is done by compiled loops (:mod:`anifacegan.rendering.numba_march_kernels`). A ray that has
+crossed a level waits until the radiance is evaluated, for many crossings at once.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from anifacegan.rendering.adaptive_tracing import MIN_ALPHA, Compositor, RayTracer, TracedRays, join_rays
+from anifacegan.rendering.adaptive_tracing import RayTracer, TracedRays, join_rays
 
 FALL_SAFETY = 1.25
 """Factor on the measured falls, because the rays between the measured ones may fall faster. Measured on the demo, with
@@ -35,6 +40,8 @@ FALL_MARGIN = 0.002
 """Added to each bound, as a share of the fall from the first level to the last."""
 MARCHED_RAYS = 2**14
 """Largest number of rays that a core marches along together."""
+CROSSINGS = 1024
+"""Number of crossings that wait before their radiance is evaluated, unless no ray can go on without."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +63,9 @@ class FallBounds:
         s = tracer.t.new_empty(len(pixels), len(tracer.t))
 
         def sample_slice(part: slice) -> None:
-            count = len(pixels[part])
-            of, t = pixels[part].repeat_interleave(len(tracer.t)), tracer.t.repeat(count)
-            s[part] = tracer.sample(of, t)[0].reshape(count, -1)
+            rays = pixels[part, None]
+            x = tracer.origins[rays] + tracer.t[:, None] * tracer.directions[rays]
+            s[part] = tracer.sample(x.flatten(0, 1))[0].reshape(x.shape[:2])
 
         tracer.in_slices(len(pixels), sample_slice)
         falls = (s[:, :-1] - s[:, 1:]).clamp(min=0).T.reshape(1, -1, len(lines), len(lines))
@@ -96,29 +103,120 @@ def march(
     pixels: Int[Tensor, "ray"],
     squares: Int[Tensor, "ray"],
     wanted: Bool[Tensor, "ray level"] | None = None,
+    earliest: Int[Tensor, "ray level"] | None = None,
 ) -> TracedRays:
-    """Find the first place of each ray where s falls through each level that is wanted, and composite these crossings.
+    """Find the first place of each ray where s falls through each level that is wanted, and composite these crossings,
+    until less than 1/4096 of the ray's light is left.
 
     Args:
         tracer: what the rays pass through.
         bounds: how much s may fall.
         pixels: indices of the tracer's rays.
         squares: the rays' squares of ``bounds``.
-        wanted: which manifolds are looked for on each ray, until less than 1/4096 of its light is left; None: all of
-            them, to the end of every ray.
+        wanted: which manifolds are looked for on each ray; None: all of them.
+        earliest: a sample of each ray before which the crossing with each manifold is not expected; None: unknown.
     """
-    parts: dict[int, TracedRays] = {}
+    parts: list[tuple[slice, TracedRays]] = []
 
     def march_slice(part: slice) -> None:
-        some = None if wanted is None else wanted[part]
-        parts[part.start] = _March(tracer, bounds, pixels[part], squares[part], some).run()
+        some = [None if values is None else values[part] for values in (wanted, earliest)]
+        parts.append((part, _March(tracer, bounds, pixels[part], squares[part], *some).run()))
 
     tracer.in_slices(len(pixels), march_slice, MARCHED_RAYS)
     return join_rays(parts)
 
 
+def trace(tracer: RayTracer, pixels: Int[Tensor, "ray"]) -> TracedRays:
+    """Evaluate each sample of rays, from near to far, and composite their first crossings with all manifolds, until
+    less than 1/4096 of the light is left. ``pixels`` are the indices of the rays."""
+    falls = tracer.t.new_full((1, len(tracer.t) - 1), torch.inf)
+    bounds = FallBounds(pixels.new_zeros(2), falls)
+    parts: list[tuple[slice, TracedRays]] = []
+
+    def trace_slice(part: slice) -> None:
+        some = pixels[part]
+        parts.append((part, _March(tracer, bounds, some, torch.zeros_like(some), None, None).run()))
+
+    tracer.in_slices(len(pixels), trace_slice)
+    return join_rays(parts)
+
+
+class Lines(NamedTuple):
+    """What some rays pass through, for the compiled loops."""
+
+    origins: np.ndarray
+    """(ray, 3) start of each ray, world units."""
+    directions: np.ndarray
+    """(ray, 3) unit vectors."""
+    t: np.ndarray
+    """(sample,) distances from the camera to the samples, world units."""
+    t_background: np.ndarray
+    """(ray,) distance from the camera to the background plane."""
+    levels: np.ndarray
+    """(level,) values of s on the manifolds, in falling order."""
+    falls: np.ndarray
+    """(square, interval) largest fall of s from each sample to the next."""
+    square: np.ndarray
+    """(ray,) the row of ``falls`` that bounds each ray."""
+    wanted: np.ndarray
+    """(ray, level) which manifolds are looked for."""
+    offset_gain: np.ndarray
+    """(1,) factor on the offset delta where colours are looked up."""
+
+
+class MarchingRays(NamedTuple):
+    """State of some rays that march together, for the compiled loops, which change it."""
+
+    level: np.ndarray
+    """(ray,) index of the level that each ray looks for; the number of levels if there is none left."""
+    sample: np.ndarray
+    """(ray,) sample at which each ray is, where s is at or above its level; -1 before the first."""
+    chosen: np.ndarray
+    """(ray,) sample to which each ray goes next."""
+    careful: np.ndarray
+    """(ray,) sample up to which each ray takes single steps, because s has fallen by more than the bounds."""
+    earliest: np.ndarray
+    """(ray, level) sample before which a crossing is not expected; 0 where it is unknown, or was wrong."""
+    s: np.ndarray
+    """(ray,) scalar at the ray's sample."""
+    s_next: np.ndarray
+    """(ray,) scalar at the next sample, while the ray crosses levels between the two."""
+    delta: np.ndarray
+    """(ray, 3) offset at the ray's sample, world units."""
+    delta_next: np.ndarray
+    """(ray, 3) offset at the next sample, while the ray crosses levels between the two."""
+    transmittance: np.ndarray
+    """(ray,) share of the light that passes all crossings so far; 0 where the ray has ended."""
+    accumulated: np.ndarray
+    """(ray, 4) sums of rgb and distance over the crossings so far, multiplied by their compositing weights."""
+    distance: np.ndarray
+    """(ray, level) as in TracedRays, and so are the next three."""
+    hit: np.ndarray
+    interval: np.ndarray
+    invisible: np.ndarray
+
+    @classmethod
+    def at_start(cls, rays: int, levels: int, earliest: np.ndarray | None, dtype: np.dtype) -> "MarchingRays":
+        """Make the state of rays before their first sample."""
+        place, number = np.zeros((4, rays), np.int64), np.zeros((2, rays), dtype)
+        vector, at_level = np.zeros((2, rays, 3), dtype), (rays, levels)
+        place[1] = -1
+        return cls(
+            *place,
+            np.zeros(at_level, np.int64) if earliest is None else np.array(earliest, order="C"),
+            *number,
+            *vector,
+            np.ones(rays, dtype),
+            np.zeros((rays, 4), dtype),
+            np.zeros(at_level, dtype),
+            np.zeros(at_level, bool),
+            np.zeros(at_level, np.int64),
+            np.ones(at_level, bool),
+        )
+
+
 class _March:
-    """State of some rays that march together."""
+    """Some rays that march together."""
 
     def __init__(
         self,
@@ -127,113 +225,64 @@ class _March:
         pixels: Int[Tensor, "ray"],
         squares: Int[Tensor, "ray"],
         wanted: Bool[Tensor, "ray level"] | None,
+        earliest: Int[Tensor, "ray level"] | None,
     ) -> None:
-        self.tracer, self.pixels, self.falls, self.squares = tracer, pixels, bounds.falls.numpy(), squares
-        self.to_the_end = wanted is None
+        self.tracer, self.pixels = tracer, pixels
         count, levels = len(pixels), len(tracer.levels)
         if wanted is None:
             wanted = torch.ones(count, levels, dtype=torch.bool)
-        self.next_level = _next_wanted(wanted)
-        self.levels = tracer.t.new_tensor([*tracer.levels, -torch.inf])
-        self.compositor = Compositor(tracer.origins[pixels])
-        self.distance = tracer.origins.new_zeros(count, levels)
-        self.hit = torch.zeros(count, levels, dtype=torch.bool)
-        self.invisible = torch.ones_like(self.hit)
-        # Each ray is at a sample where s is at or above its level.
-        self.level = self.next_level[:, 0].clone()
-        self.sample = torch.zeros_like(pixels)
-        self.s = self.levels[self.level]
-        self.delta = tracer.origins.new_zeros(count, 3)
-        self._begin((self.level < levels).nonzero()[:, 0])
-        # Up to this sample a ray takes single steps, because s has fallen by more than the bounds.
-        self.careful = torch.zeros_like(self.sample)
-
-    def _begin(self, ray: Int[Tensor, "some"]) -> None:
-        """Evaluate s at the first sample of rays; levels above it are never fallen through."""
-        self.s[ray], self.delta[ray] = self._evaluate(ray, self.sample[ray])
-        above = (self.s[ray, None] < self.levels[:-1]).sum(dim=1)
-        self.level[ray] = self.next_level[ray].gather(1, above[:, None])[:, 0]
+        self.lines = Lines(
+            *(
+                values.contiguous().numpy()
+                for values in (
+                    tracer.origins[pixels],
+                    tracer.directions[pixels],
+                    tracer.t,
+                    tracer.t_background[pixels],
+                    tracer.t.new_tensor(tracer.levels),
+                    bounds.falls,
+                    squares,
+                    wanted,
+                    tracer.t.new_tensor([tracer.fields.radiance_offset_gain]),
+                )
+            )
+        )
+        hint = None if earliest is None else earliest.numpy()
+        self.rays = MarchingRays.at_start(count, levels, hint, self.lines.t.dtype)
 
     def run(self) -> TracedRays:
         """March along all rays to their ends."""
-        last = len(self.tracer.t) - 1
-        ray = (self.level < len(self.tracer.levels)).nonzero()[:, 0]
-        while len(ray):
-            self._step(ray)
-            going = (self.level[ray] < len(self.tracer.levels)) & (self.sample[ray] < last)
-            if not self.to_the_end:
-                going &= self.compositor.transmittance[ray] > 0
-            ray = ray[going]
-        values = self.tracer.finish(self.pixels, self.compositor)
-        return TracedRays(values, self.distance, self.hit, self.invisible)
+        from anifacegan.rendering import numba_march_kernels as kernels
 
-    def _step(self, ray: Int[Tensor, "active"]) -> None:
-        """Take one step along each of some rays; composite every level that s falls through in it."""
-        here, level = self.sample[ray], self.levels[self.level[ray]]
-        there = self._farthest_above(ray, here, level)
-        s, delta = self._evaluate(ray, there)
-        below = s < level
-        too_far = below & (there > here + 1)
-        crossing = (below & ~too_far).nonzero()[:, 0]
-        if len(crossing):
-            self._cross(ray[crossing], s[crossing], delta[crossing])
-        # A ray that went too far stays and takes single steps; after a crossing, s is above the ray's next level.
-        self.careful[ray[too_far]] = there[too_far]
-        moves = ~too_far
-        moved = ray[moves]
-        self.sample[moved], self.s[moved], self.delta[moved] = there[moves], s[moves], delta[moves]
+        both = self.lines, self.rays
+        waiting, crossing = np.empty((2, len(self.pixels)), np.int64)
+        place, lit = torch.empty(2, len(self.pixels), 3, dtype=self.tracer.t.dtype)
+        count, crossings = kernels.begin(*both, waiting), 0
+        while count or crossings:
+            if count:
+                kernels.write_samples(*both, waiting, count, place.numpy())
+                s, delta = (values.numpy() for values in self.tracer.sample(place[:count]))
+                count, crossings = kernels.take_samples(
+                    *both, waiting, count, s, delta, crossing, crossings, lit.numpy()
+                )
+            if crossings >= CROSSINGS or not count:
+                rgb, alpha = (values.numpy() for values in self.tracer.radiance(lit[:crossings]))
+                more, crossings = kernels.composite(
+                    *both, crossing, crossings, lit.numpy(), rgb, alpha, waiting[count:]
+                )
+                count += more
+        return self._finished()
 
-    def _farthest_above(
-        self, ray: Int[Tensor, "active"], here: Int[Tensor, "active"], level: Float[Tensor, "active"]
-    ) -> Int[Tensor, "active"]:
-        """Return the last sample of each ray at which s must still be at or above its level; at least the next one."""
-        from anifacegan.rendering import numba_march_kernels
-
-        room = (self.s[ray] - level).masked_fill(here < self.careful[ray], 0.0)
-        out = np.empty(len(ray), np.int64)
-        arguments = room.numpy(), here.numpy(), self.squares[ray].numpy()
-        numba_march_kernels.farthest_above(*arguments, self.falls, out)
-        return torch.from_numpy(out)
-
-    def _evaluate(
-        self, ray: Int[Tensor, "point"], sample: Int[Tensor, "point"]
-    ) -> tuple[Float[Tensor, "point"], Float[Tensor, "point 3"]]:
-        return self.tracer.sample(self.pixels[ray], self.tracer.t[sample])
-
-    def _cross(
-        self, ray: Int[Tensor, "some"], s: Float[Tensor, "some"], delta: Float[Tensor, "some 3"]
-    ) -> None:
-        """Composite, level by level, what the rays cross on the way to their next sample, where s and the offset are
-        ``s`` and ``delta``."""
-        while len(ray):
-            self._composite(ray, s, delta)
-            self.level[ray] = self.next_level[ray, self.level[ray] + 1]
-            more = s < self.levels[self.level[ray]]
-            if not self.to_the_end:
-                more &= self.compositor.transmittance[ray] > 0
-            ray, s, delta = ray[more], s[more], delta[more]
-
-    def _composite(
-        self, ray: Int[Tensor, "some"], s: Float[Tensor, "some"], delta: Float[Tensor, "some 3"]
-    ) -> None:
-        """Composite the crossing of each ray with its level, between its sample and the next."""
-        tracer, pixels, k, sample = self.tracer, self.pixels[ray], self.level[ray], self.sample[ray]
-        fraction = (self.s[ray] - self.levels[k]) / (self.s[ray] - s)
-        t = torch.lerp(tracer.t[sample], tracer.t[sample + 1], fraction)
-        self.distance[ray, k], self.hit[ray, k] = t, True
-        in_front = t <= tracer.t_background[pixels]
-        lit = (in_front & (self.compositor.transmittance[ray] > 0)).nonzero()[:, 0]
-        offset = torch.lerp(self.delta[ray[lit]], delta[lit], fraction[lit, None])
-        rgb, alpha = tracer.radiance(pixels[lit], t[lit], offset)
-        self.compositor.add(ray[lit], rgb, alpha, t[lit])
-        invisible = ~in_front
-        invisible[lit] = alpha < MIN_ALPHA
-        self.invisible[ray, k] = invisible
-
-
-def _next_wanted(wanted: Bool[Tensor, "ray level"]) -> Int[Tensor, "ray levels_and_two"]:
-    """Return the first wanted level from each level on; the number of levels if there is none."""
-    count, levels = wanted.shape
-    at = torch.full((count, levels + 2), levels)
-    at[:, :levels] = torch.where(wanted, torch.arange(levels), levels)
-    return at.flip(1).cummin(dim=1).values.flip(1)
+    def _finished(self) -> TracedRays:
+        """Composite the background behind the crossings."""
+        rays = self.rays
+        light, accumulated = torch.from_numpy(rays.transmittance), torch.from_numpy(rays.accumulated)
+        values = torch.cat([accumulated[:, :3], 1 - light[:, None], accumulated], dim=1)
+        behind = light.nonzero()[:, 0]
+        weight, pixels = light[behind, None], self.pixels[behind]
+        values[behind, :3] += weight * self.tracer.background(pixels)
+        values[behind, 7:] += weight * self.tracer.t_background[pixels, None]
+        found = (
+            torch.from_numpy(array) for array in (rays.distance, rays.hit, rays.interval, rays.invisible)
+        )
+        return TracedRays(values, *found)

@@ -2,10 +2,12 @@
 
 :func:`set_torch_threads` sets how many threads PyTorch has. :func:`on_all_cores` gives each of them whole jobs: the
 layers of the fields are so small that threads which share one matrix product wait for each other longer than they
-compute; :func:`side_by_side` does so with gradients, for shares of a batch. Meanwhile :func:`one_blas_thread` keeps
-NumPy's, SciPy's and numba's matrix products on one thread each: their BLAS library has one pool of threads for the
-whole process, and callers that ask it at the same time wait for one another. (PyTorch's own products are not affected.
-A BLAS library that uses OpenMP has as many threads as its caller, which is one within :func:`on_all_cores`.)
+compute; :func:`side_by_side` does so with gradients, for shares of a batch. PyTorch's own threads spin while they wait
+for the next operation to share, and would take the cores from such jobs: :func:`jobs_only` keeps them out. Meanwhile
+:func:`one_blas_thread` keeps NumPy's, SciPy's and numba's matrix products on one thread each: their BLAS library has
+one pool of threads for the whole process, and callers that ask it at the same time wait for one another. (PyTorch's own
+products are not affected. A BLAS library that uses OpenMP has as many threads as its caller, which is one within
+:func:`on_all_cores`.)
 :func:`keep_freed_memory` tunes the C library's allocator; commands that compute call it once, and importing this module
 changes nothing.
 """
@@ -18,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from functools import cache
-from threading import Barrier, BrokenBarrierError, Lock
+from threading import Barrier, BrokenBarrierError, Lock, local
 from typing import Any, TypeVar
 
 import torch
@@ -37,10 +39,30 @@ def set_torch_threads(count: int) -> None:
 
 # --------------------------------------------------------------------------------------------- jobs for all cores
 _pool_start = Lock()
+_cores_for_jobs = local()
+
+
+def cores() -> int:
+    """Return how many threads :func:`on_all_cores` uses in the calling thread."""
+    return getattr(_cores_for_jobs, "count", None) or torch.get_num_threads()
+
+
+@contextmanager
+def jobs_only() -> Iterator[None]:
+    """Give PyTorch's own operations one thread in the calling thread within the block, but :func:`on_all_cores` as many
+    as before; blocks may nest."""
+    before = getattr(_cores_for_jobs, "count", None)
+    _cores_for_jobs.count = cores()
+    try:
+        with torch_threads(1):
+            yield
+    finally:
+        _cores_for_jobs.count = before
 
 
 def on_all_cores(jobs: Iterable[Job], work: Callable[[Job], None]) -> None:
-    """Call ``work`` on every job, without gradients, in as many threads as PyTorch has in the calling thread.
+    """Call ``work`` on every job, without gradients, in as many threads as PyTorch has in the calling thread (those
+    that it had before, within :func:`jobs_only`).
 
     Within a job PyTorch has one thread, so a call of this function inside a job runs in the job's thread. A single job
     runs in the calling thread and may use all of PyTorch's threads. After an error or an interruption no further job
@@ -49,7 +71,7 @@ def on_all_cores(jobs: Iterable[Job], work: Callable[[Job], None]) -> None:
     Raises:
         BaseException: the first error that a job raised.
     """
-    threads = torch.get_num_threads()
+    threads = cores()
     todo = deque(jobs)
 
     if threads == 1 or len(todo) <= 1:

@@ -4,10 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from anifacegan.avatars.avatar import save_avatar
+from anifacegan.rendering.model import load_model
 from anifacegan.runtime.errors import ConfigError, InputError
 from benchmarks import __main__ as benchmark_command
+from benchmarks.playback_frames import EXPRESSION, SEED, image_of
 from benchmarks.playback_pairs import PlaybackPairsBenchmark, _pair, measure_playback_pairs
 from benchmarks.training_pairs import REPOSITORY
 from tests.fixtures.ball_avatars import ball_avatar
@@ -40,6 +43,12 @@ def test_both_checkouts_play_the_avatar(tmp_path: Path, capsys: pytest.CaptureFi
     assert [row.split("|")[2].strip() for row in table[2:]] == ["plain", "smooth"]
     pairs = json.loads((tmp_path / "a.json").read_text())["pairs"]
     assert all(0 < pair["here"]["cpu"] < 10 and 0 < pair["ratio"]["clock"] for pair in pairs)
+
+
+def test_a_models_networks_are_drawn() -> None:
+    image = image_of(REPOSITORY / "checkpoints" / "demo")(0, yaw=0.2, pitch=0.0, size=16, antialias=False)
+    face = load_model("demo").face(seed=SEED, expression=EXPRESSION)
+    assert torch.equal(image.rgb, face.render(yaw=0.2, size=16, antialias=False))
 
 
 def test_other_folders_and_files_are_refused(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.geometry.rays import Rays, image_rays
 from anifacegan.models.generator import ConditionedFields
 from anifacegan.rendering import adaptive_tracing
-from anifacegan.rendering.adaptive import CELL_SIZE, render_adaptive
+from anifacegan.rendering.adaptive import render_adaptive
+from anifacegan.rendering.adaptive_cells import CELL_SIZE
 from anifacegan.rendering.adaptive_tracing import MIN_TRANSMITTANCE
 from anifacegan.rendering.model import Face, Model, load_model
 from anifacegan.rendering.volume import in_slices

@@ -12,7 +12,7 @@ from anifacegan.models.generator import ConditionedFields
 from anifacegan.rendering import ray_march
 from anifacegan.rendering.adaptive_tracing import RayTracer, TracedRays
 from anifacegan.rendering.numba_march_kernels import farthest_above
-from anifacegan.rendering.ray_march import FallBounds, march
+from anifacegan.rendering.ray_march import FallBounds, march, trace
 from tests.fixtures.closed_forms import bumpy_fields, distance_to, numbers, spheres
 
 SIZE = 24
@@ -37,7 +37,7 @@ def marched(
 
 
 def traced(fields: ConditionedFields, seen_by: Rays | None = None) -> TracedRays:
-    return RayTracer(fields, seen_by or rays()).trace(torch.arange(SIZE * SIZE))
+    return trace(RayTracer(fields, seen_by or rays()), torch.arange(SIZE * SIZE))
 
 
 def clear(fields: ConditionedFields) -> ConditionedFields:
@@ -123,14 +123,36 @@ def test_squares_are_found_by_row_and_column_and_end_at_the_image() -> None:
     assert bounds.squares(row, column).tolist() == [0, 4, 2, 8, 1]
 
 
-def test_the_farthest_sample_is_the_last_that_the_falls_allow() -> None:
-    falls = np.array([[1.0, 1.0, 2.0, 1.0], [9.0, 9.0, 9.0, 9.0]])
-    room = np.array([0.5, 1.0, 3.9, 4.0, 100.0, 5.0, 2.0])
-    sample = np.array([0, 0, 0, 0, 0, 1, 3])
-    square = np.array([0, 0, 0, 0, 0, 1, 0])
-    out = np.empty(7, np.int64)
-    farthest_above(room, sample, square, falls, out)
-    assert out.tolist() == [1, 1, 2, 3, 4, 2, 4]
+@pytest.mark.parametrize(
+    ("room", "sample", "farthest"),
+    [(0.5, 0, 1), (1.0, 0, 1), (3.9, 0, 2), (4.0, 0, 3), (100.0, 0, 4), (2.0, 3, 4)],
+)
+def test_the_farthest_sample_is_the_last_that_the_falls_allow(
+    room: float, sample: int, farthest: int
+) -> None:
+    assert farthest_above(room, sample, np.array([1.0, 1.0, 2.0, 1.0])) == farthest
+
+
+def test_a_ray_goes_on_from_the_earliest_sample_and_back_where_that_is_too_far() -> None:
+    """The crossings are those of all samples, also where all that is expected is far behind them."""
+    fields, counts = counted(
+        clear(spheres(0.06, 0.05, 0.0, -0.03, scalar=lambda x: x[..., 2] + 0.1 * x[..., 0]))
+    )
+    expected = traced(fields)
+    tracer, pixels = RayTracer(fields, rays()), torch.arange(SIZE * SIZE)
+    bounds = FallBounds.measure(tracer, LINES, SIZE)
+    squares = bounds.squares((pixels // SIZE).double(), (pixels % SIZE).double())
+    evaluated = []
+    for shift in (None, 0, 40):
+        counts.clear()
+        earliest = None if shift is None else (expected.interval + shift).clamp(max=63)
+        seen = march(tracer, bounds, pixels, squares, None, earliest)
+        for field in dataclasses.fields(TracedRays):
+            torch.testing.assert_close(
+                getattr(seen, field.name), getattr(expected, field.name), atol=1e-12, rtol=0
+            )
+        evaluated.append(sum(counts))
+    assert evaluated[1] < 0.8 * evaluated[0] < evaluated[2]
 
 
 def test_distances_are_those_of_a_sphere() -> None:

@@ -15,7 +15,15 @@ import torch
 from threadpoolctl import ThreadpoolController
 
 from anifacegan.models import numba_fields, numba_kernels
-from anifacegan.runtime.cpu import _workers, on_all_cores, one_blas_thread, side_by_side, torch_threads
+from anifacegan.runtime.cpu import (
+    _workers,
+    cores,
+    jobs_only,
+    on_all_cores,
+    one_blas_thread,
+    side_by_side,
+    torch_threads,
+)
 from tests.models.test_numba_fields import fields
 
 
@@ -235,3 +243,26 @@ def test_fields_multiply_with_one_thread_in_every_core(
         on_all_cores(range(4), lambda job: fast.offset(x))
     assert len(seen) == 5 and all(found == {1} for found in seen)
     assert blas_threads() == {3}
+
+
+def test_within_jobs_only_pytorch_has_one_thread_and_jobs_have_all() -> None:
+    def threads_of_jobs() -> set[int]:
+        found: set[int] = set()
+        both = threading.Barrier(3, timeout=20)  # passes only where three jobs run at a time
+
+        def job(_: int) -> None:
+            both.wait()
+            found.add(torch.get_num_threads())
+
+        on_all_cores(range(3), job)
+        return found
+
+    with torch_threads(3):
+        with jobs_only():
+            assert torch.get_num_threads() == 1 and cores() == 3
+            with jobs_only():
+                assert threads_of_jobs() == {1} and cores() == 3
+            assert cores() == 3
+        assert torch.get_num_threads() == 3 and cores() == 3
+    with torch_threads(2):
+        assert cores() == 2

@@ -30,6 +30,7 @@ from anifacegan.avatars.config import BakeConfig
 from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.models.generator import ConditionedFields
+from anifacegan.runtime.cpu import jobs_only
 from anifacegan.runtime.errors import InputError
 
 TRANSPARENT = 1 / 512
@@ -52,6 +53,7 @@ class BakeReport:
 
 
 @torch.inference_mode()
+@jobs_only()
 def bake(
     condition: Condition, z_exp: Float[np.ndarray, "shape 64"], charts: ManifoldCharts, config: BakeConfig
 ) -> tuple[LayeredMesh, BakeReport]:

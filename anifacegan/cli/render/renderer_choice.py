@@ -224,9 +224,10 @@ class RendererChoice:
 
     @staticmethod
     def _psnr(one: FrameRenderer, other: FrameRenderer, target: VideoRequest, k: int) -> float:
-        """Return the PSNR between two renderers on frame ``k``, in dB, rendered at no more than 256 px."""
+        """Return the PSNR between two renderers on frame ``k``, in dB, rendered at no more than 128 px: with one ray a
+        pixel, these are some of the rays of a larger frame."""
         video = target.trajectory
-        yaw, pitch, size = float(video.yaw[k]), float(video.pitch[k]), min(target.size, 256)
+        yaw, pitch, size = float(video.yaw[k]), float(video.pitch[k]), min(target.size, 128)
         first, second = (
             renderer.image(video.z_exp[k], yaw=yaw, pitch=pitch, size=size).rgb for renderer in (one, other)
         )

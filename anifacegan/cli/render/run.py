@@ -26,6 +26,7 @@ from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
 from anifacegan.rendering.frame import FrameRenderer, RenderedImage
 from anifacegan.rendering.images import depth_levels, over_white, straight_alpha, to_bytes, write_png
 from anifacegan.rendering.video import write_video
+from anifacegan.runtime.cpu import cores, jobs_only
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.image_files import read_image
 from anifacegan.runtime.output_folders import MANIFEST, MARKER, filled_when_complete, require_room
@@ -47,7 +48,7 @@ def run(config: RenderConfig) -> dict[str, Any]:
     ready = time.perf_counter()
     labels = [LABELS] if config.cameras else []
     require_room(config.out, [MANIFEST, SHEET, *labels, *_first_files(plan)], config.overwrite)
-    with filled_when_complete(config.out, config.overwrite) as folder:
+    with filled_when_complete(config.out, config.overwrite) as folder, jobs_only():
         cells = len(plan.sheet_yaw) * len(plan.sheet_expressions)
         count = len(plan.people) * (len(plan.trajectory) + cells)
         with tqdm(total=count, unit="frame", disable=None) as progress:
@@ -220,7 +221,7 @@ def _manifest(
         ),
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
         "device": str(model.device if isinstance(model, Avatar) else model.generator.device),
-        "threads": torch.get_num_threads(),
+        "threads": cores(),
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
