@@ -22,10 +22,10 @@ MIN_ALPHA = 1e-7
 """Opacity below which a ray's crossing with a manifold counts as invisible. Measured on the demo: with 1/8192, the grid
 rays overlook a visible detail in one of twenty images; with 1e-7 in none, as densities are smooth and details have
 faint surroundings."""
-SLICE_SAMPLES = {"cpu": 2**18, "cuda": 2**22}
-"""Device type -> largest number of samples that are evaluated at once; on a CPU, by each core."""
+SLICE_SAMPLES = 2**18
+"""Largest number of samples that a core evaluates at once."""
 MIN_SLICE_RAYS = 64
-"""Smallest number of rays that a CPU core is given at a time."""
+"""Smallest number of rays that a core is given at a time."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def join_rays(parts: list[tuple[slice, TracedRays]]) -> TracedRays:
 
 
 class RayTracer:
-    """Evaluates the fields of one face along the rays of one image, which are named by pixel index."""
+    """Evaluates the fields of one face along the rays of one image, which are named by pixel index; all on the CPU."""
 
     def __init__(self, fields: ConditionedFields, rays: Rays) -> None:
         self.fields, ray_sampling = fields, fields.ray_sampling
@@ -76,23 +76,16 @@ class RayTracer:
         self.levels = fields.levels.tolist()
 
     def in_slices(self, count: int, work: Callable[[slice], None], size: int | None = None) -> None:
-        """Call ``work`` on parts (Python slices) of 0 to ``count`` - 1; on a CPU its cores share the parts.
+        """Call ``work`` on parts (Python slices) of 0 to ``count`` - 1; the cores share the parts.
 
         A part has at most ``size`` rays; None: so many that all their samples can be evaluated at once. Every k-th ray
         belongs to the same part, so that all parts cost about the same.
         """
-        device = self.origins.device.type
         if size is None:
-            size = max(1, SLICE_SAMPLES[device] // len(self.t))
-        if device == "cpu":
-            size = min(size, max(MIN_SLICE_RAYS, -(-count // cores())))
+            size = max(1, SLICE_SAMPLES // len(self.t))
+        size = min(size, max(MIN_SLICE_RAYS, -(-count // cores())))
         parts = max(1, -(-count // size))
-        slices = [slice(start, count, parts) for start in range(parts)]
-        if device == "cpu":
-            on_all_cores(slices, work)
-        else:
-            for part in slices:
-                work(part)
+        on_all_cores([slice(start, count, parts) for start in range(parts)], work)
 
     def sample(self, x: Float[Tensor, "point 3"]) -> tuple[Float[Tensor, "point"], Float[Tensor, "point 3"]]:
         """Evaluate the manifold scalar s, and the offset (world units) from the deformed face to the template, at

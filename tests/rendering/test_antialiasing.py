@@ -153,7 +153,7 @@ def test_threads_and_slices_give_the_same_image(small: Face, monkeypatch: pytest
     for count in (1, 2, 5):
         with torch_threads(count):
             images.append(small.image(yaw=0.2, pitch=0.1, size=130))
-    monkeypatch.setattr(adaptive_tracing, "SLICE_SAMPLES", {"cpu": 12 * 1000})
+    monkeypatch.setattr(adaptive_tracing, "SLICE_SAMPLES", 12 * 1000)
     images.append(small.image(yaw=0.2, pitch=0.1, size=130))
     for image in images[1:]:
         for field in dataclasses.fields(image):

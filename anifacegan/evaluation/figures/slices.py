@@ -91,7 +91,7 @@ def manifold_lines(
     down, across = torch.meshgrid(grid, grid, indexing="ij")
     points = section.points(across, down).reshape(1, -1, 3)
     parts = [
-        _read(fields, part, in_template) for part in points.split(SLICE_SAMPLES[points.device.type], dim=1)
+        _read(fields, part, in_template) for part in points.split(SLICE_SAMPLES, dim=1)
     ]
     s, rgb, alpha = (torch.cat(values, dim=1).reshape(size, size, -1) for values in zip(*parts, strict=True))
     s, rgb = s[..., 0], rgb.clamp(0, 1)
