@@ -30,6 +30,7 @@ from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic
 from anifacegan.data.synthetic.sampling import SyntheticPerson, sample_item
 from anifacegan.evaluation.face_detector import FaceDetector
 from anifacegan.face_model.expressions import PRESETS
+from anifacegan.face_model.open_model import HeadParts
 from anifacegan.geometry.cameras import orbit_camera
 from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, NOISE_DIM
 from anifacegan.geometry.rasterization.rasterizer import rasterize
@@ -104,6 +105,12 @@ def targets(
         if abs(yaw + side * TURN) <= WIDEST
     ]
     return found + [Target(name, name, yaw, pitch, presets[name]) for name in EXPRESSIONS]
+
+
+def presets_of(parts: HeadParts) -> dict[str, np.ndarray]:
+    """Return the coefficients of the named expressions."""
+    basis = parts.expression_basis()
+    return {name: basis.from_strengths(PRESETS[name]) for name in EXPRESSIONS}
 
 
 def true_render(
@@ -238,9 +245,7 @@ def measured_person(
     parts, size = renderer.head.parts, config.size
     seed = int(json.loads((config.data / DESCRIPTION_FILE).read_text())["seed"])
     person, (pitch, yaw) = sample_item(parts, seed, index)
-    basis = parts.expression_basis()
-    presets = {name: basis.from_strengths(PRESETS[name]) for name in EXPRESSIONS}
-    wanted = targets(person, yaw, pitch, presets)
+    wanted = targets(person, yaw, pitch, presets_of(parts))
     path = config.data / f"{index:06d}.png"
     photograph = read_photograph(path)
     started, cpu = perf_counter(), process_time()

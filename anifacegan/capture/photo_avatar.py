@@ -15,7 +15,7 @@ from anifacegan.avatars.avatar import Avatar, AvatarCard
 from anifacegan.capture.crop import Photograph
 from anifacegan.capture.face_fitter import FaceFitter, FittedFace
 from anifacegan.capture.head_surface import expression_directions
-from anifacegan.capture.painted_head import painted_mesh, photo_view
+from anifacegan.capture.painted_head import PhotoView, painted_mesh, photo_view
 from anifacegan.capture.person_mask import PERSON_REACH, PersonSegmenter
 from anifacegan.capture.photographs import read_photograph
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
@@ -86,11 +86,15 @@ class PhotoAvatarMaker:
         """
         detected, _ = self.fitter.select(photograph, label, number)
         face = self.fitter.fit(photograph, detected, label)
-        view = photo_view(photograph, self.person(photograph, face), face.fit)
+        view = self.view(photograph, face)
         mesh = painted_mesh(self.fitter.model, self.fitter.parts, face.fit, view)
         return PhotoAvatar(
             Avatar(mesh, self._card(label, face), self.model.checkpoint.basis), face, photograph
         )
+
+    def view(self, photograph: Photograph, face: FittedFace) -> PhotoView:
+        """Return what the camera of a fitted face sees: the person and the background, apart."""
+        return photo_view(photograph, self.person(photograph, face), face.fit)
 
     def person(self, photograph: Photograph, face: FittedFace) -> Float[np.ndarray, "height width"]:
         """Return the share of each pixel that the person has, 0 to 1, around a face."""

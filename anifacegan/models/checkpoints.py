@@ -98,6 +98,17 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     write_model_folder(folder, tensors, card)
 
 
+def rounded_as_stored(generator: Generator) -> None:
+    """Round a generator's weights in place to the precision in which its model folder stores them.
+
+    Raises:
+        InputError: a weight is beyond the range of float16.
+    """
+    tensors = generator.state_dict()
+    rounded = in_half_precision({name: tensors[name] for name in _large_tables(generator)})
+    generator.load_state_dict({name: value.float() for name, value in rounded.items()}, strict=False)
+
+
 def _large_tables(generator: Generator) -> list[str]:
     """Return the names of the tensors that are stored in half precision."""
     names = [] if generator.alignment is None else ["alignment.features", "alignment.mix"]

@@ -17,18 +17,25 @@ from anifacegan.capture.film_files import Film, open_film
 from anifacegan.capture.film_fit import FittedFilm
 from anifacegan.capture.landmarks import DetectedFace
 from anifacegan.capture.light import Colours
+from anifacegan.capture.painted_head import PhotoView
 from anifacegan.capture.photo_avatar import PhotoAvatar
-from anifacegan.cli.animate import run
+from anifacegan.cli.animate import refined, run
 from anifacegan.cli.animate.command import main
 from anifacegan.cli.animate.config import AnimateConfig
 from anifacegan.cli.animate.driver import driver_trajectory, film_trajectory, sequence_trajectory
 from anifacegan.geometry.cameras import from_frontal
+from anifacegan.models.latent_files import read_people
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.errors import ConfigError, InputError
 from tests.capture.test_face_fitter import fit_with
 from tests.fixtures.flat_avatars import layered_mesh_of, square
+from tests.fixtures.photo_views import disc_view
 
 WORDS = ["--size", "64", "--frames", "3", "--yaw", "0"]
+REFINE = [
+    "--refine", "--refinement.steps", "2", "--refinement.inversion_steps", "1", "--refinement.rays", "16",
+    "--refinement.guide_views", "1",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +85,9 @@ def photograph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, avatar: Avatar) 
             colours = Colours(np.zeros(80), np.zeros(27), 0.0)
             return PhotoAvatar(avatar, FittedFace(detected, fit, colours, np.zeros((68, 2))), pixels)
 
+        def view(self, pixels: np.ndarray, face: FittedFace) -> PhotoView:
+            return disc_view(face.fit.yaw)
+
     monkeypatch.setattr(run, "PhotoAvatarMaker", Maker)
     path = tmp_path / "photo.png"
     Image.fromarray(np.full((32, 32, 3), 90, np.uint8)).save(path)
@@ -125,6 +135,43 @@ def test_everything_is_written_and_says_that_it_is_synthetic(
     again = load_avatar(out / "avatar.safetensors")
     np.testing.assert_array_equal(beside[32, 128 + 32], [200, 40, 30])
     assert again.render(size=16).shape == (3, 16, 16)
+
+
+def test_refine_writes_a_model_and_its_person(
+    photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    main([str(photograph), "--out", str(out), *WORDS, *REFINE])
+    assert re.search(r"out/refined: model fine-tuned in \d+ s", capsys.readouterr().out)
+    model, latents = load_model(out / "refined"), read_people(out / "refined" / "person.npz")
+    assert "one photograph" in model.card.training["stage"] and "synthetic" in model.card.licence
+    image = model.face(latents=latents, expression="smile").render(yaw=0.1, size=16)
+    assert image.shape == (3, 16, 16)
+    beside = Image.open(out / "refined_beside_photograph.png")
+    assert beside.size == (8 * 64, 64) and "Synthetic" in beside.info["Description"]
+    assert not list(out.glob("unfinished*")) and not list((out / "refined").glob("*.lock"))
+    main([str(photograph), "--out", str(out), *WORDS, *REFINE])  # its own files are replaced
+
+
+def test_an_interrupted_refinement_leaves_nothing(
+    photograph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(refined, "refined_person", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        main([str(photograph), "--out", str(tmp_path / "out"), *WORDS, *REFINE])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_of_others_is_not_replaced(photograph: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "out" / "refined" / "model.safetensors"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(InputError, match=r"model.safetensors: is in the way"):
+        main([str(photograph), "--out", str(tmp_path / "out"), *WORDS, *REFINE])
+    assert mine.read_text() == "mine"
 
 
 def test_the_mark_can_be_left_out(photograph: Path, tmp_path: Path) -> None:

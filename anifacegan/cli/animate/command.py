@@ -21,5 +21,7 @@ def main(arguments: Sequence[str]) -> None:
     from anifacegan.runtime.cpu import keep_freed_memory
 
     keep_freed_memory()
-    seconds, frames = animate(config)
-    print(f"{config.out}: avatar in {seconds:.0f} s, {frames} frames of {config.size} px")
+    made = animate(config)
+    print(f"{config.out}: avatar in {made.seconds:.0f} s, {made.frames} frames of {config.size} px")
+    if made.refinement_seconds is not None:
+        print(f"{config.out}/refined: model fine-tuned in {made.refinement_seconds:.0f} s")

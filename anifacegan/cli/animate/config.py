@@ -1,11 +1,12 @@
 """Options of ``anifacegan animate``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from anifacegan.face_model.config import MOST_FRAMES, require_finite
 from anifacegan.runtime.errors import ConfigError, require_at_least
 from anifacegan.runtime.output_places import OutputFolder
+from anifacegan.training.refinement.config import RefinementConfig
 
 SIZES = range(64, 1025)
 
@@ -45,6 +46,11 @@ class AnimateConfig:
     """Which face where a photograph has several: 1 is the largest. null: the largest."""
     mark_synthetic: bool = True
     """Write into every image (PNG text) and film (MP4 comment) that it is synthetic."""
+    refine: bool = False
+    """Also fine-tune the model's template field to the photograph, in minutes, and write OUT/refined: a model folder
+    and the person's latents, for 'anifacegan render --model OUT/refined --latents OUT/refined/person.npz'."""
+    refinement: RefinementConfig = field(default_factory=RefinementConfig)
+    """How the template field is fine-tuned, where refine is true."""
     model: Path = Path("checkpoints/demo")
     """Model folder, or the name of a shipped model: its camera and its named expressions."""
     network: Path | None = Path("checkpoints/reconstruction")

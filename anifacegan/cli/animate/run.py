@@ -1,9 +1,11 @@
 """Makes the avatar of a photograph and writes its file, film and stills."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -25,6 +27,7 @@ from anifacegan.cli.animate.driver import (
     film_trajectory,
     require_playable,
 )
+from anifacegan.cli.animate.refined import REFINED_BESIDE, REFINED_FILES, refined_still, write_refined
 from anifacegan.face_model.trajectories import Trajectory
 from anifacegan.rendering.images import to_bytes
 from anifacegan.rendering.model import load_model
@@ -42,19 +45,32 @@ TURN = 0.3
 Pixels = UInt8[np.ndarray, "height width 3"]
 
 
-def animate(config: AnimateConfig) -> tuple[float, int]:
-    """Make and write everything; return the seconds that the avatar took, and the number of frames.
+@dataclass(frozen=True)
+class Animated:
+    """What was made."""
+
+    seconds: float
+    """Time that the avatar took."""
+    frames: int
+    """Number of frames of the film."""
+    refinement_seconds: float | None = None
+    """Time that the refined model took; None if none was asked for."""
+
+
+def animate(config: AnimateConfig) -> Animated:
+    """Make and write everything.
 
     Raises:
         InputError: the configuration, a file that it names, the photograph or the disk is at fault; nothing is written
             then.
     """
-    require_room(config.out, [AVATAR, FILM, BESIDE, BESIDE_DRIVER], config.overwrite)
+    refined = REFINED_FILES if config.refine else ()
+    require_room(config.out, [AVATAR, FILM, BESIDE, BESIDE_DRIVER, *refined], config.overwrite)
     with filled_when_complete(config.out, config.overwrite) as folder:
         return _animate_into(folder, config)
 
 
-def _animate_into(folder: Path, config: AnimateConfig) -> tuple[float, int]:
+def _animate_into(folder: Path, config: AnimateConfig) -> Animated:
     model = load_model(config.model)
     driving, fitted, motion = driving_film(config), None, None
     trajectory = None if driving else driver_trajectory(config, model.expressions)
@@ -64,6 +80,7 @@ def _animate_into(folder: Path, config: AnimateConfig) -> tuple[float, int]:
     with PhotoAvatarMaker(model, *files) as maker:
         made = maker.make(photograph, config.photograph, config.face)
         seconds = perf_counter() - started
+        view = maker.view(photograph, made.face) if config.refine else None
         if driving is not None:
             with TemporaryDirectory() as work:
                 fitted = fit_film(maker.fitter, driving, Path(work))
@@ -73,7 +90,8 @@ def _animate_into(folder: Path, config: AnimateConfig) -> tuple[float, int]:
     require_playable(made.avatar, trajectory)
     text = SYNTHETIC if config.mark_synthetic else None
     save_avatar(folder / AVATAR, made.avatar)
-    images = stills(made, config.size)
+    views = still_views(made)
+    images = {name: to_bytes(made.avatar.render(size=config.size, **still)) for name, still in views.items()}
     for name, image in images.items():
         _write_image(folder / f"{name}.png", image, text)
     beside = np.concatenate([made.crop(config.size), *images.values()], axis=1)
@@ -83,14 +101,22 @@ def _animate_into(folder: Path, config: AnimateConfig) -> tuple[float, int]:
     if fitted is not None and motion is not None:
         frames = beside_driver(fitted, motion.still, folder / FILM, config.size)
         write_video(folder / BESIDE_DRIVER, frames, fps, text, sound)
-    return seconds, len(trajectory)
+    if view is None:
+        return Animated(seconds, len(trajectory))
+    started = perf_counter()
+    refined = write_refined(folder, model, made, view, config.refinement)
+    taken = perf_counter() - started
+    beside = [made.crop(config.size), *(refined_still(refined, config.size, **v) for v in views.values())]
+    _write_image(folder / REFINED_BESIDE, np.concatenate(beside, axis=1), text)
+    return Animated(seconds, len(trajectory), taken)
 
 
-def stills(made: PhotoAvatar, size: int) -> dict[str, Pixels]:
-    """Draw the stills, by the names of their files: the photograph's own view, and others from the front."""
+def still_views(made: PhotoAvatar) -> dict[str, Mapping[str, Any]]:
+    """Return yaw, pitch and expression of the stills, by the names of their files: the photograph's own view, and
+    others from the front."""
     fit, avatar = made.face.fit, made.avatar
-    own = {"yaw": fit.yaw, "pitch": fit.pitch, "expression": fit.z_exp.astype(np.float32)}
-    views = {
+    own = {"yaw": float(fit.yaw), "pitch": float(fit.pitch), "expression": fit.z_exp.astype(np.float32)}
+    views: dict[str, Mapping[str, Any]] = {
         "own_view": own,
         "neutral": {},
         "smile": {"expression": "smile"},
@@ -99,8 +125,7 @@ def stills(made: PhotoAvatar, size: int) -> dict[str, Pixels]:
         "turned_left": {"yaw": -TURN},
         "turned_right": {"yaw": TURN},
     }
-    known = {name: view for name, view in views.items() if _is_known(avatar, view.get("expression"))}
-    return {name: to_bytes(avatar.render(size=size, **view)) for name, view in known.items()}
+    return {name: view for name, view in views.items() if _is_known(avatar, view.get("expression"))}
 
 
 def _is_known(avatar: Avatar, expression: object) -> bool:
