@@ -58,7 +58,9 @@ class CheckConfig:
     data: Path
     """Folder of 'anifacegan dataset', of people whom no network has seen."""
     count: int = 4
-    """Number of people, the first of the data set."""
+    """Number of people."""
+    first: int = 0
+    """Number of the first person in the data set."""
     guides: tuple[Guide, ...] = ("avatar", "model")
     """What guides the refined models."""
     steps: int = RefinementConfig.steps
@@ -98,7 +100,8 @@ class Check:
             refined = refined_person(self.maker.model, made, view, refinement, tqdm)
 
             def by_field(yaw: float, pitch: float, z_exp: np.ndarray, refined=refined) -> Pixels:
-                return to_bytes(refined.face(z_exp).render(yaw=yaw, pitch=pitch, size=self.config.size))
+                face = refined.face(z_exp)
+                return to_bytes(face.render(yaw=yaw, pitch=pitch, size=self.config.size, antialias=False))
 
             ways[name], seconds[name] = by_field, process_time() - cpu
         fit, size = made.face.fit, self.config.size
@@ -169,12 +172,12 @@ def main() -> None:
     people = []
     with PhotoAvatarMaker(load_model(config.model)) as maker:
         check = Check(config, maker, load_synthetic_renderer())
-        for index in range(config.count):
+        for index in range(config.first, config.first + config.count):
             file = config.out / f"{index:06d}.json"
             if not file.is_file():
                 write_complete(file, json.dumps(check.person(index), indent=1) + "\n")
             people.append(json.loads(file.read_text()))
-            print(f"{index + 1} people\n{table(people)}", flush=True)
+            print(f"{len(people)} people\n{table(people)}", flush=True)
     write_complete(config.out / "table.md", table(people))
 
 

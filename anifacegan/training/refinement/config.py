@@ -29,7 +29,7 @@ class RefinementConfig:
     """Number of rays in a step."""
     lr_latents: float = 0.08
     """Learning rate of the appearance latents."""
-    lr_template: float = 5e-4
+    lr_template: float = 1e-3
     """Learning rate of the template field's sine layers, heads and the person's FiLM parameters; falls to 0."""
     lr_planes: float = 1e-2
     """Learning rate of the template field's feature planes; falls to 0."""
