@@ -25,7 +25,7 @@ from anifacegan.capture.photographs import read_photograph
 from anifacegan.face_model.expressions import ExpressionInput
 from anifacegan.geometry.cameras import from_frontal
 from anifacegan.geometry.conventions import EXP_DIM
-from anifacegan.models.checkpoints import ModelCard, rounded_as_stored, save_checkpoint
+from anifacegan.models.checkpoints import ModelCard, save_checkpoint
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import ConditionedFields, Generator
 from anifacegan.models.latent_files import write_people
@@ -50,7 +50,7 @@ STRIDE_PX, KERNEL = 2, (0.25, 0.5, 0.25)
 """Distance of the photograph's rays, pixels of its parts (512 to the side of what the camera sees), and the filter of
 their colours."""
 AROUND_PX, FAR_SHARE = 16, 0.15
-"""Width of the rim around the person of which every pixel is a ray, and share of the pixels beyond it."""
+"""Width of the rim around the person that has as many rays as the person, pixels, and share of the rays beyond it."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,6 @@ def refined_person(
         losses = refine(generator, (z_id, z_noise), own, guide, config, rng, progress)
     except FloatingPointError as error:
         raise InputError(f"refine: {error}; lower learning rates may help") from None
-    rounded_as_stored(generator)
     checkpoint = replace(model.checkpoint, generator=generator, card=_card(model, made, config))
     return RefinedPerson(Model(checkpoint), z_id, z_noise, tuple(losses))
 

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from anifacegan.geometry.conventions import EXP_DIM, NOISE_DIM
+from anifacegan.models.checkpoints import rounded_as_stored
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import Generator
 from anifacegan.training.optim import cosine_decay, finite_total
@@ -95,8 +96,8 @@ def refine(
 ) -> list[float]:
     """Fine-tune the template field of a generator to a person; return the total loss of every step.
 
-    The generator's weights are changed in place, and the mean appearance becomes the person's, so that truncation
-    leaves the person as they are.
+    The generator's weights are changed in place, and rounded as model folders store them. The mean appearance becomes
+    the person's, so that truncation leaves the person as they are.
 
     Args:
         generator: the generator.
@@ -109,6 +110,7 @@ def refine(
 
     Raises:
         FloatingPointError: a loss is not finite.
+        InputError: a weight has grown beyond the range of float16.
     """
     person = _person(*latents)
     groups = learning_groups(generator, config)
@@ -132,6 +134,7 @@ def refine(
         optimizer.step()
         history.append(float(total.detach()))
     generator.requires_grad_(False)
+    rounded_as_stored(generator)
     make_mean_appearance(generator, latents)
     return history
 
