@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from anifacegan.data.rasterized_mesh import rasterize_mesh, visible_corners
-from anifacegan.data.reserved_arrays import reserved_array
+from anifacegan.data.reserved_arrays import checksum, reserved_array
 from anifacegan.face_model.face_mesh import FaceMesh, bare_head
 from anifacegan.geometry.cameras import orbit_camera
 from anifacegan.runtime.files import sha256, write_complete
@@ -30,6 +30,8 @@ RASTER_PX = 512
 """Height and width of the z-buffer in pixels, for images of any size; a triangle of BFM is then about a pixel large."""
 PART = 1024
 """Number of faces after which a drawing is noted as done; an interrupted one goes on from there."""
+SUM = "crc32"
+"""Key of a finished file's checksum in the note beside it."""
 POOL_FACES = 128
 """Smallest number of faces for which several processes are started; one process draws fewer faster."""
 
@@ -66,8 +68,8 @@ def stored_visibility(
 ) -> UInt8[np.ndarray, "face byte"]:
     """Read which vertices the camera sees of each face from the file NAME.npy in a folder, without loading it at once.
 
-    If the folder lacks the file, or has that of other faces, it is drawn first, on all cores; an interrupted drawing
-    goes on. Progress is shown on stderr.
+    If the folder lacks the file, or has that of other faces or a damaged one, it is drawn first, on all cores; an
+    interrupted drawing goes on. Progress is shown on stderr.
 
     Raises:
         InputError: the file cannot be written, or one that is not ours is in the way.
@@ -75,7 +77,7 @@ def stored_visibility(
     description, count = _description(mesh, faces), len(faces.pose)
     array, note = folder / f"{name}.npy", folder / f"{name}.json"
     shape = (count, -(-len(mesh.mean) // 3 // 8))
-    done = _done(note, description) if _fits(array, shape) else 0
+    done = _done(note, description) if _fits(array, shape, _noted(note).get(SUM)) else 0
     if done < count:
         claim(folder, [])
         with FolderLock(folder):
@@ -99,7 +101,8 @@ def _draw(
         bits[number] = row
         if (number + 1) % PART == 0 or number + 1 == count:
             bits.flush()
-            write_complete(note, json.dumps(description | {"done": number + 1}))
+            finished = {SUM: checksum(bits)} if number + 1 == count else {}
+            write_complete(note, json.dumps(description | {"done": number + 1} | finished))
 
 
 def _description(mesh: FaceMesh, faces: PosedFaces) -> dict[str, Any]:
@@ -129,16 +132,24 @@ def _done(note: Path, description: dict[str, Any]) -> int:
     """Return how many faces are done, by the note beside the array; 0 if the note is about other faces."""
     noted = _noted(note)
     done = noted.pop("done", 0)
+    noted.pop(SUM, None)
     valid = isinstance(done, int) and 0 <= done <= description["count"]
     return done if valid and noted == description else 0
 
 
-def _fits(array: Path, shape: tuple[int, int]) -> bool:
+def _fits(array: Path, shape: tuple[int, int], expected: Any) -> bool:
+    """Return whether a file holds an array of a shape, with the checksum ``expected``; None: none is known, as while it
+    is drawn. Damage is told on stderr."""
     try:
         found = np.load(array, mmap_mode="r", allow_pickle=False)
     except Exception:  # NumPy raises many kinds for a broken file
         return False
-    return found.shape == shape and found.dtype == np.uint8
+    if found.shape != shape or found.dtype != np.uint8:
+        return False
+    if expected is None or expected == checksum(found):
+        return True
+    print(f"{array}: damaged (its numbers are not those that were written), drawn again", file=sys.stderr)
+    return False
 
 
 Job = tuple[np.ndarray, np.ndarray, np.ndarray, int]

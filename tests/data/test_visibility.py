@@ -181,13 +181,17 @@ def test_an_interrupted_drawing_goes_on_where_it_was(
     assert drawn[:3] == of[:3] and drawn[4:] == of[2:]  # the third was not noted as done
 
 
-@pytest.mark.parametrize("damage", ["cut", "other note", "no note"])
+@pytest.mark.parametrize("damage", ["cut", "zeros", "other note", "no note"])
 def test_a_damaged_file_is_drawn_again(
     damage: str, mesh: FaceMesh, latents: CoefficientTable, tmp_path: Path
 ) -> None:
     expected = np.array(stored_visibility(tmp_path, "faces", mesh, posed(latents)))
     if damage == "cut":
         (tmp_path / "faces.npy").write_bytes((tmp_path / "faces.npy").read_bytes()[:-20])
+    elif damage == "zeros":  # of the right size
+        content = (tmp_path / "faces.npy").read_bytes()
+        (tmp_path / "faces.npy").write_bytes(content[:-200] + bytes(200))
+        assert not np.array_equal(np.load(tmp_path / "faces.npy"), expected)
     elif damage == "no note":
         (tmp_path / "faces.json").unlink()
     else:

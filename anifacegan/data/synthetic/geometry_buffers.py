@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from anifacegan.data.dataset import CoefficientTable
 from anifacegan.data.rasterized_mesh import camera_frame_rays, visible_corners
-from anifacegan.data.reserved_arrays import reserved_array
+from anifacegan.data.reserved_arrays import checksum, reserved_array
 from anifacegan.data.synthetic.renderer import SyntheticRenderer, person_strands, rasterize_surface
 from anifacegan.data.synthetic.sampling import SyntheticPerson
 from anifacegan.data.synthetic.strands.drawing import draw_strands
@@ -42,6 +42,8 @@ POOL_ITEMS = 128
 """Smallest number of images for which several processes are started; one process renders fewer images faster."""
 NOTE = "surfaces.json"
 """Name of the file that describes the data from which the folder was made; it is written last."""
+SUMS = "crc32"
+"""Key of the checksums of the two arrays in it."""
 FILES = ("distance.npy", "visible.npy", NOTE)
 """Names of the files in a folder of geometry buffers."""
 
@@ -76,16 +78,18 @@ def load_geometry_buffers(
             is full.
     """
     description = geometry_description(latents, size, renderer.head)
-    stored = _stored(folder, len(latents.id), size) if _is_complete(folder / NOTE, description) else None
+    note = _note(folder / NOTE)
+    sums = note.pop(SUMS, None)
+    stored = _stored(folder, len(latents.id), size, sums) if note == description else None
     if stored is not None:
         return stored
-    claim(folder, FILES, overwrite=_is_ours(folder / NOTE))
+    claim(folder, FILES, overwrite="latents_sha256" in note)  # ours, of whichever data
     with FolderLock(folder):
         (folder / NOTE).unlink(missing_ok=True)
         buffers = _render(
             folder, latents, size, replace(renderer)
         )  # what it computes for rendering is not kept
-        write_complete(folder / NOTE, json.dumps(description))
+        write_complete(folder / NOTE, json.dumps(description | {SUMS: _checksums(buffers)}))
     return buffers
 
 
@@ -111,8 +115,11 @@ def _render(
     return GeometryBuffers(distance, np.stack(visible))
 
 
-def _stored(folder: Path, count: int, size: int) -> GeometryBuffers | None:
-    """Read the stored buffers; None, and a line on stderr, if their files are damaged."""
+def _stored(folder: Path, count: int, size: int, sums: Any) -> GeometryBuffers | None:
+    """Read the stored buffers; None, and a line on stderr, if their files are damaged.
+
+    ``sums`` are the checksums in the folder's description; None, if it is one of an earlier version, without any.
+    """
     try:
         distance = np.load(folder / "distance.npy", allow_pickle=False)
         visible = np.load(folder / "visible.npy", allow_pickle=False)
@@ -123,7 +130,18 @@ def _stored(folder: Path, count: int, size: int) -> GeometryBuffers | None:
     if not fits or distance.dtype != np.uint16 or visible.dtype != np.uint8:
         print(f"{folder}: does not fit its description, rendered again", file=sys.stderr)
         return None
-    return GeometryBuffers(distance, visible)
+    buffers = GeometryBuffers(distance, visible)
+    if sums is not None and sums != _checksums(buffers):
+        print(
+            f"{folder}: damaged (its numbers are not those that were written), rendered again",
+            file=sys.stderr,
+        )
+        return None
+    return buffers
+
+
+def _checksums(buffers: GeometryBuffers) -> list[int]:
+    return [checksum(buffers.distance), checksum(buffers.visible)]
 
 
 def geometry_description(latents: CoefficientTable, size: int, head: FaceMesh) -> dict[str, Any]:
@@ -152,21 +170,13 @@ def _columns(latents: CoefficientTable) -> tuple[np.ndarray, ...]:
     return latents.id.numpy(), latents.exp.numpy(), latents.noise.numpy(), latents.pose.numpy()
 
 
-def _is_ours(note: Path) -> bool:
-    """Return whether a folder's file NOTE is one of this program's, of whichever data."""
+def _note(note: Path) -> dict[str, Any]:
+    """Return the description of the data from which a folder was made; empty without one, or with an unfinished one."""
     try:
         description = json.loads(note.read_text())
     except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(description, dict) and "latents_sha256" in description
-
-
-def _is_complete(note: Path, description: dict[str, Any]) -> bool:
-    """Return whether a folder is complete and was made from the described data; ``note`` is its file NOTE."""
-    try:
-        return json.loads(note.read_text()) == description
-    except (OSError, ValueError, RecursionError):
-        return False  # no note, or an unfinished one
+        return {}
+    return description if isinstance(description, dict) else {}
 
 
 Job = tuple[SyntheticPerson, np.ndarray, int]

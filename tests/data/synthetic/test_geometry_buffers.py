@@ -1,6 +1,7 @@
 """Distance maps and visible vertices, against planes and spheres; and the folder that stores them."""
 
 import dataclasses
+import json
 import os
 from pathlib import Path
 
@@ -274,6 +275,36 @@ def test_a_damaged_file_is_reported_and_rendered_again(
     (tmp_path / name).write_bytes(content)
     load_geometry_buffers(tmp_path, latents, SIZE, renderer)
     assert len(drawn) == 2 * COUNT and "rendered again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["distance.npy", "visible.npy"])
+def test_other_numbers_than_were_written_are_reported_and_rendered_again(
+    name: str,
+    renderer: SyntheticRenderer,
+    latents: CoefficientTable,
+    drawn: list[int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    first = load_geometry_buffers(tmp_path, latents, SIZE, renderer)
+    distance, visible = np.array(first.distance), np.array(first.visible)
+    array = np.load(tmp_path / name)
+    array[-1] = 0
+    np.save(tmp_path / name, array)
+    again = load_geometry_buffers(tmp_path, latents, SIZE, renderer)
+    assert len(drawn) == 2 * COUNT and "damaged" in capsys.readouterr().err
+    assert np.array_equal(distance, again.distance) and np.array_equal(visible, again.visible)
+
+
+def test_buffers_of_earlier_versions_without_checksums_are_read(
+    renderer: SyntheticRenderer, latents: CoefficientTable, drawn: list[int], tmp_path: Path
+) -> None:
+    load_geometry_buffers(tmp_path, latents, SIZE, renderer)
+    note = json.loads((tmp_path / "surfaces.json").read_text())
+    del note["crc32"]
+    (tmp_path / "surfaces.json").write_text(json.dumps(note))
+    load_geometry_buffers(tmp_path, latents, SIZE, renderer)
+    assert len(drawn) == COUNT
 
 
 def test_files_of_others_are_not_replaced(
