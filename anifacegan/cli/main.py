@@ -6,8 +6,11 @@ function ``main(arguments)``. Every error in a user's input ends here, as one li
 
 import os
 import re
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from anifacegan.cli.subcommands import Subcommand, overview, require_known, wants_help
 from anifacegan.runtime.errors import DEBUG_VARIABLE, InputError, exit_on_input_error, open_standard_streams
@@ -87,6 +90,8 @@ COMMANDS = {
     ),
 }
 DEBUG_OPTION = "--debug"
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""Signals that end a command as Ctrl-C does."""
 BLAS_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Environment variables that BLAS libraries read once, when NumPy is imported."""
 
@@ -98,14 +103,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Raises:
         SystemExit: with code 2 for wrong input, a failing disk or a mistake of the program, 1 for a failed computation,
-            130 after Ctrl-C, and 0 after ``--print_config`` or when the reader of a pipe has gone.
+            130 after Ctrl-C, SIGTERM or SIGHUP, and 0 after ``--print_config`` or when the reader of a pipe has gone.
     """
     open_standard_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if DEBUG_OPTION in words:
         os.environ[DEBUG_VARIABLE] = "1"
         words = [word for word in words if word != DEBUG_OPTION]
-    with exit_on_input_error():
+    with exit_on_input_error(), ended_as_by_ctrl_c():
         run(words)
 
 
@@ -130,6 +135,25 @@ def run(arguments: Sequence[str]) -> None:
     if COMMANDS[name].single_threaded_blas:
         os.environ.update(dict.fromkeys(BLAS_VARIABLES, "1"))
     COMMANDS[name].load().main(rest)
+
+
+@contextmanager
+def ended_as_by_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM (``kill``, ``timeout``, a machine that shuts down) and SIGHUP (a terminal that closes) end the block
+    as Ctrl-C does: temporary files and locks go, and one line says so. A signal that is ignored, as after ``nohup``,
+    stays so.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ending = [number for number in ENDING if signal.getsignal(number) is signal.SIG_DFL]
+    for number in ending:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in ending:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _require_threads() -> None:

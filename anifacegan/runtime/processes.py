@@ -52,11 +52,9 @@ def map_in_processes(
     pool = ProcessPoolExecutor(count, context, initializer=_start, initargs=(task, shared))
     workers: list[multiprocessing.process.BaseProcess] = []
     try:
-        with (
-            _interrupts_ignored()
-        ):  # as the new processes will ignore them: Ctrl-C is this process's to handle
+        with _interrupts_put_off():  # the new processes never see them: Ctrl-C is this process's to handle
             results = pool.map(_work, jobs, chunksize=chunk)
-        workers += set(multiprocessing.active_children()) - others
+            workers += set(multiprocessing.active_children()) - others
         yield from results
     except BrokenProcessPool:
         raise LostWorkerError(
@@ -73,16 +71,27 @@ def map_in_processes(
 
 
 @contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Ignore Ctrl-C within the block, in the main thread; processes that it starts go on ignoring it."""
+def _interrupts_put_off() -> Iterator[None]:
+    """Put off Ctrl-C until the block ends, in the main thread; processes that it starts never get one.
+
+    Starting a process takes seconds where the machine is busy. A signal that were ignored meanwhile would be lost; one
+    that is blocked is delivered later, and new processes inherit what is blocked.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    came: list[int] = []
+    before = signal.signal(
+        signal.SIGINT, lambda number, _: came.append(number)
+    )  # of a thread that blocks nothing
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _start(task: Callable[[Shared, Job], Result], shared: Shared) -> None:

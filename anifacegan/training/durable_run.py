@@ -157,8 +157,8 @@ class DurableRun:
     ) -> Iterator[Report]:
         """Yield the function to call after each step, which logs, saves snapshots and moves the progress bar.
 
-        ``preview`` is called every ``preview_every`` steps and at the end. After Ctrl-C or SIGTERM to any worker, the
-        current step is finished and saved, and the yielded function raises KeyboardInterrupt.
+        ``preview`` is called every ``preview_every`` steps and at the end. After Ctrl-C, SIGTERM or SIGHUP to any
+        worker, the current step is finished and saved, and the yielded function raises KeyboardInterrupt.
         """
         steps, workers = self.config.schedule.steps, self.workers
         pending = None if self.content is None else self.content["log"]
@@ -204,9 +204,13 @@ class DurableRun:
 
 @contextmanager
 def deferred_interrupts() -> Iterator[threading.Event]:
-    """Inside the block, let Ctrl-C and SIGTERM only set the yielded event, so that they do not interrupt a step."""
+    """Inside the block, let Ctrl-C, SIGTERM and SIGHUP only set the yielded event, so that they interrupt no step.
+
+    A signal that is ignored, as SIGHUP is after ``nohup``, stays so.
+    """
     event = threading.Event()
-    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {name: handler for name in names if (handler := signal.getsignal(name)) is not signal.SIG_IGN}
     for name in before:
         signal.signal(name, lambda *_: event.set())
     try:

@@ -4,6 +4,7 @@ import importlib
 import inspect
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -184,6 +185,40 @@ def test_a_reader_that_has_gone_is_no_error() -> None:
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (0, "")
     os.close(write)
+
+
+ENDED = """
+import signal, sys, time
+from anifacegan.cli import main as console
+
+def slow(words):
+    try:
+        signal.raise_signal(int(words[0]))
+        time.sleep(0.01)
+    finally:
+        print("tidied up")
+
+console.run = slow
+{before}
+console.main(sys.argv[1:])
+"""
+
+
+def ended_by(number: signal.Signals, before: str = "") -> subprocess.CompletedProcess[str]:
+    """A command that gets a signal while it works."""
+    words = [sys.executable, "-c", ENDED.format(before=before), str(int(number))]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_ended_tidies_up_and_says_so(number: signal.Signals) -> None:
+    done = ended_by(number)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "tidied up\n", "interrupted\n")
+
+
+def test_after_nohup_a_terminal_that_closes_ends_nothing() -> None:
+    done = ended_by(signal.SIGHUP, "signal.signal(signal.SIGHUP, signal.SIG_IGN)")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "tidied up\n", "")
 
 
 def test_data_sets_are_made_with_one_thread_of_blas(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,8 @@
 import os
 import signal
 import time
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -39,3 +41,26 @@ def test_one_process_is_this_one() -> None:
 def test_a_process_that_is_killed_ends_the_work() -> None:
     with pytest.raises(LostWorkerError, match="one of 2 processes has ended before its work"):
         list(map_in_processes(dying, "", range(8), processes=2, chunk=1))
+
+
+def test_ctrl_c_while_processes_start_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = ProcessPoolExecutor.map
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return start(*arguments, **options)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "map", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(map_in_processes(with_pid, "", range(4), processes=2, chunk=1))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def after_ctrl_c(label: str, job: int) -> int:
+    os.kill(os.getpid(), signal.SIGINT)  # as a terminal does to all processes of a command
+    return job
+
+
+def test_other_processes_leave_ctrl_c_to_the_first() -> None:
+    assert list(map_in_processes(after_ctrl_c, "", range(4), processes=2, chunk=1)) == [0, 1, 2, 3]

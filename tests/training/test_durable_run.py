@@ -20,7 +20,7 @@ import torch
 
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.output_folders import MARKER
-from anifacegan.training.durable_run import DurableRun
+from anifacegan.training.durable_run import DurableRun, deferred_interrupts
 from tests.fixtures.resumed_runs import KINDS, Kind, Terms, interrupt_at, run_and_tell, same_end
 from tests.fixtures.small_disk import files_of_at_most
 
@@ -108,6 +108,20 @@ def test_a_stopped_run_saves_and_goes_on_to_the_same_end(
         assert signal.getsignal(requested) == before
     kind.run(config)
     same_end(tmp_path / "run", unbroken)
+
+
+def test_a_terminal_that_closes_stops_a_run_unless_it_is_ignored() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        with deferred_interrupts() as event:
+            signal.raise_signal(signal.SIGHUP)
+            assert event.is_set()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+        with deferred_interrupts() as event:
+            signal.raise_signal(signal.SIGHUP)
+            assert not event.is_set()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @kinds(*KINDS)

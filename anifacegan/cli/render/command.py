@@ -1,6 +1,5 @@
 """``anifacegan render``: images, videos and a contact sheet of people whose pose and expression change."""
 
-import signal
 from collections.abc import Sequence
 
 from anifacegan.cli.render.config import RenderConfig
@@ -8,13 +7,11 @@ from anifacegan.runtime.typed_config import read_config
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run ``anifacegan render`` with the command-line words ``arguments``; prints what was written. If SIGTERM ends the
-    run, it removes its temporary files, as after Ctrl-C.
+    """Run ``anifacegan render`` with the command-line words ``arguments``; prints what was written.
 
     Raises:
         InputError: a wrong option, or a model or file that cannot be used; nothing is written then.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     config = read_config(RenderConfig, arguments, "anifacegan render")
     from anifacegan.cli.render.run import run
     from anifacegan.cli.render.stills import write_stills
