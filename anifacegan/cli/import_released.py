@@ -50,14 +50,15 @@ def import_released(folder: Path, out: Path) -> str:
     """
     from anifacegan.models.checkpoints import save_checkpoint
     from anifacegan.models.released import released_folder
-    from anifacegan.rendering.model import load_model
+    from anifacegan.rendering.model import released_checkpoint
     from anifacegan.runtime.files import file_sha256
 
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder, expected AniFaceGAN's released files")
-    if released_folder(folder) is None:
+    released = released_folder(folder)
+    if released is None:
         raise InputError(f"{folder}: holds no generator.pth, expected AniFaceGAN's released files")
-    checkpoint = load_model(folder).checkpoint
+    checkpoint = released_checkpoint(released)
     files = sorted([*folder.rglob("*.pth"), *folder.glob("averages.npz")])
     checksums = {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
     origin = "AniFaceGAN's released files, by anifacegan import-released"

@@ -2,16 +2,16 @@
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 from anifacegan.runtime.errors import ConfigError, require_within
+from anifacegan.runtime.output_places import ImageFolder
 
 
 @dataclass(frozen=True)
 class DataConfig:
     """Place of a data set, and how it is read."""
 
-    path: Path
+    path: ImageFolder
     """Folder or .zip of images (.png, .jpg, .jpeg, .webp, .bmp, .tif, .tiff) and .mat files. An image belongs to the
     .mat file of the same path without suffix, or else to the only .mat file of the same name."""
     size: int = 256

@@ -7,7 +7,7 @@ from typing import Literal
 from anifacegan.models.config import ViewSamplingConfig
 from anifacegan.runtime.devices import Device
 from anifacegan.runtime.errors import ConfigError, require_at_least, require_memory
-from anifacegan.runtime.output_places import OutputFolder
+from anifacegan.runtime.output_places import ImageFolder, OutputFolder
 from anifacegan.runtime.typed_config import as_tuple
 
 ExpressionSource = Literal["prior", "data"]
@@ -169,7 +169,7 @@ LARGEST_SEED = 2**62
 class MeasureConfig:
     """Options of the commands that measure models."""
 
-    data: Path
+    data: ImageFolder
     """Folder or .zip with images and .mat files. It gives the real images, the camera poses of generated faces and,
     with --expressions_from data, their expressions."""
     judge: Path | None = None
@@ -226,7 +226,8 @@ class MeasureConfig:
     seed: int = 1
     """Random seed for latents, poses, the choice of real images, and bootstrap draws."""
     batch: int = 32
-    """Number of images that the judge (see the option judge) processes at once; it does not change the results."""
+    """Number of images that the judge (see the option judge) processes at once; it changes the
+    results by rounding only."""
     pitch_offset: float | None = None
     """Pitch, in radians, that Deep3DFaceRecon reports for a frontal face. It is subtracted from the pitch in the .mat
     files. Ignored for .mat files that store the exact pose (ours do). null: the value in

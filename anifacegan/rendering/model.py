@@ -23,12 +23,13 @@ from anifacegan.geometry.rays import image_rays
 from anifacegan.models.checkpoints import Checkpoint, ModelCard, load_checkpoint
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import ConditionedFields, Generator
-from anifacegan.models.model_folder import CARD
+from anifacegan.models.model_folder import CARD, TENSORS
 from anifacegan.models.released import PITCH_OFFSET, load_released, released_folder
 from anifacegan.rendering.adaptive import render_adaptive
 from anifacegan.rendering.antialiasing import render_antialiased
 from anifacegan.rendering.frame import RenderedImage, checked_size
 from anifacegan.runtime.arguments import array, number, switch, whole_number
+from anifacegan.runtime.caller_settings import without_caller_settings
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.limits import LARGEST_SEED
@@ -44,7 +45,6 @@ class Face:
     latents: Latents
     """Latents of the person and the expression, a batch of one."""
 
-    @torch.inference_mode()
     def image(
         self, *, yaw: float = 0.0, pitch: float = 0.0, size: int = 256, antialias: bool = True
     ) -> RenderedImage:
@@ -63,15 +63,9 @@ class Face:
         """
         size, yaw, pitch = checked_size(size), number("yaw", yaw), number("pitch", pitch)
         check_views(yaw=np.array([yaw]), pitch=np.array([pitch]), place="")
-        device = self.latents.z_id.device
-        angles = torch.tensor([[pitch, yaw]], dtype=torch.float32, device=device)
-        pitches, yaws = angles.T
-        if switch("antialias", antialias):
-            image = render_antialiased(self.fields, yaw=yaws, pitch=pitches, size=size)
-        else:
-            fov_deg = self.fields.ray_sampling.fov_deg
-            rays = image_rays(yaw=yaws, pitch=pitches, size=size, fov_deg=fov_deg)
-            image = render_adaptive(self.fields, rays, size)
+        with without_caller_settings():
+            drawn = self._drawn(yaw, pitch, size, switch("antialias", antialias))
+        image = drawn.clone()  # a tensor like any other, which may be changed
         if not image.isfinite().all():
             raise InputError("the model gives colours that are not finite; its weights or latents are broken")
         return RenderedImage(
@@ -80,6 +74,15 @@ class Face:
             foreground_rgb=image[4:7].clamp(0, 1),
             depth=image[7:],
         )
+
+    def _drawn(self, yaw: float, pitch: float, size: int, antialias: bool) -> Float[Tensor, "8 size size"]:
+        """Render colours, opacity, colours of the foreground alone, and depth."""
+        angles = torch.tensor([[pitch, yaw]], dtype=torch.float32, device=self.latents.z_id.device)
+        pitches, yaws = angles.T
+        if antialias:
+            return render_antialiased(self.fields, yaw=yaws, pitch=pitches, size=size)
+        rays = image_rays(yaw=yaws, pitch=pitches, size=size, fov_deg=self.fields.ray_sampling.fov_deg)
+        return render_adaptive(self.fields, rays, size)
 
     def render(
         self, *, yaw: float = 0.0, pitch: float = 0.0, size: int = 256, antialias: bool = True
@@ -122,17 +125,18 @@ class Model:
         card, basis = self.card, self.checkpoint.basis
         return ExpressionReader(card.name, card.face_model, card.presets, basis, card.pitch_offset)
 
-    @torch.inference_mode()
     def person(self, seed: int) -> tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]]:
         """Sample the identity and appearance latents, z_id and z_noise, of a random person.
 
-        ``seed`` is a whole number from 0 to 2**63 - 1; it gives the same person on every device.
+        ``seed`` is a whole number from 0 to 2**63 - 1, as for the commands; it gives the same person on every device.
 
         Raises:
-            InputError: it is none.
+            InputError: it is none. PyTorch takes others, too, but as one of these.
         """
         seed = whole_number("seed", seed, 0, LARGEST_SEED)
-        return self.generator.sample_people([torch.Generator().manual_seed(seed)])
+        with without_caller_settings():
+            z_id, z_noise = self.generator.sample_people([torch.Generator().manual_seed(seed)])
+        return z_id.clone(), z_noise.clone()
 
     def expression(self, expression: ExpressionInput) -> Float[Tensor, "1 64"]:
         """Convert an expression to the coefficients z_exp of this model's face model.
@@ -147,7 +151,6 @@ class Model:
         values = self.expressions.coefficients(expression)
         return torch.as_tensor(values[None], device=self.generator.device)
 
-    @torch.inference_mode()
     def face(
         self,
         seed: int | None = None,
@@ -175,7 +178,8 @@ class Model:
             raise InputError("a face needs either a seed or latents (z_id, z_noise)")
         z_id, z_noise = self._checked(latents)
         face = Latents(z_id, self.expression(expression), z_noise)
-        return Face(self.generator.condition(face, number("psi", psi)), face)
+        with without_caller_settings():
+            return Face(self.generator.condition(face, number("psi", psi)), face)
 
     def _checked(self, latents: Any) -> tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]]:
         """Return identity and appearance latents as tensors on the model's device.
@@ -194,7 +198,8 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
     """Load a model, to render faces with it.
 
     Args:
-        path: model folder, name of a shipped model (``demo``), or folder with AniFaceGAN's released files.
+        path: model folder, name of a shipped model (``demo``), or folder with AniFaceGAN's released files; where there
+            are both, model.safetensors is read.
         device: where the networks compute and images lie: "cpu", "cuda", or "auto", a GPU if there is one.
 
     Raises:
@@ -205,11 +210,19 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
     folder = located_model(path, expected)
     if not folder.is_dir():
         raise InputError(f"{folder}: is a file, expected {expected}")
-    released = released_folder(folder)
-    if released is not None:
-        card = ModelCard(name="AniFaceGAN (released)", face_model=BFM, pitch_offset=PITCH_OFFSET)
-        checkpoint = Checkpoint(load_released(released), card)
-    else:
-        checkpoint = load_checkpoint(folder)
-    checkpoint.generator.eval().requires_grad_(False).to(device)
+    ours = (folder / TENSORS).is_file()  # where there are both, ours is read
+    released = None if ours else released_folder(folder)
+    with without_caller_settings(), torch.inference_mode(False):
+        checkpoint = load_checkpoint(folder) if released is None else released_checkpoint(released)
+        checkpoint.generator.eval().requires_grad_(False).to(device)
     return Model(checkpoint)
+
+
+def released_checkpoint(folder: Path) -> Checkpoint:
+    """Load the model that AniFaceGAN's authors released from the folder of its ``generator.pth``.
+
+    Raises:
+        InputError: a file is missing or unreadable, or a tensor is missing or does not fit.
+    """
+    card = ModelCard(name="AniFaceGAN (released)", face_model=BFM, pitch_offset=PITCH_OFFSET)
+    return Checkpoint(load_released(folder), card)

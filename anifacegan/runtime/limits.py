@@ -46,7 +46,7 @@ LARGEST = {
     "drawn": 1000,
     "columns": 1000,
     "resolution": 1024,
-    "threads": 4096,
+    "threads": max(64, os.cpu_count() or 1),
     "keep_snapshots": 10**4,
 }
 """Largest value of the counts on which memory depends, by the name of the option."""

@@ -15,11 +15,14 @@ from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.output_folders import own_files
 from anifacegan.runtime.paths import exists, real_path
 
-_FOLDER, _FILE = "folder of results", "file of results"
+_FOLDER, _FILE, _IMAGES = "folder of results", "file of results", "folder of images"
 OutputFolder = Annotated[Path, _FOLDER]
 """Annotation of a folder that a command fills."""
 OutputFile = Annotated[Path, _FILE]
 """Annotation of a file that a command writes, in a folder that exists."""
+ImageFolder = Annotated[Path, _IMAGES]
+"""Annotation of a folder, or .zip, in which, and in whose folders, a command looks for images: results among them would
+be taken for images the next time."""
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -28,8 +31,8 @@ def require_output_places(config: Any) -> None:
 
     Raises:
         InputError: a folder is a file, or the root of the file system; it holds the current folder, this program or
-            something that the configuration names as an input, and is no folder of this program's results; or a file is
-            a folder, or in none.
+            something that the configuration names as an input, or lies among images that it names, and is no folder of
+            this program's results; or a file is a folder, or in none.
     """
     outputs = dict(_outputs(config))
     for name, (kind, path) in outputs.items():
@@ -38,10 +41,11 @@ def require_output_places(config: Any) -> None:
         if kind == _FILE and path.is_symlink() and not exists(path):
             raise InputError(f"{name} is {path}, a link to nowhere, expected a file in a folder that exists")
         if kind == _FOLDER:
-            _require_folder(name, path, [path for path in _paths(config) if exists(path)])
+            images = [folder for folder in _image_folders(config) if folder.is_dir()]
+            _require_folder(name, path, [path for path in _paths(config) if exists(path)], images)
 
 
-def _require_folder(name: str, out: Path, inputs: list[Path]) -> None:
+def _require_folder(name: str, out: Path, inputs: list[Path], images: list[Path]) -> None:
     if exists(out) and not out.is_dir():
         raise InputError(f"{name} is {out}, a file, expected a folder, not a file")
     place = real_path(out)
@@ -58,6 +62,22 @@ def _require_folder(name: str, out: Path, inputs: list[Path]) -> None:
     for path in inputs:
         if real_path(path).is_relative_to(place):
             raise InputError(f"{name} is {out}, which is or holds {path}, an input, {expected}")
+    for folder in images:
+        if place.is_relative_to(real_path(folder)):
+            raise InputError(
+                f"{name} is {out}, which is among the images in {folder}, expected a folder beside it"
+            )
+
+
+def _image_folders(config: Any) -> Iterator[Path]:
+    """Yield the folders of images that a configuration, or one that is nested in it, names."""
+    hints = typing.get_type_hints(type(config), include_extras=True)
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if is_dataclass(value):
+            yield from _image_folders(value)
+        elif hints[field.name] == ImageFolder:
+            yield value
 
 
 def _outputs(config: Any) -> Iterator[tuple[str, tuple[str, Path]]]:

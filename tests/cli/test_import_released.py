@@ -1,12 +1,13 @@
 """anifacegan import-released: the same model in our own format."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from anifacegan.face_model.coefficients import BFM
-from anifacegan.models.released import PITCH_OFFSET
+from anifacegan.models.released import PITCH_OFFSET, load_released
 from anifacegan.rendering.model import load_model
 from tests.fixtures.commands import command
 from tests.fixtures.released_layout import golden_folder, write_averages, write_released
@@ -36,6 +37,24 @@ def test_the_imported_model_is_the_released_one(released: Path, tmp_path: Path) 
         model.face(seed=5, expression=z_exp, psi=0.7).render(yaw=0.3, size=12) for model in (ours, theirs)
     ]
     assert torch.equal(*views)
+
+
+def test_a_model_of_ours_comes_before_a_stray_file_of_the_released_one(
+    released: Path, tmp_path: Path
+) -> None:
+    write_small_model(tmp_path / "ours")
+    expected = load_model(tmp_path / "ours").face(seed=1).render(size=8)
+    shutil.copy(released / "generator.pth", tmp_path / "ours")
+    assert torch.equal(load_model(tmp_path / "ours").face(seed=1).render(size=8), expected)
+
+
+def test_what_is_imported_is_the_released_model_also_beside_one_of_ours(
+    released: Path, tmp_path: Path
+) -> None:
+    write_small_model(released)
+    assert command("import-released", "--released", released, "--out", tmp_path / "imported") == 0
+    assert load_model(tmp_path / "imported").card.face_model == BFM
+    assert load_model(tmp_path / "imported").generator.config == load_released(released).config
 
 
 def test_the_card_says_where_it_comes_from(released: Path, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ CASES = {
     "(torch.zeros(1, 80), zeros, zeros[0], torch.zeros(1, 80).double(), zeros.tolist())))",
     "devices": "load_model(sys.argv[1], device='auto'); [refused(lambda d=d: load_model(sys.argv[1], device=d)) "
     "for d in ('gpu', '', 0, 'cuda:99')]",
-    "odd seeds": "[refused(lambda s=s: model.face(s)) for s in (1.5, 'a', True, 2**64, -2**64, [1], torch.ones(2))]",
+    "odd seeds": "[refused(lambda s=s: model.face(s)) for s in (1.5, 'a', True, -1, 2**63, 2**64, [1], torch.ones(2))]",
     "odd expressions": "[refused(lambda e=e: model.face(1, e)) for e in (exp[:63], exp * nan, exp * 1e38, "
     "exp.tolist()[:3], 3, [[1], [2, 3]], {'jawOpen': nan}, {'jawOpen': 'x'}, {'unknown': 1}, 'jawOpen=1e38', "
     "'jawOpen=nan', b'x', exp.bool())]",

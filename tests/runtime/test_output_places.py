@@ -9,7 +9,7 @@ import pytest
 import anifacegan
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.output_folders import filled_when_complete
-from anifacegan.runtime.output_places import OutputFile, OutputFolder
+from anifacegan.runtime.output_places import ImageFolder, OutputFile, OutputFolder
 from anifacegan.runtime.typed_config import read_config
 
 REPOSITORY = Path(anifacegan.__file__).parents[1]
@@ -21,11 +21,17 @@ class Nested:
 
 
 @dataclass(frozen=True)
+class DataSet:
+    path: ImageFolder = Path("nowhere")
+
+
+@dataclass(frozen=True)
 class Options:
     out: OutputFolder = Path("results")
     file: OutputFile | None = None
     images: tuple[Path, ...] = ()
     nested: Nested = field(default_factory=Nested)
+    set: DataSet = field(default_factory=DataSet)
 
 
 def refused(*words: object) -> str:
@@ -102,3 +108,15 @@ def test_what_is_inside_a_file_is_refused_when_it_is_filled() -> None:
     with pytest.raises(InputError, match=r"data/a\.png: is a file, so that new cannot be in it"):
         with filled_when_complete(Path("data/a.png/new")):
             pass
+
+
+def test_a_folder_among_images_is_no_place_for_results(in_a_folder: Path) -> None:
+    """Images that a run writes would belong to its data set when it goes on."""
+    (in_a_folder / "link").symlink_to("here/data")
+    for out in ("data/run", "data/a/b", "../link/run", "data/../data/run"):
+        assert "among the images in data" in refused("--out", out, "--set.path", "data")
+    config = read_config(Options, ["--out", "data/run", "--nested.data", "data"], "test")
+    assert config.out == Path("data/run")  # what is read there is not all that lies there
+    with filled_when_complete(Path("data/run")) as folder:
+        (folder / "manifest.json").write_text("{}")
+    read_config(Options, ["--out", "data/run", "--set.path", "data"], "test")  # of this program before

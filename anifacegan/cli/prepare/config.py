@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from anifacegan.runtime.errors import ConfigError, require_at_least, require_within
-from anifacegan.runtime.output_places import OutputFolder
+from anifacegan.runtime.output_places import ImageFolder, OutputFolder
 
 SIZES = range(32, 1025)
 MOST_ON_SHEET, MOST_PROCESSES = 200, 1024
@@ -20,7 +20,7 @@ class PrepareConfig:
     counted and named. If it is stopped and started again, finished photographs are kept. A report goes to OUT-report.
     """
 
-    images: Path
+    images: ImageFolder
     """Folder of photographs; folders in it are read, too, and kept."""
     out: OutputFolder
     """Folder to write the data set to."""
