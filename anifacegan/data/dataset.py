@@ -7,6 +7,7 @@ camera poses suffice, images without a .mat file may have a label in EG3D's data
 """
 
 import io
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -272,8 +273,12 @@ class FaceDataset(Dataset):
                 f"{label}: images of this kind are not read, expected {', '.join(IMAGE_SUFFIXES)}"
             )
         if mat is not None:
-            face = read_coefficients(self._files.label(mat), io.BytesIO(self._files.read(mat)))
-            return face, camera_angles(face, offset)
+            label = self._files.label(mat)
+            face = read_coefficients(label, io.BytesIO(self._files.read(mat)))
+            pose = camera_angles(face, offset)
+            if np.abs(pose).max() > math.pi:
+                raise InputError(f"{label}: pitch, yaw are {pose[0]:.4g}, {pose[1]:.4g}, expected radians")
+            return face, pose
         if name not in self._labels:
             raise InputError(f"{label}: no .mat of that name")
         return None, label_pose(self._labels[name], offset, label)

@@ -182,7 +182,8 @@ def answers(host: str, port: int) -> bool:
 
 
 @pytest.mark.slow
-def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_command_serves_until_it_is_interrupted(number: signal.Signals, tmp_path: Path) -> None:
     save_avatar(tmp_path / "ball.safetensors", ball_avatar())
     words = [sys.executable, "-m", "anifacegan.cli", "view", "ball.safetensors", "--port", "0"]
     environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
@@ -192,6 +193,6 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     assert process.stdout is not None
     assert process.stdout.readline().startswith("open http://127.0.0.1:")
     assert "ssh -N -L" in process.stdout.readline()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "") and not (tmp_path / "view").exists()

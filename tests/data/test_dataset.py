@@ -142,6 +142,10 @@ def break_one(folder: Path, kind: str) -> str:
     if kind == "bad mat":
         mat.write_bytes(b"nothing")
         return "000002.mat: not a readable MATLAB"
+    if kind == "degrees":
+        face = random_face(np.random.default_rng(2), face_model="open")
+        write_coefficients(mat, dataclasses.replace(face, pose=np.array([2.0, -20.0], np.float32)))
+        return "000002.mat: pitch, yaw are 2, -20, expected radians"
     if kind == "no image":
         image.write_bytes(b"nothing")
         return "000002.png: not a readable image"
@@ -150,7 +154,7 @@ def break_one(folder: Path, kind: str) -> str:
 
 
 @pytest.mark.parametrize("pack", [False, True], ids=["folder", "zip"])
-@pytest.mark.parametrize("kind", ["no mat", "bad mat", "no image", "size"])
+@pytest.mark.parametrize("kind", ["no mat", "bad mat", "degrees", "no image", "size"])
 def test_a_bad_file_is_named_or_left_out_on_request(tmp_path: Path, kind: str, pack: bool) -> None:
     folder = write_set(tmp_path / "set")
     expected = break_one(folder, kind)

@@ -1,8 +1,10 @@
 """Makes the viewer of a model, an avatar or a training run, and serves it."""
 
 import asyncio
+import signal
 from contextlib import suppress
 
+from anifacegan.cli.main import ENDING
 from anifacegan.cli.view.config import ViewCommand
 from anifacegan.cli.view.run_folder import RunFolder, is_run_folder
 from anifacegan.runtime.devices import select_device
@@ -15,7 +17,7 @@ from anifacegan.viewer.subjects import Subject, open_subject
 
 
 def view(config: ViewCommand) -> None:
-    """Serve until Ctrl-C.
+    """Serve until Ctrl-C, or a signal that counts as one.
 
     Raises:
         InputError: a package is missing, something cannot be shown, or the port is taken.
@@ -23,9 +25,19 @@ def view(config: ViewCommand) -> None:
     viewer = make_viewer(config)
     try:
         with suppress(KeyboardInterrupt):
-            asyncio.run(viewer.serve(announce))
+            asyncio.run(_served(viewer))
     finally:
         viewer.stage.close()
+
+
+async def _served(viewer: Viewer) -> None:
+    """Serve until a signal that ends commands; those that :mod:`anifacegan.cli.main` handles are Ctrl-C to the loop,
+    which ends its tasks in order."""
+    loop = asyncio.get_running_loop()
+    for number in ENDING:
+        if signal.getsignal(number) is signal.default_int_handler:
+            loop.add_signal_handler(number, signal.raise_signal, signal.SIGINT)
+    await viewer.serve(announce)
 
 
 def make_viewer(config: ViewCommand) -> Viewer:
