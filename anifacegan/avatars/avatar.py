@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors.numpy import save
 from torch import Tensor
 
 from anifacegan.avatars.config import SUFFIX
@@ -36,7 +35,7 @@ from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import remove_abandoned, write_complete
 from anifacegan.runtime.paths import exists, user_path
 from anifacegan.runtime.structured_text import parse_json
-from anifacegan.runtime.tensor_files import check_ordinary, read_safetensors
+from anifacegan.runtime.tensor_files import check_ordinary, read_safetensors, safetensors_content
 from anifacegan.runtime.typed_config import from_plain
 
 FORMAT = 3
@@ -220,9 +219,8 @@ def save_avatar(path: Path, avatar: Avatar) -> None:
         "card": dataclasses.asdict(avatar.card),
         "ray_sampling": dataclasses.asdict(layered_mesh.ray_sampling),
     } | {name: getattr(layered_mesh, name) for name in _SCALARS}
-    content = save(
-        {name: np.ascontiguousarray(array) for name, array in arrays.items()}, {_HEADER: json.dumps(header)}
-    )
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    content = safetensors_content(tensors, {_HEADER: json.dumps(header)})
     remove_abandoned(path)
     write_complete(path, content)
 

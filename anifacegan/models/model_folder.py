@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import torch
 import yaml
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from anifacegan.runtime.errors import InputError
@@ -20,7 +19,7 @@ from anifacegan.runtime.output_folders import filled_when_complete, require_room
 from anifacegan.runtime.paths import exists
 from anifacegan.runtime.resources import located_model
 from anifacegan.runtime.structured_text import read_yaml
-from anifacegan.runtime.tensor_files import check_tensor, read_safetensors
+from anifacegan.runtime.tensor_files import check_tensor, read_safetensors, safetensors_content
 from anifacegan.runtime.typed_config import from_plain
 
 TENSORS, CARD = "model.safetensors", "card.yaml"
@@ -42,9 +41,7 @@ def write_model_folder(
         InputError: the folder cannot be written; it is unchanged then.
     """
     with filled_when_complete(folder, overwrite) as temporary:
-        # save_file of safetensors would hide the operating system's message.
-        content = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
-        (temporary / TENSORS).write_bytes(content)
+        (temporary / TENSORS).write_bytes(safetensors_content(tensors))
         (temporary / CARD).write_text(yaml.safe_dump(card, sort_keys=False, width=110))
 
 

@@ -1,4 +1,4 @@
-"""Files of tensors: the one reader of safetensors files, and the one of PyTorch's files (.pth, .pt).
+"""Files of tensors: the one reader and writer of safetensors files, and the reader of PyTorch's files (.pth, .pt).
 
 Nothing in a file is run. Whoever reads a file compares shapes with :func:`check_tensor` before they are used.
 """
@@ -6,12 +6,13 @@ Nothing in a file is run. Whoever reads a file compares shapes with :func:`check
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load
+from safetensors.torch import load, save
 from torch import Tensor
 
 from anifacegan.runtime.errors import InputError, first_line
@@ -29,6 +30,32 @@ _PREFIX = "module."
 """What PyTorch's DataParallel puts before every name."""
 
 
+CHECKSUM = "crc32"
+"""Name, in the header of a safetensors file that this program wrote, of the CRC-32 of all numbers."""
+
+
+def safetensors_content(tensors: Mapping[str, Tensor], texts: Mapping[str, str] | None = None) -> bytes:
+    """Return the content of a safetensors file with these tensors, and with ``texts`` and a checksum in its header.
+
+    The library writes several texts in random order, so the header is written here.
+    """
+    header, numbers = _parts(save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}))
+    header["__metadata__"] = {**(texts or {}), CHECKSUM: _checksum(numbers)}
+    line = json.dumps(header, separators=(",", ":")).encode()
+    line += b" " * (-len(line) % 8)  # the numbers begin at a multiple of 8 bytes
+    return len(line).to_bytes(8, "little") + line + numbers
+
+
+def _parts(content: bytes) -> tuple[dict[str, Any], memoryview]:
+    """Return the header of a safetensors file and the bytes of its numbers."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    return json.loads(content[8:start]), memoryview(content)[start:]
+
+
+def _checksum(numbers: memoryview) -> str:
+    return f"{zlib.crc32(numbers):08x}"
+
+
 def read_safetensors(path: Path, expected: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read all tensors of a safetensors file, and the texts in its header.
 
@@ -39,11 +66,17 @@ def read_safetensors(path: Path, expected: str) -> tuple[dict[str, Tensor], dict
     try:
         content = path.read_bytes()  # a mapped file that shrinks meanwhile would end the process
         tensors = load(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        return tensors, header.get("__metadata__") or {}
+        header, numbers = _parts(content)
+        texts = header.get("__metadata__") or {}
     except Exception as error:  # the library raises kinds of its own, and PyTorch others
         reason = first_line(error)
         raise InputError(f"{path}: not a readable safetensors file ({reason}), expected {expected}") from None
+    if texts.get(CHECKSUM, checksum := _checksum(numbers)) != checksum:
+        raise InputError(
+            f"{path}: damaged or changed after it was written (CRC-32 of its numbers is {checksum}, its header says "
+            f"{texts[CHECKSUM][:8]!r}), expected {expected}"
+        )
+    return tensors, texts
 
 
 def read_pytorch(path: Path, expected: str) -> Any:

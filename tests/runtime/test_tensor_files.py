@@ -10,7 +10,13 @@ import torch
 from safetensors.torch import save
 
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.tensor_files import check_values, read_pytorch, read_safetensors, state_dict_in
+from anifacegan.runtime.tensor_files import (
+    check_values,
+    read_pytorch,
+    read_safetensors,
+    safetensors_content,
+    state_dict_in,
+)
 from tests.fixtures.one_line import assert_one_line
 
 OTHER_FILES = {
@@ -54,6 +60,18 @@ def test_a_file_that_shrinks_after_it_was_read_changes_no_tensor(tmp_path: Path)
     tensors, texts = read_safetensors(path, "weights")
     path.write_bytes(b"")
     assert torch.equal(tensors["a"], torch.arange(50_000)) and texts == {"text": "x"}
+
+
+def test_numbers_that_change_after_they_were_written_are_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    content = safetensors_content({"a": torch.arange(500), "b": torch.ones(3).half()}, {"text": "x"})
+    path.write_bytes(content)
+    tensors, texts = read_safetensors(path, "weights")
+    assert torch.equal(tensors["a"], torch.arange(500)) and texts["text"] == "x"
+    path.write_bytes(content[:-40] + bytes(40))
+    assert_one_line(
+        lambda: read_safetensors(path, "weights"), "damaged or changed after it was written", "CRC-32"
+    )
 
 
 def test_a_damaged_pickle_is_not_explained_by_torch_s_first_line(tmp_path: Path) -> None:

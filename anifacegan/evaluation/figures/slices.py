@@ -90,9 +90,7 @@ def manifold_lines(
     grid = torch.linspace(-1, 1, size).to(fields.levels)
     down, across = torch.meshgrid(grid, grid, indexing="ij")
     points = section.points(across, down).reshape(1, -1, 3)
-    parts = [
-        _read(fields, part, in_template) for part in points.split(SLICE_SAMPLES, dim=1)
-    ]
+    parts = [_read(fields, part, in_template) for part in points.split(SLICE_SAMPLES, dim=1)]
     s, rgb, alpha = (torch.cat(values, dim=1).reshape(size, size, -1) for values in zip(*parts, strict=True))
     s, rgb = s[..., 0], rgb.clamp(0, 1)
     slope_down, slope_across = torch.gradient(s)
