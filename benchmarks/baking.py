@@ -25,7 +25,8 @@ from anifacegan.avatars.players.numba_player import play
 from anifacegan.rendering.frame import decibels
 from anifacegan.rendering.model import Model
 from anifacegan.runtime.errors import require_at_least
-from anifacegan.runtime.files import markdown_table, write_complete
+from anifacegan.runtime.files import write_complete
+from anifacegan.runtime.markdown import markdown_table
 from anifacegan.runtime.typed_config import as_tuple
 
 FACE = 0.62

@@ -24,7 +24,8 @@ from anifacegan.geometry.config import Backend
 from anifacegan.geometry.rasterization.rasterizer import select_backend
 from anifacegan.rendering.model import Model
 from anifacegan.runtime.errors import require_at_least
-from anifacegan.runtime.files import markdown_table, write_complete
+from anifacegan.runtime.files import write_complete
+from anifacegan.runtime.markdown import markdown_table
 from anifacegan.runtime.typed_config import as_tuple
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from anifacegan.runtime.errors import ConfigError, InputError, require_at_least
-from anifacegan.runtime.files import markdown_table, write_complete
+from anifacegan.runtime.files import write_complete
+from anifacegan.runtime.markdown import markdown_table
 from anifacegan.runtime.typed_config import as_tuple
 from benchmarks.training_pairs import REPOSITORY, UNITS
 

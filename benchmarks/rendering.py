@@ -25,7 +25,8 @@ from anifacegan.rendering.frame import FrameRenderer, decibels
 from anifacegan.rendering.model import Face, Model, load_model
 from anifacegan.runtime.devices import Device, select_device
 from anifacegan.runtime.errors import InputError, require_at_least
-from anifacegan.runtime.files import markdown_table, write_complete
+from anifacegan.runtime.files import write_complete
+from anifacegan.runtime.markdown import markdown_table
 from anifacegan.runtime.typed_config import as_tuple
 from benchmarks.brute_force_renderer import brute_force_image
 from benchmarks.manifold_growth import grown_generator

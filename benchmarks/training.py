@@ -30,8 +30,9 @@ from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.distributed import Workers
 from anifacegan.runtime.errors import InputError, require_at_least
-from anifacegan.runtime.files import markdown_table, write_complete
+from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.image_files import encoded_image
+from anifacegan.runtime.markdown import markdown_table
 from anifacegan.training import loop as training_loop
 from anifacegan.training.batches import TrainingFaces
 from anifacegan.training.config import PriorConfig, Split, TrainConfig

@@ -31,8 +31,9 @@ from anifacegan.face_model.open_model import load_open_face_model
 from anifacegan.rendering.images import over_white, to_bytes
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.errors import InputError, exit_on_input_error
-from anifacegan.runtime.files import markdown_table, write_complete
+from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.image_files import read_image
+from anifacegan.runtime.markdown import markdown_table
 from anifacegan.runtime.typed_config import read_config
 
 SYNTHETIC = "synthetic"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from anifacegan.runtime.files import markdown_table
+from anifacegan.runtime.markdown import markdown_table
 
 
 def limits_table(report: Mapping[str, float], limits: Mapping[str, tuple[float, str]]) -> tuple[str, int]:

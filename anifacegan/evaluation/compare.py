@@ -25,7 +25,7 @@ from anifacegan.evaluation.evaluate import Evaluation
 from anifacegan.evaluation.samples import expression_grid_views
 from anifacegan.models.generator import Generator
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import markdown_table
+from anifacegan.runtime.markdown import markdown_table
 
 ModelName = Literal["A", "B"]
 RULE = "B may replace A if it wins at least one number beyond its 95 % interval, and loses none"

@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -140,13 +140,3 @@ def sha256(parts: Iterable[bytes]) -> str:
     for part in parts:
         digest.update(part)
     return digest.hexdigest()
-
-
-def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, aligned: bool = False) -> str:
-    """Format a Markdown table, without a line feed at its end; ``aligned`` pads the cells to equal widths."""
-    lines = [list(head), *map(list, rows)]
-    widths = [max(map(len, column)) if aligned else 0 for column in zip(*lines, strict=True)]
-    cells = [[text.ljust(width) for text, width in zip(line, widths, strict=True)] for line in lines]
-    formatted = [f"| {' | '.join(line)} |" for line in cells]
-    rule = "|".join("-" * (width + 2 if aligned else 3) for width in widths)
-    return "\n".join([formatted[0], f"|{rule}|", *formatted[1:]])

@@ -27,7 +27,7 @@ from anifacegan.models.generator import Generator
 from anifacegan.models.latent_sampling import PosedLatents
 from anifacegan.models.regressor_checkpoints import DEEP3D
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import markdown_table
+from anifacegan.runtime.markdown import markdown_table
 from anifacegan.training.adversarial_gradients import (
     accumulate_gradients,
     condition_for_template,

@@ -25,8 +25,9 @@ from anifacegan.models.checkpoints import load_checkpoint
 from anifacegan.models.generator import Generator
 from anifacegan.models.model_folder import weights_sha256
 from anifacegan.runtime.devices import select_device
-from anifacegan.runtime.files import markdown_table, write_complete
+from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.growing_folders import GrowingFolder
+from anifacegan.runtime.markdown import markdown_table
 from anifacegan.runtime.structured_text import read_json
 from anifacegan.runtime.typed_config import from_plain, plain
 from anifacegan.training.config import TrainConfig

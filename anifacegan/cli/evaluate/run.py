@@ -21,8 +21,9 @@ from anifacegan.models.model_folder import weights_hash_suffix
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import markdown_table, write_complete
+from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.growing_folders import GrowingFolder
+from anifacegan.runtime.markdown import markdown_table
 from anifacegan.runtime.provenance import installed_versions, without_nan
 from anifacegan.runtime.resources import located_model
 from anifacegan.runtime.typed_config import plain

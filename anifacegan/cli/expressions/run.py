@@ -16,7 +16,7 @@ from anifacegan.face_model.expressions import PRESETS, action_units
 from anifacegan.face_model.open_model import load_head_parts, load_open_face_model
 from anifacegan.geometry.cameras import orbit_camera, to_lm68
 from anifacegan.geometry.conventions import ID_DIM, LIGHT_DIM, TEX_DIM, WORLD_PER_MODEL_UNIT
-from anifacegan.runtime.files import markdown_table
+from anifacegan.runtime.markdown import markdown_table
 from anifacegan.runtime.output_folders import filled_when_complete, require_room
 
 

@@ -7,7 +7,7 @@ from anifacegan.face_model.regressed import FaceLandmarks
 from anifacegan.models.regressor_checkpoints import load_face_regressor
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import markdown_table
+from anifacegan.runtime.markdown import markdown_table
 from anifacegan.training.regressor.data import load_images
 from anifacegan.training.regressor.report import AUGMENTED, held_out_report
 

@@ -16,7 +16,7 @@ from anifacegan.evaluation.figures.panels import Pixels
 from anifacegan.rendering.contact_sheet import FONT_PX, GAP_PX
 from anifacegan.rendering.images import INK, WHITE
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import markdown_table
+from anifacegan.runtime.markdown import markdown_table
 from anifacegan.runtime.structured_text import read_json
 
 BAR, RULE = (176, 205, 230), (200, 200, 200)

@@ -20,7 +20,7 @@ from anifacegan.evaluation.figures import (
 from anifacegan.evaluation.figures.config import PageConfig
 from anifacegan.evaluation.figures.figure import FigureKind
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import markdown_table
+from anifacegan.runtime.markdown import markdown_table
 from anifacegan.runtime.output_folders import filled_when_complete
 from anifacegan.runtime.structured_text import read_json
 
