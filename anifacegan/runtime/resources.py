@@ -62,7 +62,7 @@ def located_model(path: str | Path, expected: str = "a model folder") -> Path:
         InputError: it does not exist; for a relative path, the message names both places that were searched.
     """
     place = found(path)
-    if place is None and str(path) in SHIPPED_MODELS:
+    if place is None and str(Path(path)) in SHIPPED_MODELS:
         place = found(Path("checkpoints") / path)
     if place is None:
         raise _missing(path, expected)

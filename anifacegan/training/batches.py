@@ -26,7 +26,9 @@ class TrainingFaces:
     def __init__(self, latents: CoefficientTable, held_out: int) -> None:
         items = len(latents.id)
         if items <= held_out:
-            raise InputError(f"the data set has {items} images, expected more than the {held_out} held out")
+            raise InputError(
+                f"the data set has {items} images, expected more than the {held_out} held out (reporting.held_out)"
+            )
         self.z_id, self.z_exp, self.pose = latents.id, latents.exp, latents.pose
         self.count = items - held_out
         self.prior_faces, self.prior_share = 0, 0.0

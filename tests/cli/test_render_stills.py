@@ -69,8 +69,8 @@ def test_ranges_are_written_out() -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (("--seeds", "9-3"), "expected a whole number or a range such as 0-999"),
-        (("--seeds", "a"), "expected a whole number or a range such as 0-999"),
+        (("--seeds", "9-3"), "expected a whole number, or a range of at most 1000000 such as 0-999"),
+        (("--seeds", "a"), "expected a whole number, or a range of at most 1000000 such as 0-999"),
         (("--seeds", "1-3", "2"), "each once"),
         (("--views.poses", "data"), "gaussian poses"),
         (("--views.neutral_ratio", "2"), "neutral_ratio"),

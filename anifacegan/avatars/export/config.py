@@ -19,6 +19,7 @@ class WebConfig:
 
     def __post_init__(self) -> None:
         require_above(self, 0, "precision_mm", "widest_rad")
+        require_within(self, 0, 1.6, "widest_rad")
         if not 1 <= self.quality <= 100:
             raise ConfigError("quality", self.quality, "a whole number from 1 to 100")
         if not 0.001 <= self.precision_mm <= 1:

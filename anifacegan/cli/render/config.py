@@ -114,6 +114,8 @@ def expanded_seeds(seeds: int | str | tuple[int | str, ...]) -> tuple[int, ...]:
         match = re.fullmatch("(-?[0-9]{1,19})(?:-([0-9]{1,19}))?", text)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
         if not 0 <= last - first < MOST_SEEDS:
-            raise ValueError(f"seeds has '{text}', expected a whole number or a range such as 0-999")
+            raise ValueError(
+                f"seeds has '{text}', expected a whole number, or a range of at most {MOST_SEEDS} such as 0-999"
+            )
         found += range(first, last + 1)
     return tuple(found)

@@ -69,7 +69,8 @@ def test_a_pillow_without_avif_is_refused_with_advice(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    "changes", [{"quality": 0}, {"quality": 101}, {"precision_mm": 0.0}, {"widest_rad": 0.0}]
+    "changes",
+    [{"quality": 0}, {"quality": 101}, {"precision_mm": 0.0}, {"widest_rad": 0.0}, {"widest_rad": 5.0}],
 )
 def test_options_out_of_range_are_refused(changes: dict) -> None:
     with pytest.raises(ConfigError, match=next(iter(changes))):
