@@ -238,3 +238,11 @@ def test_the_demo_gives_the_brute_force_image(seed: int, expression: str, yaw: f
     seen = render_adaptive(face.fields, rays, 128).flatten(1).T[::3]
     assert (seen[:, :7] - expected[:, :7]).abs().max() < 0.5 * STEP
     assert (seen[:, 7] - expected[:, 7]).abs().max() < DEPTH
+
+
+def test_the_fold_of_a_closed_lid_is_not_stepped_over() -> None:
+    """Between four corner rays that meet the lid later; 35 of 255 in a pixel."""
+    face = load_model("demo").face(seed=3, expression="blink=1", psi=0.7)
+    rays = image_rays(yaw=torch.tensor([-0.35]), pitch=torch.zeros(1), size=128)
+    seen, expected = (render_adaptive(face.fields, rays, 128, stride)[:3] for stride in (None, 1))
+    assert (seen - expected).abs().max() < 0.5 * STEP
