@@ -67,7 +67,7 @@ def test_image_and_landmarks_belong_together_with_every_camera(
     wide.prepare(photograph, tmp_path / "wide" / "a.b")
     found = {name: read_coefficients(tmp_path / name / "a.b.mat") for name in ("own", "wide")}
     middle, factor = 223 / 2, widening("deep3dfacerecon")
-    assert factor == pytest.approx(31.5 / 290 / np.tan(np.radians(6)), rel=1e-9)
+    assert factor == pytest.approx(111.5 / 1015 / np.tan(np.radians(6)), rel=1e-9)
     np.testing.assert_allclose(factor * (found["wide"].lm68 - middle), found["own"].lm68 - middle, atol=1e-3)
     face = found["wide"]
     camera = reconstruction_camera(

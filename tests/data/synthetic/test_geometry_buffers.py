@@ -286,14 +286,16 @@ def test_other_numbers_than_were_written_are_reported_and_rendered_again(
     tmp_path: Path,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    first = load_geometry_buffers(tmp_path, latents, SIZE, renderer)
-    distance, visible = np.array(first.distance), np.array(first.visible)
+    load_geometry_buffers(tmp_path, latents, SIZE, renderer)
     array = np.load(tmp_path / name)
     array[-1] = 0
     np.save(tmp_path / name, array)
     again = load_geometry_buffers(tmp_path, latents, SIZE, renderer)
     assert len(drawn) == 2 * COUNT and "damaged" in capsys.readouterr().err
-    assert np.array_equal(distance, again.distance) and np.array_equal(visible, again.visible)
+    assert (
+        again.distance[:, 0, 0] == np.arange(COUNT + 1, 2 * COUNT + 1)
+    ).all()  # none of the first rendering's
+    assert again.visible.any(axis=1).all()
 
 
 def test_buffers_of_earlier_versions_without_checksums_are_read(
