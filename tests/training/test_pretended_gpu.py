@@ -139,7 +139,15 @@ def test_an_adversarial_iteration_is_few_kernels_waits_and_copies(photographs: t
 
 def test_the_plan_counts_the_operations_of_the_iteration_that_training_takes() -> None:
     """Within a thousandth: the plan leaves out the priors, from which faces are drawn."""
-    config = configured("ffhq128", "--adversarial.batch", "1")
+    few = (
+        "--adversarial.batch",
+        "1",
+        "--adversarial.deformation_steps",
+        "1",
+        "--schedule.warm_up_deform",
+        "0",
+    )
+    config = configured("ffhq128", *few)
     with pretended_run(config) as (run, _), CostCounter() as counter:
         run.step(config.schedule.paired_steps)
     (planned,) = (stage.cost for stage in plan(config, 1) if stage.stage == "adversarial")

@@ -48,7 +48,7 @@ def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         avatar,
         PaintedHead(shape, np.zeros_like(shape.neutral), rgb, 1.0),
         morph_targets(shape, {name: avatar.expressions.coefficients(name) for name in SHAPES}, 0.01),
-        GlbConfig(),
+        GlbConfig(hair_ribbons=300),
         strands=tiny_strands(folder / "face_model.npz", "long"),
         unlit=request.param,
         animation=sequence_animation("talk", sequence, 30.0),
