@@ -17,7 +17,7 @@ from anifacegan.capture.face_fitter import FaceFitter, FittedFace
 from anifacegan.capture.head_surface import expression_directions
 from anifacegan.capture.painted_head import PhotoView, painted_mesh, photo_view
 from anifacegan.capture.person_mask import PERSON_REACH, PersonSegmenter
-from anifacegan.capture.photographs import read_photograph
+from anifacegan.capture.photographs import labelled_photograph
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
 from anifacegan.rendering.model import Model
 from anifacegan.runtime.errors import InputError
@@ -144,7 +144,6 @@ def avatar_from_photo(
     Raises:
         InputError: a file or package is missing, or no face can be fitted.
     """
-    label = Path("photograph") if isinstance(image, np.ndarray) else Path(image)
-    photograph = image if isinstance(image, np.ndarray) else read_photograph(label)
+    photograph, label = labelled_photograph(image)
     with PhotoAvatarMaker(model, landmark_model=landmark_model, person_model=person_model) as maker:
         return maker.make(photograph, label, face).avatar

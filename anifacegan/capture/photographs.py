@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from anifacegan.capture.crop import Photograph
 from anifacegan.runtime.errors import InputError, first_line
 from anifacegan.runtime.files import numeric_order
@@ -46,3 +48,14 @@ def read_photograph(path: Path) -> Photograph:
         return read_image(path, "RGB")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({first_line(error)}), expected a photograph") from None
+
+
+def labelled_photograph(image: Path | str | Photograph) -> tuple[Photograph, Path]:
+    """Return the pixels of a photograph that is a file or pixels already, and its name in messages.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if isinstance(image, np.ndarray):
+        return image, Path("photograph")
+    return read_photograph(Path(image)), Path(image)

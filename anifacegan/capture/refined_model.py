@@ -21,7 +21,7 @@ from anifacegan.capture.crop import Photograph
 from anifacegan.capture.fit import LandmarkFit
 from anifacegan.capture.painted_head import PhotoView
 from anifacegan.capture.photo_avatar import LICENCE, PhotoAvatar, PhotoAvatarMaker
-from anifacegan.capture.photographs import read_photograph
+from anifacegan.capture.photographs import labelled_photograph
 from anifacegan.face_model.expressions import ExpressionInput
 from anifacegan.geometry.cameras import from_frontal
 from anifacegan.geometry.conventions import EXP_DIM
@@ -145,8 +145,7 @@ def refined_from_photo(
     Raises:
         InputError: a file or package is missing, or no face can be fitted.
     """
-    label = Path("photograph") if isinstance(image, np.ndarray) else Path(image)
-    photograph = image if isinstance(image, np.ndarray) else read_photograph(label)
+    photograph, label = labelled_photograph(image)
     with PhotoAvatarMaker(model, landmark_model=landmark_model, person_model=person_model) as maker:
         made = maker.make(photograph, label, face)
         view = maker.view(photograph, made.face)
