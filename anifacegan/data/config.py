@@ -22,7 +22,8 @@ class DataConfig:
     (ours do)."""
     mirror: bool = False
     """Use the mirror image of every photograph as well, with mirrored coefficients. Only the open face model is
-    symmetric, so that its coefficients can be mirrored. Held-out images are then mirror images of others."""
+    symmetric, so that its coefficients can be mirrored. Held-out images are then mirror images of others, but not in
+    task reconstruction."""
     skip_bad: bool = False
     """Skip damaged files instead of stopping. To find them, every image is decoded once at the start."""
 

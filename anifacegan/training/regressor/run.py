@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from anifacegan.data.dataset import FaceDataset
+from anifacegan.data.mirroring import mirroring_of
 from anifacegan.face_model.bfm import is_bfm_file
 from anifacegan.face_model.face_mesh import FaceMesh, face_mesh
 from anifacegan.face_model.load import load_face_model
@@ -41,13 +42,14 @@ def run(config: ReconstructionRun, workers: Workers = SINGLE_PROCESS) -> Path:
     set_torch_threads(config.threads)
     device = select_device(config.device)
     allow_tf32(config.tf32)
-    dataset = FaceDataset(config.data)
     model = load_face_model(config.face_model)
+    mirrors = config.data.mirror and not is_bfm_file(config.face_model)
+    dataset = FaceDataset(config.data, mirroring_of(model) if mirrors else None)
     dataset.require_face_model(model.name)
     held_out = config.reporting.held_out
-    if len(dataset) < held_out + 2:
+    if len(dataset.names) < held_out + 2:
         raise InputError(
-            f"{config.data.path}: holds {len(dataset)} items, expected at least {held_out + 2} with "
+            f"{config.data.path}: holds {len(dataset.names)} images, expected at least {held_out + 2} with "
             f"reporting.held_out {held_out}"
         )
     fixed = fixed_values(config, checksums(dataset, face_mesh(model)))
@@ -57,7 +59,7 @@ def run(config: ReconstructionRun, workers: Workers = SINGLE_PROCESS) -> Path:
         load_initial_model(state, config.initial_model, model.name)
     durable.resume(state)
     images = load_images(dataset, config.network.frame)
-    training_images, held_out_images = images.part(slice(0, -held_out)), images.part(slice(-held_out, None))
+    training_images, held_out_images = images.split(held_out)
     landmarks = FaceLandmarks(model, config.network.camera)
     if durable.new and config.initial_model is None:
         initialize(state.network, training_images, landmarks, config)

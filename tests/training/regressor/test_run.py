@@ -10,7 +10,10 @@ import yaml
 
 from anifacegan.data.config import DataConfig
 from anifacegan.data.dataset import FaceDataset
+from anifacegan.data.mirroring import mirroring_of
 from anifacegan.face_model.coefficients import read_coefficients, write_coefficients
+from anifacegan.face_model.load import load_face_model
+from anifacegan.geometry.cameras import from_lm68
 from anifacegan.models.config import FaceRegressorConfig
 from anifacegan.models.regressor_checkpoints import load_face_regressor, save_face_regressor
 from anifacegan.runtime.errors import InputError
@@ -76,6 +79,40 @@ def test_images_are_read_in_order_and_resampled(tiny: Path) -> None:
     torch.testing.assert_close(small.landmarks_px / 15, whole.landmarks_px / (SIZE - 1))
     means = [images.pixels.float().mean(dim=(1, 2, 3)) for images in (small, whole)]
     torch.testing.assert_close(*means, atol=12.0, rtol=0)
+
+
+def test_mirror_images_join_the_training_but_not_those_of_held_out_images(tiny: Path) -> None:
+    """Held-out images and their mirror images are left out; pixels, coefficients and landmarks belong together."""
+    data = DataConfig(tiny / "data", SIZE, mirror=True)
+    mirroring = mirroring_of(load_face_model(None))
+    dataset = FaceDataset(data, mirroring)
+    training, held_out = load_images(dataset, SIZE).split(2)
+    kept = COUNT - 2
+    assert (len(training), len(held_out)) == (2 * kept, 2)
+    items = torch.tensor([0, kept - 1, kept, 2 * kept - 1])
+    for item, pixels, name in zip(items, training.pixels_of(items), [0, kept - 1] * 2, strict=True):
+        mirrored = item >= kept
+        face = mirroring.mirrored(dataset.face(name)) if mirrored else dataset.face(name)
+        image = dataset[name].image
+        assert torch.equal(pixels.permute(1, 2, 0), image.flip(1) if mirrored else image)
+        assert torch.equal(training.rows[item, :80], torch.from_numpy(face.id))
+        assert face.lm68 is not None
+        place = from_lm68(torch.from_numpy(face.lm68)[None], SIZE)[0]
+        torch.testing.assert_close(training.landmarks_px[item], place)
+    assert torch.equal(held_out.pixels[0].permute(1, 2, 0), dataset[kept].image)
+    assert torch.equal(held_out.rows[1, 80:144], torch.from_numpy(dataset.face(COUNT - 1).exp))
+
+
+def test_a_run_learns_from_mirror_images(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
+    """With other first batches than without them, and the same held-out images."""
+    config = reconstruction_config(tiny, tmp_path / "run")
+    mirrored = dataclasses.replace(config.data, mirror=True)
+    run(dataclasses.replace(config, data=mirrored))
+    with_mirror, without = (
+        [yaml.safe_load(line) for line in (folder / "stats.jsonl").read_text().splitlines()]
+        for folder in (tmp_path / "run", unbroken)
+    )
+    assert len(with_mirror) == len(without) and with_mirror[0] != without[0]
 
 
 def test_a_run_may_start_from_a_finished_network(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
@@ -191,7 +228,7 @@ def test_data_of_another_face_model_are_refused(tiny: Path, tmp_path: Path, owne
 def test_a_data_set_that_is_all_held_out_is_refused(tiny: Path, tmp_path: Path) -> None:
     config = reconstruction_config(tiny, tmp_path / "run")
     many = dataclasses.replace(config.reporting, held_out=COUNT)
-    with pytest.raises(InputError, match=f"holds {COUNT} items, expected at least {COUNT + 2}"):
+    with pytest.raises(InputError, match=f"holds {COUNT} images, expected at least {COUNT + 2}"):
         run(dataclasses.replace(config, reporting=many))
 
 
