@@ -62,6 +62,8 @@ class FaceLandmarks(nn.Module):
     mean: Tensor
     id_basis: Tensor
     exp_basis: Tensor
+    effects: Tensor
+    """(257,) how much each coefficient changes the whole mesh, see :func:`coefficient_effects`."""
 
     def __init__(self, model: MorphableModel, camera: CameraKind) -> None:
         super().__init__()
@@ -70,6 +72,7 @@ class FaceLandmarks(nn.Module):
         vertices, self.eyes = subset_with_lids(landmarks, model.eyes)
         for name in ("mean", "id_basis", "exp_basis"):
             self.register_buffer(name, getattr(model, name)[vertices])
+        self.register_buffer("effects", coefficient_effects(model))
 
     def unposed(
         self, z_id: Float[Tensor, "batch 80"], z_exp: Float[Tensor, "batch 64"]
@@ -89,6 +92,17 @@ class FaceLandmarks(nn.Module):
         """
         camera = coefficient_camera(face.angle, face.trans, size, self.camera)
         return camera.project(self.unposed(face.id, face.exp))
+
+
+def coefficient_effects(model: MorphableModel) -> Float[Tensor, "257"]:
+    """Compute how much each coefficient changes a face model's mesh: the root mean square movement of its vertices
+    (for tex: change of their colours), divided by the mean over the field's coefficients; 1 for angle, gamma and trans.
+    """
+    effects = torch.ones(FIELD_COLUMNS["trans"].stop, device=model.mean.device)
+    for name in ("id", "exp", "tex"):
+        norms = getattr(model, f"{name}_basis").norm(dim=(0, 1)).to(effects)
+        effects[FIELD_COLUMNS[name]] = norms / norms.mean()
+    return effects
 
 
 def coefficient_camera(

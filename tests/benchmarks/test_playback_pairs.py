@@ -22,6 +22,7 @@ def test_the_ratio_is_the_median_of_the_pairs_of_a_drifting_machine() -> None:
     assert found.ratio == {"clock": 2, "cpu": 3} and found.here["cpu"] == 2 and found.there["clock"] == 4
 
 
+@pytest.mark.slow  # starts four programs
 def test_both_checkouts_play_the_avatar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_avatar(tmp_path / "ball.safetensors", ball_avatar())
     words = ["--other", str(REPOSITORY), "--avatar", str(tmp_path / "ball.safetensors"), "--sizes", "32"]

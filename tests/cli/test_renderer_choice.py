@@ -177,6 +177,7 @@ def test_what_cannot_be_baked_is_refused_in_one_line(model: Model) -> None:
     assert "the expression changes" in str(facts["why"])
 
 
+@pytest.mark.slow  # tests/avatars/baking/test_still.py bakes such a model in the quick suite
 def test_a_released_model_is_baked_where_the_head_only_turns(model: Model) -> None:
     checkpoint = small_checkpoint()
     checkpoint.generator.config = replace(checkpoint.generator.config, radiance_offset_gain=8.3)

@@ -107,6 +107,7 @@ def test_planned_memory_is_what_an_iteration_takes(monkeypatch: pytest.MonkeyPat
     assert planned == pytest.approx(peak, rel=0.15)
 
 
+@pytest.mark.slow  # eleven seconds of operations without numbers
 def test_micro_batches_beyond_two_are_extrapolated_exactly() -> None:
     config = tiny(batch=3, split=Split(images=1), deformation_steps=0)
     every = _counted(config, 1, lambda networks: _adversarial_iteration(networks, 1.0))

@@ -30,6 +30,9 @@ class ReconstructionWeights:
     """Factor of the squared error of the head's translation, in standard deviations."""
     landmarks: float = 0.2
     """Factor of the mean absolute error of the landmarks in x and y, in pixels of an image of 128 px."""
+    effect_exponent: float = 0.0
+    """Weights the coefficients of id, exp and tex among each other by how much they change the face model's mesh, to
+    this power. 0: all count alike, also those that nobody can see."""
 
     def __post_init__(self) -> None:
         require_at_least(self, 0, *vars(self))

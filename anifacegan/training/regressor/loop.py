@@ -2,8 +2,9 @@
 
     loss = sum over fields of w |raw - (coefficient - mean) / scale|^2  +  w |landmarks - true landmarks| in pixels
 
-The first terms weigh all coefficients of a field equally. The last term weighs identity, expression and pose by their
-effect on the landmarks in the image. Every step augments its images anew (:mod:`anifacegan.data.augmentation`).
+The first terms weigh all coefficients of a field equally, or by their effect on the mesh. The last term weighs
+identity, expression and pose by their effect on the landmarks in the image. Every step augments its images anew
+(:mod:`anifacegan.data.augmentation`).
 """
 
 from collections.abc import Callable, Mapping
@@ -141,13 +142,22 @@ def reconstruction_losses(
         weights: factors of the losses.
     """
     squared = (standardised - (batch.face.rows() - network.mean) / network.scale).square()
+    importance = landmarks.effects**weights.effect_exponent
     losses = {
-        name: getattr(weights, name) * squared[:, columns].mean() for name, columns in FIELD_COLUMNS.items()
+        name: getattr(weights, name) * weighted_mean(squared[:, columns], importance[columns])
+        for name, columns in FIELD_COLUMNS.items()
     }
     size = batch.images.shape[-1]
     predicted_px = landmarks.pixels(network.to_coefficients(standardised), size)
     error_px = (predicted_px - batch.landmarks_px).abs().mean() * ((REPORT_SIZE - 1) / (size - 1))
     return losses | {"landmarks": weights.landmarks * error_px}
+
+
+def weighted_mean(
+    values: Float[Tensor, "batch entry"], importance: Float[Tensor, "entry"]
+) -> Float[Tensor, ""]:
+    """Return the mean over a batch of the weighted means of its rows."""
+    return (values.mean(dim=0) * importance).sum() / importance.sum()
 
 
 def update(state: ReconstructionState, losses: dict[str, Tensor], schedule: ReconstructionSchedule) -> None:

@@ -28,6 +28,8 @@ from tests.models.test_released import RELEASED_SMALL
 OF_A_MODEL = [kind for kind in FIGURES if kind is not ablation.FIGURE]
 OF_GOLDEN = (expression_views.FIGURE, deformation.FIGURE, manifolds.FIGURE)
 """Figures that the quick tests draw of the golden checkpoint: an image, the deformation and a slice of the fields."""
+OF_RELEASED = (truncation.FIGURE, manifolds.FIGURE)
+"""Figures that the quick tests draw of a released checkpoint: people whose expressions the prior draws, and a slice."""
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,11 @@ def test_a_figure_is_made_again_from_its_settings(kind: FigureKind, small: Path,
     assert len(np.unique(read_image(first[0]).reshape(-1, 3), axis=0)) > 30, "the image is almost empty"
 
 
-@pytest.mark.parametrize("kind", OF_A_MODEL, ids=lambda kind: kind.name)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=() if kind in OF_RELEASED else pytest.mark.slow) for kind in OF_A_MODEL],
+    ids=lambda kind: kind.name,
+)
 def test_a_released_checkpoint_works(kind: FigureKind, released: Path, tmp_path: Path) -> None:
     """It has no names of expressions: its prior draws some."""
     paths = write_figure(kind, few_options(kind, released, tmp_path)).paths

@@ -84,6 +84,31 @@ def test_a_term_is_its_weight_times_the_mean_squared_error_in_deviations() -> No
     assert float(none["exp"]) == 0 == float(none["landmarks"])
 
 
+def test_coefficients_count_by_their_effect_on_the_mesh_where_asked_for() -> None:
+    """The same error costs the more, the more its coefficient moves the mesh: to the power that is given."""
+    data = images()
+    network = fresh(ReconstructionSchedule(), data).network
+    exact = (data.rows - network.mean) / network.scale
+    moved = tiny_model().exp_basis.square().sum(dim=(0, 1)).sqrt()
+    strongest, weakest = int(moved.argmax()), int(moved.argmin())
+
+    def cost(entry: int, exponent: float) -> float:
+        off = exact.clone()
+        off[:, 80 + entry] += 0.5
+        weights = ReconstructionWeights(effect_exponent=exponent)
+        return float(reconstruction_losses(network, LANDMARKS, truth(data), off, weights)["exp"])
+
+    assert (
+        cost(strongest, 0.0)
+        == pytest.approx(0.25 / 64, rel=1e-4)
+        == pytest.approx(cost(weakest, 0.0), rel=1e-3)
+    )
+    ratio = float(moved[strongest] / moved[weakest])
+    assert ratio > 1.3
+    for exponent in (0.5, 1.0):
+        assert cost(strongest, exponent) / cost(weakest, exponent) == pytest.approx(ratio**exponent, rel=1e-2)
+
+
 def test_the_landmark_term_is_in_pixels_at_128_whatever_the_size() -> None:
     data = images()
     network = fresh(ReconstructionSchedule(), data).network
