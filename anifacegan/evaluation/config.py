@@ -161,8 +161,8 @@ class EvaluationConfig:
             require_memory(self, count * image, people, others)
 
 
-LARGEST_SEED = 2**62
-"""Largest seed: numbers are added to the seed, and the sums must fit into 64 bits."""
+LARGEST_FIRST_SEED = 2**62
+"""Largest seed of a measurement: numbers are added to the seed, and the sums must fit into 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -242,8 +242,8 @@ class MeasureConfig:
         require_at_least(self, 0, "seed", "psi")
         if self.size is not None:
             require_at_least(self, 2, "size")
-        if self.seed > LARGEST_SEED:
-            raise ConfigError("seed", self.seed, f"at most {LARGEST_SEED}")
+        if self.seed > LARGEST_FIRST_SEED:
+            raise ConfigError("seed", self.seed, f"at most {LARGEST_FIRST_SEED}")
         self.evaluation(64)  # EvaluationConfig checks the remaining values
 
     def evaluation(self, data_size: int, psi: float | None = None) -> EvaluationConfig:

@@ -6,7 +6,8 @@ from pathlib import Path
 from anifacegan.avatars.config import SUFFIX, BakeConfig
 from anifacegan.face_model.config import require_finite
 from anifacegan.runtime.devices import Device
-from anifacegan.runtime.errors import ConfigError
+from anifacegan.runtime.errors import ConfigError, require_within
+from anifacegan.runtime.limits import LARGEST_SEED
 from anifacegan.runtime.output_places import OutputFile
 
 
@@ -40,6 +41,5 @@ class BakeCommand:
     def __post_init__(self) -> None:
         if self.out.suffix != SUFFIX:
             raise ConfigError("out", self.out, f"NAME{SUFFIX}")
-        if not 0 <= self.seed < 2**63:
-            raise ConfigError("seed", self.seed, "a whole number from 0")
+        require_within(self, 0, LARGEST_SEED, "seed")
         require_finite("psi", self.psi)

@@ -9,7 +9,8 @@ from anifacegan.avatars.config import SUFFIX, BakeConfig
 from anifacegan.avatars.export.config import GlbConfig
 from anifacegan.face_model.config import require_finite
 from anifacegan.runtime.devices import Device
-from anifacegan.runtime.errors import ConfigError, InputError, require_above
+from anifacegan.runtime.errors import ConfigError, InputError, require_above, require_within
+from anifacegan.runtime.limits import LARGEST_SEED
 from anifacegan.runtime.output_places import OutputFile
 from anifacegan.runtime.typed_config import read_config
 
@@ -69,8 +70,8 @@ class GlbCommand:
             raise ConfigError("out", self.out, "NAME.glb")
         require_above(self, 0, "fps")
         require_finite("psi", self.psi)
-        if self.seed is not None and not 0 <= self.seed < 2**63:
-            raise ConfigError("seed", self.seed, "a whole number from 0")
+        if self.seed is not None:
+            require_within(self, 0, LARGEST_SEED, "seed")
         given = [name for name in ("avatar", "seed", "latents") if getattr(self, name) is not None]
         if len(given) != 1:
             raise InputError(

@@ -12,6 +12,7 @@ from anifacegan.face_model.trajectories import Expression, check_views
 from anifacegan.rendering.model import Model, load_model
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError, warnings_in_one_line
+from anifacegan.runtime.limits import LARGEST_SEED
 from anifacegan.runtime.resources import located
 from anifacegan.runtime.typed_config import as_tuple
 
@@ -83,7 +84,7 @@ def prior_expression(model: Model, seed: int) -> Expression:
 def _expression(model: Model, text: str) -> Expression:
     if text.startswith(PRIOR_PREFIX):
         seed = text.removeprefix(PRIOR_PREFIX)
-        if not (seed.isascii() and seed.isdigit() and int(seed) < 2**63):
+        if not (seed.isascii() and seed.isdigit() and int(seed) <= LARGEST_SEED):
             raise InputError(
                 f"expression '{text}': '{seed}' is no seed, expected {PRIOR_PREFIX} and a whole number from 0"
             )
