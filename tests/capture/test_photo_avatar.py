@@ -60,6 +60,9 @@ def test_a_portrait_becomes_an_avatar_that_looks_like_it(
     face = (slice(30, 100), slice(40, 88))
     assert 10 * np.log10(255**2 / np.square(apart[face]).mean()) > 28
     assert truth.exp.shape == (64,)
-    for name in ("smile", "blink", "jaw_open"):
-        changed = avatar.render(size=128, expression=name) - avatar.render(size=128)
-        assert 0.005 < float(changed.abs().mean()) < 0.2
+    eyes, mouth = (slice(44, 70), slice(40, 88)), (slice(75, 105), slice(40, 88))
+    neutral = avatar.render(size=128)
+    for name, moving, still in (("smile", mouth, None), ("blink", eyes, mouth), ("jaw_open", mouth, eyes)):
+        changed = (avatar.render(size=128, expression=name) - neutral).abs().mean(dim=0)
+        assert 0.015 < float(changed[moving].mean()) < 0.2
+        assert still is None or float(changed[still].mean()) < 0.006
