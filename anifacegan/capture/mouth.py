@@ -47,6 +47,9 @@ MOLARS = (1.1, 0.7)
 """Angles about the middle of the dental arch at which gaps between teeth are not, and fully, drawn."""
 MOLAR_SHADOW = 0.5
 """How much darker the last teeth are in the shadow of the cheeks."""
+CORNERS, CORNER_SHADOW = (0.30, 0.46), 0.5
+"""Angles about the middle of the dental arch between which the shadow of the mouth's corners falls, and how much darker
+it makes teeth. Closed lips leave a small gap there, in which unshaded teeth were white specks."""
 ROUNDNESS = 0.09
 """How much darker a tooth is beside its gaps than in its middle."""
 CROWN, SCALLOP = 0.0098, 0.0016
@@ -126,6 +129,7 @@ def _teeth(
     gap = GAP_DARKNESS * smoothstep(*MOLARS, at)
     shade = (1 - ROUNDNESS * edge) * (1 - gap * np.exp(-np.square(apart / GAP_RAD)))
     shade = shade * (1 - MOLAR_SHADOW * smoothstep(*reversed(MOLARS), at))
+    shade = shade * (1 - CORNER_SHADOW * smoothstep(*CORNERS, at))
     from_edge = y - y.min() if label == UPPER_TEETH else y.max() - y
     to_gums = CROWN - SCALLOP * edge**2 - from_edge
     shade = shade * (1 - BITE_SHADOW * np.exp(-to_gums.clip(0) / BITE_REACH))
