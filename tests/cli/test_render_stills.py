@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anifacegan.cli.render.config import expanded_seeds
 from anifacegan.models.latent_files import read_people
 from anifacegan.rendering.images import to_bytes
 from anifacegan.rendering.model import load_model
@@ -59,11 +58,6 @@ def test_the_distribution_of_poses_is_the_options(model: Path, tmp_path: Path) -
     yaw = np.array([entry["yaw"] for entry in entries])
     assert 0.004 < yaw.std() < 0.02 and all(entry["pitch"] == 0 for entry in entries)
     assert not any(any(entry["z_exp"]) for entry in entries)
-
-
-def test_ranges_are_written_out() -> None:
-    assert expanded_seeds(4) == (4,) and expanded_seeds("2-4") == (2, 3, 4)
-    assert expanded_seeds((1, "3-4", 9)) == expanded_seeds("1, 3-4,9") == (1, 3, 4, 9)
 
 
 @pytest.mark.parametrize(

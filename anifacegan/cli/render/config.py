@@ -1,6 +1,5 @@
 """Options of ``anifacegan render``."""
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -10,13 +9,12 @@ from anifacegan.models.config import ViewSamplingConfig
 from anifacegan.runtime.devices import Device
 from anifacegan.runtime.errors import ConfigError, require_memory, require_seeds
 from anifacegan.runtime.output_places import OutputFolder
+from anifacegan.runtime.seeds import expanded_seeds
 from anifacegan.runtime.typed_config import as_tuple
 
 Renderer = Literal["adaptive", "baked", "auto"]
 SHEET_COLUMNS, BYTES_OF_A_PIXEL = 10, 12
 """Number of columns of the contact sheet beside the requested expressions, about; memory for a pixel of it, bytes."""
-MOST_SEEDS = 1_000_000
-"""Largest number of seeds in one range."""
 DEFAULT_PSI = 0.7
 """Truncation of people that networks render, unless the options name another."""
 
@@ -101,21 +99,3 @@ class RenderConfig(DriveConfig):
     def truncation(self) -> float:
         """Truncation psi of people that networks render."""
         return DEFAULT_PSI if self.psi is None else self.psi
-
-
-def expanded_seeds(seeds: int | str | tuple[int | str, ...]) -> tuple[int, ...]:
-    """Return the seeds with ranges such as "3-7", and lists such as "1,3-7", written out.
-
-    Raises:
-        ValueError: a text is no range of up to a million seeds.
-    """
-    found: list[int] = []
-    for text in (part.strip() for item in as_tuple(seeds) for part in str(item).split(",")):
-        match = re.fullmatch("(-?[0-9]{1,19})(?:-([0-9]{1,19}))?", text)
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
-        if not 0 <= last - first < MOST_SEEDS:
-            raise ValueError(
-                f"seeds has '{text}', expected a whole number, or a range of at most {MOST_SEEDS} such as 0-999"
-            )
-        found += range(first, last + 1)
-    return tuple(found)

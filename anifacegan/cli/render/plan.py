@@ -12,7 +12,7 @@ from torch import Tensor
 
 from anifacegan.avatars.avatar import Avatar, load_avatar
 from anifacegan.avatars.config import SUFFIX
-from anifacegan.cli.render.config import RenderConfig, expanded_seeds
+from anifacegan.cli.render.config import RenderConfig
 from anifacegan.face_model.coefficients import read_expressions
 from anifacegan.face_model.expressions import NEUTRAL
 from anifacegan.face_model.trajectories import (
@@ -29,6 +29,7 @@ from anifacegan.rendering.model import Model, load_model
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError, warnings_in_one_line
 from anifacegan.runtime.resources import located, located_model
+from anifacegan.runtime.seeds import expanded_seeds
 
 MOST_SHEET_EXPRESSIONS = 6
 """Largest number of requested expressions on the contact sheet; of a longer sequence, evenly spaced ones are shown."""

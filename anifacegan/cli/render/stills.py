@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from anifacegan.avatars.config import SUFFIX
 from anifacegan.cli.render.cameras import LABELS, frame_camera
-from anifacegan.cli.render.config import RenderConfig, expanded_seeds
+from anifacegan.cli.render.config import RenderConfig
 from anifacegan.models.latent_files import write_people
 from anifacegan.models.latent_sampling import PosedLatents, sample_posed_latents
 from anifacegan.rendering.camera_files import eg3d_label
@@ -20,6 +20,7 @@ from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.output_folders import MANIFEST, filled_when_complete, require_room
 from anifacegan.runtime.resources import located_model
+from anifacegan.runtime.seeds import expanded_seeds
 
 LATENTS = "latents.npz"
 

@@ -14,6 +14,7 @@ from anifacegan.runtime.errors import (
     require_within,
 )
 from anifacegan.runtime.output_places import OutputFolder
+from anifacegan.runtime.seeds import expanded_seeds
 from anifacegan.runtime.typed_config import as_tuple
 
 MOST_PANELS = 1000
@@ -33,8 +34,9 @@ class FigureConfig:
     the figure shows)."""
     overwrite: bool = False
     """Replace files in the output folder that this program did not write. Its own are always replaced."""
-    seeds: int | tuple[int, ...] = (1, 2, 3)
-    """Random seeds of the people, one seed for each person; a figure of one person shows the first."""
+    seeds: int | str | tuple[int | str, ...] = (1, 2, 3)
+    """Random seeds of the people, one seed for each person; 1-12 means twelve people. A figure of one person shows the
+    first."""
     expressions: str | tuple[str, ...] | None = None
     """Expressions: names such as smile, mixtures such as smile=0.7,blink=0.3, .mat files, or drawn:SEED for a random
     sample of the model's expression prior. A figure of one expression shows the first one. null: the model's named
@@ -57,8 +59,9 @@ class FigureConfig:
             raise ValueError("expressions is empty, expected names, .mat files, drawn:SEED, or null")
         for field in fields(self):
             values = getattr(self, field.name)
-            if isinstance(values, tuple) and len(values) > MOST_PANELS:
-                raise ConfigError(field.name, f"{len(values)} values", f"at most {MOST_PANELS}")
+            count = len(seeds) if field.name == "seeds" else len(as_tuple(values))
+            if count > MOST_PANELS:
+                raise ConfigError(field.name, f"{count} values", f"at most {MOST_PANELS}")
         self.require_panels("seeds", len(seeds))
 
     def require_panels(self, name: str, count: int) -> None:
@@ -68,7 +71,7 @@ class FigureConfig:
 
 def selected_seeds(config: FigureConfig) -> tuple[int, ...]:
     """Return the seeds of a figure as a tuple."""
-    return as_tuple(config.seeds)
+    return expanded_seeds(config.seeds)
 
 
 @dataclass(frozen=True)
