@@ -47,7 +47,7 @@ def shipped(name: str) -> tuple[FaceRegressor, FaceRegressorCard]:
 def test_it_sees_pose_landmarks_and_expressions_of_strangers(
     name: str, unseen: FaceDataset, face_model: MorphableModel
 ) -> None:
-    """Pose and landmarks within the goals of docs/reconstruction.md; expressions loosely, as the images are few."""
+    """Loosely, as the images are few; docs/face_model.md has the errors on 300."""
     network, card = shipped(name)
     assert card.face_model == face_model.name
     images: FaceImages = load_images(unseen, network.config.frame)
