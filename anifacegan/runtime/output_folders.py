@@ -8,8 +8,10 @@ replace those of the same name.
 
 import json
 import os
+import re
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -198,8 +200,28 @@ def _publish(temporary: Path, out: Path, overwrite: bool, last: str) -> None:
     found = (path.relative_to(temporary) for path in temporary.rglob("*") if path.is_file())
     paths = sorted(path for path in found if path != Path(MARKER))  # that goes last, with the folder
     paths.sort(key=lambda path: path == Path(last))  # stable
-    claim(out, [path.as_posix() for path in paths], overwrite)
-    remove_unfinished(out, [path.as_posix() for path in paths])
+    names = [path.as_posix() for path in paths]
+    older = numbered_beside(own_files(out), names)
+    claim(out, names, overwrite)
+    remove_unfinished(out, names)
     for path in paths:
         (out / path).parent.mkdir(parents=True, exist_ok=True)
         put_in_place(temporary / path, out / path)
+    if older := [name for name in older if (out / name).is_file()]:
+        print(
+            f"{out}: beside the new files, {len(older)} of an earlier run stay, the first is {older[0]}",
+            file=sys.stderr,
+        )
+
+
+def numbered_beside(earlier: Iterable[str], new: Iterable[str]) -> list[str]:
+    """Return which earlier files continue a numbered series of new ones in the same subfolder, such as frame_010.png
+    beside frame_000.png to frame_009.png; names are relative to the folder of results."""
+
+    def series(name: str) -> tuple[PurePosixPath, str]:
+        path = PurePosixPath(name)
+        return path.parent, re.sub(r"[0-9]+(?=\.[^.]*$)", "#", path.name)
+
+    new = set(new)
+    growing = {(parent, name) for parent, name in map(series, new) if "#" in name and parent.parts}
+    return sorted(name for name in set(earlier) - new if series(name) in growing)

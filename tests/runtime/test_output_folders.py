@@ -116,6 +116,25 @@ def test_files_of_the_same_name_are_replaced_and_all_others_stay(tmp_path: Path)
     }  # fmt: skip
 
 
+def test_frames_of_an_earlier_longer_run_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They stay, as they are not replaced by name, and would be mistaken for frames of the new run."""
+    frames = {f"seed7/frame_{k:03d}.png": "old" for k in range(5)}
+    fill(tmp_path / "out", frames | {"seed7.mp4": "old", "seed7/notes.txt": "old"})
+    assert capsys.readouterr().err == ""
+    fill(tmp_path / "out", dict(list(frames.items())[:3]) | {"seed8.mp4": "new"})
+    said = capsys.readouterr().err
+    assert said == (
+        f"{tmp_path / 'out'}: beside the new files, 2 of an earlier run stay, the first is seed7/frame_003.png\n"
+    )
+    (tmp_path / "out" / "seed7" / "frame_003.png").unlink()
+    (tmp_path / "out" / "seed7" / "frame_004.png").unlink()
+    fill(
+        tmp_path / "out",
+        {"seed7/frame_000.png": "new", "seed7/frame_001.png": "x", "seed7/frame_002.png": "x"},
+    )
+    assert capsys.readouterr().err == ""
+
+
 NO_LISTS = [
     '["mine.txt", "../mine.txt"]',
     '["/etc/passwd"]',
