@@ -2,9 +2,10 @@
 
     error = mean over vertices of |D(x; z_id, z_exp) - delta|
 
-x is a vertex of the face model's mesh with the expression, delta the offset from x to the same vertex of the neutral
-face, and D the generator's deformation field. Only vertices of the face (skin that no hair style covers, and eyeballs)
-that the sampled camera sees are counted. The mean is taken over the vertices of each face, then over the faces.
+x is a vertex of the face model's mesh with the expression, delta the offset from x to the same vertex of the template
+(a neutral face, unless the model's configuration names another expression), and D the generator's deformation field.
+Only vertices of the face (skin that no hair style covers, and eyeballs) that the sampled camera sees are counted. The
+mean is taken over the vertices of each face, then over the faces.
 
 The report has two more numbers. One is the error of a field that is zero everywhere, for reference. The other uses only
 the vertices that the expression moves by more than 1 mm: their mean error divided by the mean distance that they move.
@@ -14,6 +15,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -113,7 +115,11 @@ class DeformationItems:
 
 @torch.no_grad()
 def deformation_items(
-    generator: Generator, surfaces: FaceSurfaces, landmark_vertices: Int[Tensor, "68"], views: PosedLatents
+    generator: Generator,
+    surfaces: FaceSurfaces,
+    landmark_vertices: Int[Tensor, "68"],
+    views: PosedLatents,
+    template_exp: Float[np.ndarray, "64"],
 ) -> DeformationItems:
     """Measure the error of a generator's deformation field against the motion of the face model's mesh on several
     faces.
@@ -123,15 +129,16 @@ def deformation_items(
         surfaces: meshes of the generator's face model, on the generator's device.
         landmark_vertices: vertex indices of the mesh's 68 landmarks.
         views: latents of the faces, and the camera poses from which vertices must be visible to be counted.
+        template_exp: expression coefficients of the template's faces.
     """
     rows = []
     for k in range(len(views)):
         view = views[k : k + 1]
         z_id, z_exp = view.latents.z_id, view.latents.z_exp
         expressive = surfaces.vertices(z_id, z_exp)  # (1, V, 3) world units
-        neutral = surfaces.vertices(z_id, torch.zeros_like(z_exp))
+        template = surfaces.vertices(z_id, torch.from_numpy(template_exp).to(z_exp).expand_as(z_exp))
         visible = visible_face_vertices(surfaces, view.pose, expressive)
-        x, delta = expressive[:, visible], (neutral - expressive)[:, visible]
+        x, delta = expressive[:, visible], (template - expressive)[:, visible]
         predicted = generator.deformation.bind(z_id, z_exp)(x)
         error = MM_PER_WORLD * (predicted - delta)[0].norm(dim=-1)  # (N,) mm
         step = MM_PER_WORLD * delta[0].norm(dim=-1)
@@ -139,7 +146,7 @@ def deformation_items(
         row = {
             "error_mm": error.mean(),
             "still_mm": step.mean(),
-            "interocular_mm": MM_PER_WORLD * interocular(neutral[:, landmark_vertices])[0],
+            "interocular_mm": MM_PER_WORLD * interocular(template[:, landmark_vertices])[0],
             "vertices": error.new_tensor(float(len(error))),
             "moving_error_mm": error[moving].sum(),
             "moving_step_mm": step[moving].sum(),

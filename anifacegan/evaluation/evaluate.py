@@ -46,6 +46,7 @@ from anifacegan.evaluation.view_consistency import (
     ViewConsistency,
     consistency_items,
 )
+from anifacegan.face_model.expressions import named_coefficients
 from anifacegan.face_model.regressed import Reconstruction
 from anifacegan.face_model.surface_maps import FaceSurfaces
 from anifacegan.geometry.cameras import from_lm68
@@ -204,7 +205,11 @@ class Evaluation:
         seed = self.samples.seed + OTHER_FACES
         config = dataclasses.replace(self.samples, count=self.config.mesh_faces, seed=seed)
         views = self.image_sets.sample(config)
-        return deformation_items(self.generator, surfaces, torch.from_numpy(head.landmark_vertices), views)
+        named = self.generator.config.template_expression
+        template_exp = named_coefficients(named, head.parts.expression_basis())
+        return deformation_items(
+            self.generator, surfaces, torch.from_numpy(head.landmark_vertices), views, template_exp
+        )
 
     def _smoothness(self) -> SmoothnessItems:
         image_sets, ramps, frames = self.image_sets, self.config.ramps, self.config.frames

@@ -107,6 +107,22 @@ def action_units(strengths: dict[str, float], presets: dict[str, dict[str, float
     return units
 
 
+def named_coefficients(expression: str, basis: ExpressionBasis | None) -> Float[np.ndarray, "64"]:
+    """Return the coefficients of an expression that names and strengths describe, or of ``"neutral"``, which every face
+    model has.
+
+    Raises:
+        InputError: a name is unknown, or the face model has no named action units (``basis`` is None).
+    """
+    if expression == NEUTRAL:
+        return np.zeros(EXP_DIM, np.float32)
+    if basis is None:
+        raise InputError(
+            f"expression '{expression}': this face model has no names of expressions, expected {NEUTRAL}"
+        )
+    return basis.from_strengths(action_units(parse_strengths(expression), PRESETS))
+
+
 def check_presets(
     place: str, presets: Mapping[str, Mapping[str, float]], basis: ExpressionBasis | None
 ) -> None:

@@ -1,6 +1,7 @@
 """Points on and near the 3DMM mesh, with the offsets that the imitation losses teach the deformation field there.
 
-A point's offset is its vertex's neutral minus its expressive position. Points away from the mesh lie on vertex normals
+A point's offset is its vertex's position in the template minus that of the expressive face; the template's expression
+is the neutral one, or another that the model's configuration names. Points away from the mesh lie on vertex normals
 and have their vertex's offset, with a confidence that falls with the distance d: 1 - min(d^2 / 1e-5, 1)
 (L_3DMM of Wu et al. 2022).
 
@@ -8,7 +9,8 @@ Only vertices that the camera sees count: behind a closed lid the eyeball stays 
 has moved a centimetre, and a smooth field can follow only one of them.
 
 An open mouth has no vertices between the lips. Without offsets there the field would stretch the lips' colours across
-the opening, so mouth-gap points between the lips lead to the line where the closed lips meet.
+the opening, so mouth-gap points between the lips lead to the line where the template's closed lips meet; if they are
+apart in the template, to the gap between them.
 """
 
 from dataclasses import dataclass, replace
@@ -21,7 +23,7 @@ from torch import Tensor
 
 from anifacegan.face_model.face_mesh import FaceMesh
 from anifacegan.face_model.lids import place_lids, subset_with_lids
-from anifacegan.geometry.conventions import ID_DIM, WORLD_PER_MODEL_UNIT
+from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, WORLD_PER_MODEL_UNIT
 from anifacegan.geometry.normals import VertexTriangles
 from anifacegan.losses.config import CONFIDENCE_RADIUS
 
@@ -46,12 +48,12 @@ along z, in world units. Behind the contours are the teeth, which lie where they
 
 @dataclass(frozen=True)
 class MeshPoints:
-    """Points of a batch of expressive faces with their offsets to the neutral faces, in world units."""
+    """Points of a batch of expressive faces with their offsets to the template, in world units."""
 
     x_target: Float[Tensor, "batch point 3"]
     """Points on or near the expressive mesh, or between its lips."""
     delta: Float[Tensor, "batch point 3"]
-    """Neutral minus expressive position: the offset that the deformation field should have at ``x_target``."""
+    """Template minus expressive position: the offset that the deformation field should have at ``x_target``."""
     confidence: Float[Tensor, "batch point"]
     """Weight of each point, in [0, 1]; 0 for vertices that the face's camera does not see, and between closed lips."""
 
@@ -82,8 +84,18 @@ class MeshSampler:
     lips.
     """
 
-    def __init__(self, mesh: FaceMesh, visible: VertexVisibility) -> None:
+    def __init__(
+        self,
+        mesh: FaceMesh,
+        visible: VertexVisibility,
+        template_exp: Float[np.ndarray, "64"] | None = None,
+    ) -> None:
+        """Make a sampler of a face model's ``mesh``, of whose vertices ``visible`` says which images show them.
+
+        ``template_exp`` are the expression coefficients of the template's faces; None: neutral.
+        """
         self.visible, self.eyes = visible, mesh.eyes
+        self.template_exp = torch.zeros(EXP_DIM) if template_exp is None else torch.from_numpy(template_exp)
         self.basis = torch.from_numpy(mesh.basis).reshape(-1, 3, mesh.basis.shape[1])  # (V, 3, 144)
         self.mean = torch.from_numpy(mesh.mean).reshape(-1, 3)
         self.offset = torch.from_numpy(mesh.world_offset)
@@ -126,14 +138,15 @@ class MeshSampler:
         drawn = self.vertices(count, rng)
         rings = self.triangles.around(drawn if max_distance else drawn[:0])
         selected, eyes = subset_with_lids(np.concatenate([drawn, rings.vertices]), self.eyes)
-        neutral, expressive = self._shapes(selected, z_id, z_exp)
-        neutral = place_lids(neutral, None, eyes)
+        template, expressive = self._shapes(selected, z_id, z_exp)
+        lids_of = self.template_exp.expand_as(z_exp) if self.template_exp.any() else None
+        template = place_lids(template, lids_of, eyes)
         expressive = place_lids(expressive, z_exp, eyes)
         bytes_of_drawn = self.visible[items][:, drawn // 8]
         visible = (bytes_of_drawn >> (7 - drawn % 8)) & 1
         points = MeshPoints(
             x_target=WORLD_PER_MODEL_UNIT * expressive[:, :count] + self.offset,
-            delta=WORLD_PER_MODEL_UNIT * (neutral - expressive)[:, :count],
+            delta=WORLD_PER_MODEL_UNIT * (template - expressive)[:, :count],
             confidence=torch.from_numpy(visible.astype(np.float32)),
         )
         if not max_distance:
@@ -150,8 +163,9 @@ class MeshSampler:
     ) -> MeshPoints:
         """Draw ``count`` points between the inner contours of the lips of each face, or up to 4 mm in front of them.
 
-        Their offsets lead to the line midway between the neutral face's inner contours: closed lips show what the
-        neutral face has there, and a wider target would make it a dark slit.
+        If the template is neutral, their offsets lead to the line midway between its inner contours: closed lips show
+        what the neutral face has there, and a wider target would make it a dark slit. If its lips are apart, a point
+        leads to the place between them that is as near to either as the point is in the opening.
         """
         along, across = torch.rand(2, count, 1, generator=rng)
         segments = len(UPPER_LIP) - 1
@@ -163,11 +177,14 @@ class MeshSampler:
                 torch.lerp(lip[:, segment], lip[:, segment + 1], part) for lip in landmarks.chunk(2, dim=1)
             ]
 
-        neutral, expressive = self._shapes(self.lips, z_id, z_exp)
+        template, expressive = self._shapes(self.lips, z_id, z_exp)
         upper, lower = on_contours(WORLD_PER_MODEL_UNIT * expressive + self.offset)
-        closed = torch.stack(on_contours(WORLD_PER_MODEL_UNIT * neutral + self.offset)).mean(dim=0)
         x_target = torch.lerp(upper, lower, across)
-        delta = closed - x_target
+        goal = torch.lerp(
+            *on_contours(WORLD_PER_MODEL_UNIT * template + self.offset),
+            across if self.template_exp.any() else torch.full_like(across, 0.5),
+        )
+        delta = goal - x_target
         nearest, farthest = MOUTH_GAP_DEPTHS
         x_target[..., 2] += torch.empty(x_target.shape[:2]).uniform_(nearest, farthest, generator=rng)
         return MeshPoints(
@@ -187,7 +204,11 @@ class MeshSampler:
         z_id: Float[Tensor, "batch 80"],
         z_exp: Float[Tensor, "batch 64"],
     ) -> tuple[Float[Tensor, "batch point 3"], Float[Tensor, "batch point 3"]]:
-        """Return neutral and expressive vertices in model units, before lids are placed."""
+        """Return vertices with the template's expression and with that of ``z_exp``, model units, before lids are
+        placed."""
         basis, mean = self.basis[selected], self.mean[selected]
         neutral = mean + torch.einsum("vck,bk->bvc", basis[..., :ID_DIM], z_id)
-        return neutral, neutral + torch.einsum("vck,bk->bvc", basis[..., ID_DIM:], z_exp)
+        template = neutral
+        if self.template_exp.any():
+            template = neutral + torch.einsum("vck,k->vc", basis[..., ID_DIM:], self.template_exp)
+        return template, neutral + torch.einsum("vck,bk->bvc", basis[..., ID_DIM:], z_exp)

@@ -228,11 +228,10 @@ class GeneratorConfig:
     template: TemplateConfig = field(default_factory=TemplateConfig)
     """Template radiance field: colour and opacity of the neutral face."""
     deformation: DeformationConfig = field(default_factory=DeformationConfig)
-    """Deformation field, which moves points of the expressive face to the neutral template."""
+    """Deformation field, which moves points of the expressive face to the template."""
     alignment: AlignmentConfig | None = None
-    """Alignment field, which moves the template points of all people to the corresponding points of the mean head
-    before the template radiance is evaluated there; this makes eyes and lips sharper. null: no such field, as in the
-    paper."""
+    """Alignment field, which moves all people's template points to the same points of a mean head, where the template
+    radiance is evaluated; this makes eyes and lips sharper. null: no such field, as in the paper."""
     manifolds: ManifoldConfig = field(default_factory=ManifoldConfig)
     """Manifold predictor M, and the levels of s = M(x) that define the radiance manifolds."""
     ray_sampling: RaySamplingConfig = field(default_factory=RaySamplingConfig)
@@ -241,10 +240,12 @@ class GeneratorConfig:
     """Identity VAE, whose decoder turns N(0, I) into z_id."""
     expression_prior: CoefficientVAEConfig = field(default_factory=CoefficientVAEConfig)
     """Expression VAE, whose decoder turns N(0, I) into z_exp."""
+    template_expression: str = "neutral"
+    """Expression of the template's faces: neutral as in the paper, or action units with strengths (ours), such as
+    mouthUpperUp=0.35,mouthLowerDown=0.35: with its lips apart, mouths open without tearing them."""
     radiance_offset_gain: float = 1.0
-    """Factor g on the offset delta of the deformation field where colours are looked up: the template radiance is
-    evaluated at x + g * delta, while the manifolds are always found at x + delta. 1 for models trained with this
-    package; 1 / 0.12 for the released weights."""
+    """Factor g on the deformation field's offset delta where colours are looked up, x + g * delta; manifolds are found
+    at x + delta. 1 for models trained with this package; 1 / 0.12 for the released weights."""
 
     def __post_init__(self) -> None:
         require_within(self, 0, FACTOR, "radiance_offset_gain")
@@ -331,8 +332,7 @@ class ViewSamplingConfig:
     """Distribution of the camera poses and expressions of generated faces."""
 
     poses: Literal["data", "gaussian"] = "data"
-    """Source of the camera poses. data: those of random real images, whose .mat files give them; gaussian: normally
-    distributed yaw and pitch."""
+    """Camera poses. data: those of random real images, from their .mat files; gaussian: normal yaw and pitch."""
     yaw_deviation: float = 0.3
     """Standard deviation of the yaw of Gaussian poses, radians."""
     pitch_deviation: float = 0.155

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from anifacegan.face_model.expressions import NEUTRAL
 from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.models.checkpoints import load_checkpoint
@@ -127,4 +128,6 @@ def _networks(config: GeneratorConfig) -> GeneratorConfig:
     if template.planes is not None:
         planes = dataclasses.replace(template.planes, finest_moves_points=False, half_precision=True)
         template = dataclasses.replace(template, planes=planes)
-    return dataclasses.replace(config, template=template, ray_sampling=RaySamplingConfig())
+    return dataclasses.replace(
+        config, template=template, ray_sampling=RaySamplingConfig(), template_expression=NEUTRAL
+    )

@@ -1,9 +1,8 @@
 """What a training run will cost on a GPU: memory, operations and estimated time of each stage, found without a GPU.
 
 ``anifacegan train --config FILE --plan`` prints it. One step of every stage is computed by the functions of the
-training itself on tensors without numbers (:mod:`anifacegan.training.cost_counter`). Neither the data set nor the face
-model nor the network R are read: their sizes do not matter or are known. Left out are reading images, rasterizing the
-face model's mesh for the loss 'geometry' and for dual discrimination, and the start of the run.
+training itself on tensors without numbers (:mod:`anifacegan.training.cost_counter`). Data set, face model and network
+R are not read. Left out are reading images, rasterizing the mesh ('geometry', dual discrimination), and the start.
 """
 
 from collections.abc import Callable
@@ -270,6 +269,7 @@ def _imitation_losses(networks: _Networks) -> dict[str, Tensor]:
     batch = ImitationBatch(
         z_id=torch.empty(faces, ID_DIM),
         z_exp=torch.empty(faces, EXP_DIM),
+        template_exp=torch.empty(EXP_DIM),
         mesh=_mesh_points(faces, schedule.mesh_points),
         mouth_gap=_mesh_points(faces, max(1, schedule.mesh_points // 8)),
         volume=torch.empty(faces, few, 3),

@@ -10,6 +10,7 @@ import torch
 from anifacegan.data.dataset import FaceDataset
 from anifacegan.data.posed_images import RealImages
 from anifacegan.data.visibility import RASTER_PX, PosedFaces, stored_visibility
+from anifacegan.face_model.expressions import named_coefficients
 from anifacegan.face_model.face_mesh import FaceMesh
 from anifacegan.face_model.mesh_images import CHANNELS, MeshImages
 from anifacegan.geometry.rasterization.rasterizer import select_backend
@@ -58,6 +59,7 @@ def run(config: TrainConfig, workers: Workers = SINGLE_PROCESS, train: Callable[
     workers.take_gpu(device)
     refuse_uneven_shares(config, workers)
     source = training_source(config)
+    template_exp = named_coefficients(config.generator.template_expression, source.units())
     real = real_images(config, source.dataset)
     imitation = image_imitation(config, source.mesh)
     durable = DurableRun(config, fixed_values(config, checksums(config, source, real, imitation)), workers)
@@ -65,7 +67,7 @@ def run(config: TrainConfig, workers: Workers = SINGLE_PROCESS, train: Callable[
     state = fresh_state(config, real, imitation, workers, mesh_images(config, source.mesh))
     durable.resume(state)
     fov_deg, held_out = config.generator.ray_sampling.fov_deg, config.reporting.held_out
-    data, mesh = source.load(config.out / SURFACES, fov_deg, held_out, workers)
+    data, mesh = source.load(config.out / SURFACES, fov_deg, held_out, workers, template_exp)
     with workers.rank_zero_first():
         if durable.new and workers.first:
             initialize(state, config, data, mesh, source, priors)

@@ -69,7 +69,12 @@ class TrainingSource:
         }
 
     def load(
-        self, surfaces_folder: Path, fov_deg: float, held_out: int, workers: Workers
+        self,
+        surfaces_folder: Path,
+        fov_deg: float,
+        held_out: int,
+        workers: Workers,
+        template_exp: Float[np.ndarray, "64"] | None = None,
     ) -> tuple[PairedData | Photographs, MeshSampler]:
         """Load the faces to learn from, and a sampler of points on their meshes.
 
@@ -80,19 +85,20 @@ class TrainingSource:
             fov_deg: field of view of the generator's camera, degrees.
             held_out: number of images at the end of the data set that are not trained on.
             workers: processes that train together; the first one renders.
+            template_exp: expression coefficients of the template's faces; None: neutral.
         """
         if self.synthetic_renderer is None or self.latents.noise is None:
             faces = Photographs(self.dataset, self.latents, fov_deg, held_out)
             posed = PosedFaces(self.latents.id, self.latents.exp, self.latents.pose)
             with workers.rank_zero_first():
                 visible = stored_visibility(surfaces_folder, PHOTOGRAPHS, self.mesh, posed)
-            return faces, MeshSampler(self.mesh, visible)
+            return faces, MeshSampler(self.mesh, visible, template_exp)
         with workers.rank_zero_first():
             surfaces = load_geometry_buffers(
                 surfaces_folder, self.latents, self.dataset.config.size, self.synthetic_renderer
             )
         data = PairedData(self.dataset.load_images(), self.latents, surfaces, fov_deg, held_out)
-        return data, MeshSampler(self.mesh, surfaces.visible)
+        return data, MeshSampler(self.mesh, surfaces.visible, template_exp)
 
     def mean_surface(self) -> Float[np.ndarray, "vertex 3"]:
         """Return the vertices of the mean face, world units.

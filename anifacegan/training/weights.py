@@ -42,8 +42,8 @@ class LossWeights(ImageWeights):
     of the face model's mesh."""
     mouth_gap: float = 3e3
     """Factor of the mean squared error (world units squared) of the deformation field's offsets at points between open
-    lips, where the mesh has no vertices. The offsets lead to the line where the closed lips meet. Without
-    this loss, the lips' colours would be stretched across the opening."""
+    lips, where the mesh has no vertices. The offsets lead to the line where the template's lips meet, or
+    to the gap between them. Without this loss, the lips' colours would be stretched across the opening."""
     roughness: float = 3e3
     """Factor of the mean squared difference between the deformation field's offsets at two points about 1 mm apart. The
     loss keeps the field smooth."""
@@ -51,8 +51,8 @@ class LossWeights(ImageWeights):
     """Factor of the mean squared length of the deformation field's offsets at random points around the head; they
     should be short."""
     neutral: float = 1e4
-    """Factor of the mean squared length of the deformation field's offsets for the neutral expression; they should be
-    0."""
+    """Factor of the mean squared length of the deformation field's offsets for the template's expression (neutral);
+    they should be 0."""
     plane_variation: float = 0.0
     """Factor of the total variation of the feature planes: the mean squared difference of neighbouring texels. Each
     step on paired images takes a random sample of texels. Texels that images rarely show become like their neighbours.

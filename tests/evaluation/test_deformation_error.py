@@ -68,7 +68,9 @@ def with_field(head: HeadGeometry, posed: PosedLatents, wrong: Tensor, share: fl
 
 def measured(head: HeadGeometry, made: Generator, posed: PosedLatents) -> DeformationError:
     landmarks = torch.from_numpy(head.landmark_vertices)
-    return deformation_items(made, FaceSurfaces(head, 12.0), landmarks, posed).report()
+    return deformation_items(
+        made, FaceSurfaces(head, 12.0), landmarks, posed, np.zeros(64, np.float32)
+    ).report()
 
 
 def test_the_meshs_own_field_has_no_error_and_a_shift_is_the_error(head: HeadGeometry) -> None:

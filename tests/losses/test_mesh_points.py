@@ -240,6 +240,48 @@ def test_the_mouth_gap_spans_the_lips_and_leads_to_the_line_where_they_meet(
     assert mouth_gap.confidence[0, torch.from_numpy(middle)].all()
 
 
+LIPS_APART = {"mouthUpperUp": 0.35, "mouthLowerDown": 0.35}
+
+
+def test_offsets_lead_to_the_templates_expression(face_model: MorphableModel) -> None:
+    """Also from a neutral face, whose lips are apart in the template; the template itself does not move."""
+    head = load_head_geometry()
+    template_exp = head.parts.expression_basis().from_strengths(LIPS_APART)
+    everything = np.full((1, (len(head.mean) // 3 + 7) // 8), 255, np.uint8)
+    sampler = MeshSampler(head, everything, template_exp)
+    z_id, of_template = torch.randn(1, 80, generator=rng(1)), torch.from_numpy(template_exp)[None]
+    goal = whole_mesh(head, z_id, of_template)
+    smile = torch.from_numpy(head.parts.expression_basis().from_strengths({"mouthSmile": 0.7}))[None]
+    for z_exp in (torch.zeros_like(of_template), smile, of_template):
+        selected = sampler.vertices(3000, rng(3))
+        points = sampler.points(np.array([0]), z_id, z_exp, 3000, rng(3))
+        lids = np.isin(selected, np.concatenate([eye.lids for eye in head.eyes]))
+        error = np.abs((points.x_target + points.delta).numpy() - goal[:, selected])[:, ~lids]
+        assert error.max() < 1e-5
+        moved = float(points.delta.norm(dim=-1).max())
+        assert moved < 1e-5 if z_exp is of_template else moved > 1e-3
+
+
+def test_the_mouth_gap_leads_to_the_gap_of_a_template_with_lips_apart(face_model: MorphableModel) -> None:
+    """A point that is twice as near to the upper lip stays so."""
+    head = load_head_geometry()
+    basis = head.parts.expression_basis()
+    template_exp = basis.from_strengths(LIPS_APART)
+    z_exp = torch.from_numpy(basis.from_strengths({"jawOpen": 1.0}))[None]
+    z_id = torch.randn(1, 80, generator=rng(1))
+    gap = MeshSampler(head, np.zeros((1, 1), np.uint8), template_exp).mouth_gap(z_id, z_exp, 2000, rng(2))
+    opened, apart = (
+        whole_mesh(head, z_id, exp)[0, head.landmark_vertices]
+        for exp in (z_exp, torch.from_numpy(template_exp)[None])
+    )
+    width = apart[62, 1] - apart[66, 1]
+    assert 0.0008 < width < 0.003  # one to three millimetres
+    middle = np.abs(gap.x_target[0, :, 0].numpy() - opened[62, 0]) < 0.002
+    before = (gap.x_target[0, middle, 1].numpy() - opened[66, 1]) / (opened[62, 1] - opened[66, 1])
+    after = ((gap.x_target + gap.delta)[0, middle, 1].numpy() - apart[66, 1]) / width
+    assert np.corrcoef(before, after)[0, 1] > 0.95 and after.min() < 0.25 and after.max() > 0.75
+
+
 def test_lips_that_touch_have_no_mouth_gap(head: HeadGeometry, sampler: MeshSampler) -> None:
     """The tiny head, and the same with all landmarks on one vertex."""
     assert sampler.mouth_gap(*latents(2), 50, rng()).confidence.mean() > 0.8  # they meet in the corners
