@@ -10,7 +10,6 @@ import torch
 from anifacegan.data.dataset import FaceDataset
 from anifacegan.data.posed_images import RealImages
 from anifacegan.data.visibility import RASTER_PX, PosedFaces, stored_visibility
-from anifacegan.face_model.expressions import named_coefficients
 from anifacegan.face_model.face_mesh import FaceMesh
 from anifacegan.face_model.mesh_images import CHANNELS, MeshImages
 from anifacegan.geometry.rasterization.rasterizer import select_backend
@@ -59,7 +58,7 @@ def run(config: TrainConfig, workers: Workers = SINGLE_PROCESS, train: Callable[
     workers.take_gpu(device)
     refuse_uneven_shares(config, workers)
     source = training_source(config)
-    template_exp = named_coefficients(config.generator.template_expression, source.units())
+    template_exp = source.template_exp(config.generator.template_expression)
     real = real_images(config, source.dataset)
     imitation = image_imitation(config, source.mesh)
     durable = DurableRun(config, fixed_values(config, checksums(config, source, real, imitation)), workers)

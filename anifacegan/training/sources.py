@@ -21,7 +21,7 @@ from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic
 from anifacegan.data.visibility import PosedFaces, stored_visibility
 from anifacegan.face_model.bfm import is_bfm_file
 from anifacegan.face_model.coefficients import ExpressionBasis
-from anifacegan.face_model.expressions import PRESETS
+from anifacegan.face_model.expressions import PRESETS, named_coefficients
 from anifacegan.face_model.face_mesh import FaceMesh, face_mesh
 from anifacegan.face_model.load import load_face_model
 from anifacegan.face_model.open_model import load_open_face_model
@@ -131,6 +131,17 @@ class TrainingSource:
         return (
             None if self.synthetic_renderer is None else self.synthetic_renderer.head.parts.expression_basis()
         )
+
+    def template_exp(self, expression: str) -> Float[np.ndarray, "64"]:
+        """Return the coefficients of the template's expression, the option generator.template_expression.
+
+        Raises:
+            InputError: it has an unknown name, or is not neutral though the face model has no named action units.
+        """
+        try:
+            return named_coefficients(expression, self.units())
+        except InputError as error:
+            raise InputError(f"generator.template_expression: {error}") from None
 
     def expressions(self, held_out: int) -> dict[str, Float[np.ndarray, "64"]]:
         """Return the coefficients, by name, of the expressions that preview images show.

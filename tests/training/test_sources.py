@@ -1,4 +1,4 @@
-"""Training data and their face model: mirror images of photographs."""
+"""Training data and their face model: mirror images of photographs, the expression of the template."""
 
 import dataclasses
 from pathlib import Path
@@ -39,3 +39,22 @@ def test_photographs_of_the_open_face_model_are_mirrored_on_request(folder: Path
 def test_synthetic_images_are_not_mirrored(folder: Path) -> None:
     with pytest.raises(InputError, match="data.mirror is true, expected false: .* holds synthetic images"):
         load_source(DataConfig(folder / "data", SIZE, mirror=True), folder / "face_model.npz")
+
+
+def test_the_templates_expression_has_names_of_the_face_model(folder: Path) -> None:
+    source = load_source(DataConfig(folder / "data", SIZE), folder / "face_model.npz")
+    assert not source.template_exp("neutral").any()
+    units = source.units()
+    assert units is not None
+    unit = units.known_names[0]
+    np.testing.assert_array_equal(source.template_exp(f"{unit}=0.3"), units.from_strengths({unit: 0.3}))
+    with pytest.raises(InputError, match="^generator.template_expression: expression 'grin' is not known"):
+        source.template_exp("grin=0.3")
+
+
+def test_a_face_model_without_names_has_a_neutral_template(folder: Path) -> None:
+    source = load_source(DataConfig(folder / "data", SIZE), folder / "face_model.npz")
+    unnamed = dataclasses.replace(source, synthetic_renderer=None)
+    assert not unnamed.template_exp("neutral").any()
+    with pytest.raises(InputError, match="template_expression: .*no names of expressions, expected neutral"):
+        unnamed.template_exp("jawOpen=0.1")
