@@ -1,10 +1,10 @@
 """Learn which vertex of the open face model each of MediaPipe's landmarks is, and the errors of landmarks and R.
 
-    anifacegan dataset --out data/learn --count 8000 --size 256 --seed 1
-    python scripts/learn_landmark_correspondence.py --data data/learn --first 7000 --count 600
+    anifacegan dataset --out data/learn --count 15588 --size 256 --seed 1
+    python scripts/learn_landmark_correspondence.py --data data/learn --first 15076 --count 512
 
 Writes anifacegan/capture/correspondence.npz. The images must be new to R, or its errors come out too small: the shipped
-R was trained on the first 7000 images of seed 1. A landmark's vertex is the one whose projection stays closest to it
+R was trained on the first 15,076 images of seed 1. A landmark's vertex is the one whose projection stays closest to it
 over all images. What is left has a mean and a covariance, with which the fit weighs the landmarks.
 """
 
@@ -56,9 +56,9 @@ class LearnConfig:
 
     data: Path
     """Folder of 'anifacegan dataset'."""
-    first: int = 7000
+    first: int = 15_076
     """Number of the first image."""
-    count: int = 600
+    count: int = 512
     """Number of images."""
     landmark_model: Path | None = None
     """MediaPipe's face_landmarker.task. null: see docs/own_face.md."""
