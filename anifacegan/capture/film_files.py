@@ -4,28 +4,27 @@ Frames are those of the first video stream, upright as the file asks for, none d
 film's frame rate and whether it varies.
 """
 
-import logging
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO
 
-import imageio_ffmpeg
 import numpy as np
 from jaxtyping import Float, Int
 
 from anifacegan.capture.crop import Photograph
-from anifacegan.runtime.errors import InputError, first_line
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.ffmpeg import ffmpeg_command, film_input, input_error
 from anifacegan.runtime.file_kinds import HEAD_BYTES, require_kind
 
 FILM_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".gif")
 """Endings of the films that are read, in lower case; upper case is read as well."""
 _EVERY_FRAME = ["-map", "0:v:0", "-fps_mode", "passthrough"]
 _MICROSECONDS = ["-enc_time_base", "1:1000000"]
-_LOCAL = ["-protocol_whitelist", "file,pipe"]
-"""Option of ffmpeg by which a film that is a playlist fetches nothing from a network."""
+_PIXELS = ["-c:v", "ppm", "-pix_fmt", "rgb24", "-f", "image2pipe", "-"]
+"""Options of ffmpeg by which it writes every frame with its size."""
 _TEXT = {*range(32, 127), *b"\t\r\n"}
 """Bytes of plain text, which no film begins with: ffmpeg would follow a playlist to other files."""
 _TINY = ["-vf", "scale=16:16:flags=fast_bilinear"]
@@ -70,29 +69,44 @@ class Film:
         Raises:
             InputError: the file cannot be decoded to its end.
         """
-        logging.getLogger("imageio_ffmpeg").setLevel(logging.ERROR)  # it warns of turned films
-        reader: Any = imageio_ffmpeg.read_frames(
-            _as_input(self.path), input_params=_LOCAL, output_params=_EVERY_FRAME
-        )
-        with closing(reader):
+        command = ffmpeg_command(*film_input(self.path), *_EVERY_FRAME, *_PIXELS)
+        with TemporaryFile() as said:
+            # in a group of its own: Ctrl-C is this process's to handle
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, process_group=0)
+            assert process.stdout is not None
             try:
-                width, height = next(reader)["size"]
                 for _ in range(len(self)):
-                    yield np.frombuffer(next(reader), np.uint8).reshape(height, width, 3)
-            except (OSError, RuntimeError, StopIteration) as error:
-                raise InputError(f"{self.path}: cannot be read to its end ({first_line(error)})") from None
+                    frame = _next_frame(process.stdout)
+                    if frame is None:
+                        said.seek(0)
+                        reason = input_error(said.read().decode(errors="replace")) or "it has become shorter"
+                        raise InputError(f"{self.path}: cannot be read to its end ({reason})")
+                    yield frame
+            finally:
+                process.kill()
+                process.stdout.close()
+                process.wait()
 
 
-def _as_input(path: Path) -> str:
-    """Return a path as ffmpeg takes it for a file, whatever is in its name."""
-    return f"file:{path}"
+def _next_frame(stream: IO[bytes]) -> Photograph | None:
+    """Read a frame in the format PPM; None at the stream's end."""
+    header = [stream.readline() for _ in range(3)]  # b"P6\n", width and height, the largest value
+    if not header[2]:
+        return None
+    width, height = map(int, header[1].split())
+    content = stream.read(3 * width * height)
+    return (
+        np.frombuffer(content, np.uint8).reshape(height, width, 3)
+        if len(content) == 3 * width * height
+        else None
+    )
 
 
 def open_film(path: Path) -> Film:
     """List the times of a film's frames.
 
     Raises:
-        InputError: the file is missing or is no film, or has no frames.
+        InputError: the file is missing or is no film, has no frames, or cannot be decoded whole.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected a film")
@@ -100,18 +114,23 @@ def open_film(path: Path) -> Film:
     with path.open("rb") as file:
         if not set(file.read(HEAD_BYTES)) - _TEXT:
             raise InputError(f"{path}: is a text, perhaps a playlist, expected a film")
-    program = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", *_LOCAL, "-i", _as_input(path)]
     listed = subprocess.run(
-        [*program, *_EVERY_FRAME, *_MICROSECONDS, *_TINY, "-f", "framecrc", "-"],
+        ffmpeg_command(*film_input(path), *_EVERY_FRAME, *_MICROSECONDS, *_TINY, "-f", "framecrc", "-"),
         capture_output=True,
         text=True,
         errors="replace",
     )
     rows = [line.split(",") for line in listed.stdout.splitlines() if line and not line.startswith("#")]
     times = np.array([int(row[2]) for row in rows], np.float64) / 1e6
+    error = input_error(listed.stderr)
     if not len(times):
-        reason = listed.stderr.strip().splitlines()
-        raise InputError(f"{path}: no frames ({reason[-1][:120] if reason else 'empty'}), expected a film")
+        raise InputError(f"{path}: no frames ({error or 'empty'}), expected a film")
+    if error or listed.returncode:
+        error = error or f"exit status {listed.returncode}"
+        raise InputError(
+            f"{path}: is damaged or incomplete (ffmpeg: {error}), expected a film that can be decoded to its end; "
+            "encoding it anew may mend it"
+        )
     times = np.maximum.accumulate(times - times[0])
     repeated = np.concatenate([[False], np.diff(times) <= 0])
     return Film(path, times + 1e-6 * np.cumsum(repeated))

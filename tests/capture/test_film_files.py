@@ -49,6 +49,86 @@ def test_a_turned_film_is_upright(film: Path) -> None:
     assert next(iter(open_film(turned).frames())).shape == (48, 32, 3)
 
 
+SOURCE = ["-f", "lavfi", "-i", "testsrc2=size=96x64:rate=25:duration=1"]
+"""Words of ffmpeg for a film of 25 frames that change."""
+
+
+def drawn(path: Path, *words: str) -> Path:
+    """A film that ffmpeg draws with further options."""
+    program = imageio_ffmpeg.get_ffmpeg_exe()
+    subprocess.run([program, "-v", "error", "-y", "-nostdin", *words, str(path)], check=True)
+    return path
+
+
+KINDS = [
+    ("a.mp4", ["-movflags", "+faststart"]), ("a.mkv", []), ("a.avi", []), ("a.avi", ["-c:v", "mjpeg"]), ("a.webm", []),
+    ("a.mpg", []), ("a.gif", []), ("a.mp4", ["-movflags", "frag_keyframe+empty_moov", "-g", "5"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "words"), KINDS)
+def test_truncated_and_damaged_films_are_refused(tmp_path: Path, name: str, words: list[str]) -> None:
+    path = drawn(tmp_path / name, *SOURCE, *words)
+    assert len(list(open_film(path).frames())) == 25
+    content = path.read_bytes()
+    noise = np.random.default_rng(0).bytes(len(content) // 5)
+    start = 2 * len(content) // 5
+    for damaged in (
+        content[: 3 * len(content) // 5],
+        content[:start] + noise + content[start + len(noise) :],
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(
+            InputError, match=rf"{name}: is damaged or incomplete \(ffmpeg: .*expected a film"
+        ):
+            open_film(path)
+
+
+def test_a_film_whose_index_is_cut_off_is_refused(film: Path) -> None:
+    path = film.with_name("cut.mp4")
+    whole = converted(film, "index_at_its_end.mp4", [], ["-c", "copy"]).read_bytes()
+    path.write_bytes(whole[: whole.index(b"moov") - 4])
+    with pytest.raises(InputError, match=r"cut\.mp4: no frames \(.*moov.*\), expected a film"):
+        open_film(path)
+
+
+WHOLE = [
+    ("deep.mkv", [*SOURCE, "-pix_fmt", "yuv420p10le"], 25),
+    ("one.mp4", [*SOURCE, "-frames:v", "1"], 1),
+    (
+        "odd.mkv",
+        ["-f", "lavfi", "-i", "testsrc2=size=97x65:rate=1000:duration=0.1", "-pix_fmt", "yuv444p"],
+        100,
+    ),
+    ("sound.mov", [*SOURCE, "-f", "lavfi", "-i", "sine=duration=2"], 25),
+    ("late.mp4", ["-f", "lavfi", "-i", "sine=duration=2", "-itsoffset", "1", *SOURCE], 25),
+]
+
+
+@pytest.mark.parametrize(("name", "words", "frames"), WHOLE)
+def test_whole_films_of_other_kinds_are_read(
+    tmp_path: Path, name: str, words: list[str], frames: int
+) -> None:
+    found = open_film(drawn(tmp_path / name, *words))
+    assert len(found) == sum(1 for _ in found.frames()) == frames
+
+
+def test_a_film_that_was_cut_without_encoding_is_read(tmp_path: Path) -> None:
+    """It begins amid a group of pictures of which ffmpeg shows what can be shown."""
+    whole = drawn(tmp_path / "whole.mpg", *SOURCE, "-c:v", "libx264", "-g", "5", "-f", "mpegts")
+    (tmp_path / "cut.mpg").write_bytes(whole.read_bytes()[188 * 40 :])
+    assert 0 < len(open_film(tmp_path / "cut.mpg")) < 25
+
+
+def test_a_film_that_has_become_shorter_is_refused(film: Path, tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(film.read_bytes())
+    found = open_film(path)
+    converted(film, "short.mp4", [], ["-frames:v", "4"]).rename(path)
+    with pytest.raises(InputError, match=r"film\.mp4: cannot be read to its end"):
+        list(found.frames())
+
+
 def test_milliseconds_rise_strictly() -> None:
     film = Film(Path("fast.mp4"), np.array([0.0, 0.0002, 0.0004, 0.01]))
     assert film.milliseconds.tolist() == [0, 1, 2, 10]
