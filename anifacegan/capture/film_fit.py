@@ -29,6 +29,7 @@ from anifacegan.capture.face_fitter import (
 from anifacegan.capture.film_files import Film, NoFaceError
 from anifacegan.capture.film_landmarks import FaceTracker
 from anifacegan.capture.film_smoothing import accelerations, bridged_normal, bridged_unknowns, smoothed
+from anifacegan.capture.film_work import MARK_FILE, kept_array, require_same_fit, save_array
 from anifacegan.capture.fit import LandmarkFit
 from anifacegan.capture.landmarks import DetectedFace, Landmarks
 from anifacegan.capture.light import Colours
@@ -36,11 +37,9 @@ from anifacegan.capture.person_fit import PLACE, POSE, UNITS, PersonFitter, Refe
 from anifacegan.geometry.conventions import LIGHT_DIM, TEX_DIM
 from anifacegan.runtime.cpu import one_blas_thread
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import complete_or_absent, write_complete
-from anifacegan.runtime.paths import exists
 
-MARK_FILE, LANDMARKS, FITS = "film.txt", "landmarks", "fits"
-"""Names of the files of a work folder: of which film it is, and, before the number of a first frame, of each chunk."""
+LANDMARKS, FITS = "landmarks", "fits"
+"""Names of the files of a work folder before the number of a chunk's first frame."""
 CHUNK_FRAMES = 250
 """Number of frames whose results are kept in one file; the tracker starts anew at each chunk."""
 OVERLAP_FRAMES = 60
@@ -132,7 +131,7 @@ def fit_film(
             belongs to another film.
     """
     work.mkdir(parents=True, exist_ok=True)
-    _require_same_film(film, number, work)
+    require_same_fit(fitter, film, number, work)
     landmarks, keys = _tracked(fitter, film, work, number, quiet)
     found = np.isfinite(landmarks[:, 0, 0])
     if not found.any():
@@ -178,16 +177,6 @@ def _chunk_file(kind: str, start: int) -> str:
     return f"{kind}-{start:06d}.npy"
 
 
-def _require_same_film(film: Film, number: int | None, work: Path) -> None:
-    """Write what the work folder belongs to, or require that it belongs to this film."""
-    mark, state = work / MARK_FILE, film.path.stat()
-    text = f"{film.path.name} {state.st_size} bytes, {len(film)} frames, face {number or 1}\n"
-    if not exists(mark):
-        write_complete(mark, text)
-    elif not mark.is_file() or mark.stat().st_size > 1000 or mark.read_bytes() != text.encode():
-        raise InputError(f"{work}: holds an unfinished fit of another film, expected none; remove the folder")
-
-
 def _chunks(count: int) -> Iterator[slice]:
     return (slice(start, min(start + CHUNK_FRAMES, count)) for start in range(0, count, CHUNK_FRAMES))
 
@@ -205,7 +194,7 @@ def _tracked(
             for chunk in _chunks(len(film)):
                 file = work / _chunk_file(LANDMARKS, chunk.start)
                 rows = np.full((chunk.stop - chunk.start, 478, 2), np.nan, np.float32)
-                known = _kept(file, rows.shape, rows.dtype)
+                known = kept_array(file, rows.shape, rows.dtype)
                 tracker.start_anew()
                 for k, row in enumerate(range(chunk.start, chunk.stop)):
                     frame = next(frames)
@@ -219,7 +208,7 @@ def _tracked(
                             keys[row] = frame
                     progress.update()
                 if known is None:
-                    _save(file, rows)
+                    save_array(file, rows)
                 tracker.last = _last_found(rows, tracker.last)
                 all_landmarks.append(rows)
     return np.concatenate(all_landmarks).astype(np.float64), keys
@@ -276,7 +265,7 @@ def _fitted(
             file = work / _chunk_file(FITS, chunk.start)
             size = chunk.stop - chunk.start
             rows = np.zeros((size, count + 2, count))  # unknowns, error, precision
-            kept = _kept(file, rows.shape, rows.dtype)
+            kept = kept_array(file, rows.shape, rows.dtype)
             if kept is not None and np.isfinite(kept).all():
                 rows = kept
             else:
@@ -285,7 +274,7 @@ def _fitted(
                     fits = person.fit(landmarks[chunk][selected])
                     rows[selected, 0], rows[selected, 2:] = fits.unknowns, fits.normal
                     rows[selected, 1] = fits.error_px[:, None]
-                _save(file, rows)
+                save_array(file, rows)
             unknowns[chunk] = rows[:, 0]
             errors[chunk] = np.where(found[chunk], rows[:, 1, 0], np.nan)
             progress.update(size)
@@ -326,24 +315,6 @@ def _runs(reasons: np.ndarray) -> tuple[LostFrames, ...]:
         for start, stop in zip(starts, stops, strict=True)
         if reasons[start]
     )
-
-
-def _kept(file: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray | None:
-    """Read what an earlier run kept; None if there is nothing, or something else, which is then computed again."""
-    if not file.is_file():
-        return None
-    try:
-        found = np.load(
-            file, mmap_mode="r"
-        )  # a shape that the file does not hold is refused before it is allocated
-        return np.array(found) if found.shape == shape and found.dtype == dtype else None
-    except (OSError, ValueError, EOFError, AttributeError):
-        return None
-
-
-def _save(file: Path, rows: np.ndarray) -> None:
-    with complete_or_absent(file) as temporary, temporary.open("wb") as stream:
-        np.save(stream, rows)
 
 
 def _bar(film: Film, what: str, quiet: bool) -> dict[str, object]:

@@ -1,7 +1,9 @@
 """A film of known landmarks is fitted, bridged, resumed, written, and drives a renderer."""
 
+import copy
 import itertools
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -47,7 +49,7 @@ def fitter(
     fitter = object.__new__(FaceFitter)
     fitter.model, fitter.parts, fitter.fitter = face_model, load_head_parts(), landmark_fitter
     fitter._lm68 = FacePoints(face_model, landmark_fitter.points.units, face_model.landmark_vertices.numpy())
-    monkeypatch.setattr(fitter, "detector", None, raising=False)
+    monkeypatch.setattr(fitter, "detector", SimpleNamespace(sha256="of the landmarker"), raising=False)
     monkeypatch.setattr(film_fit, "CHUNK_FRAMES", 15)
     monkeypatch.setattr(film_fit, "OVERLAP_FRAMES", 10)
     return fitter
@@ -119,9 +121,32 @@ def test_an_interrupted_fit_goes_on_and_gives_the_same(
     assert asked == list(range(30, 40))  # whole chunks are kept
     np.testing.assert_array_equal(again.z_exp, fitted.z_exp)
     np.testing.assert_array_equal(again.pose, fitted.pose)
-    other = Film(film.path, film.times[:-1])
-    with pytest.raises(InputError, match="unfinished fit of another film"):
-        fit_film(fitter, other, tmp_path / "work", quiet=True)
+
+
+def test_the_results_of_another_fit_are_not_taken(
+    fitter: FaceFitter, film: Film, motion: Motion, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A film of the same name, size and number of frames, another face, and other models are told apart."""
+    follow(monkeypatch, motion, stop=3)
+    for _ in range(2):  # the second one goes on
+        with pytest.raises(KeyboardInterrupt):
+            fit_film(fitter, film, tmp_path / "work", quiet=True)
+    same = tmp_path / film.path.name
+    same.write_bytes(film.path.read_bytes()[:-1] + b"x")
+    others = [
+        (fitter, Film(film.path, film.times[:-1]), 1),
+        (fitter, Film(same, film.times), 1),
+        (fitter, film, 2),
+    ]
+    for attribute, value in (("mean", fitter.model.mean + 0.1), ("sha256", "of another landmarker")):
+        changed = copy.copy(fitter)
+        part = "model" if attribute == "mean" else "detector"
+        setattr(changed, part, copy.deepcopy(getattr(fitter, part)))
+        setattr(getattr(changed, part), attribute, value)
+        others.append((changed, film, 1))
+    for other, its_film, number in others:
+        with pytest.raises(InputError, match="unfinished fit of another film, or with another face number"):
+            fit_film(other, its_film, tmp_path / "work", number=number, quiet=True)
 
 
 def test_a_film_without_a_face_is_refused(

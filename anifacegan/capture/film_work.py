@@ -1,0 +1,52 @@
+"""The folder in which the fit of a film keeps its intermediate results: whose they are, and arrays in files."""
+
+from pathlib import Path
+
+import numpy as np
+
+import anifacegan
+from anifacegan.capture.face_fitter import FaceFitter
+from anifacegan.capture.film_files import Film
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.files import complete_or_absent, file_sha256, write_complete
+from anifacegan.runtime.paths import exists
+
+MARK_FILE = "film.txt"
+"""Name of the file that says to which film, face and fitter the folder belongs."""
+
+
+def require_same_fit(fitter: FaceFitter, film: Film, number: int | None, work: Path) -> None:
+    """Write what the work folder belongs to, or require that it belongs to this film, face and fitter.
+
+    Raises:
+        InputError: it belongs to another one, or cannot be written.
+    """
+    mark = work / MARK_FILE
+    text = (
+        f"film {file_sha256(film.path)}, {len(film)} frames, face {number or 1}\n"
+        f"anifacegan {anifacegan.__version__}, models {fitter.landmark_fit_sha256()}\n"
+    )
+    if not exists(mark):
+        write_complete(mark, text)
+    elif not mark.is_file() or mark.stat().st_size > 1000 or mark.read_bytes() != text.encode():
+        raise InputError(
+            f"{work}: holds an unfinished fit of another film, or with another face number, face model, landmark model "
+            "or version, expected none; remove the folder"
+        )
+
+
+def kept_array(file: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray | None:
+    """Read what an earlier run kept; None if there is nothing, or something else, which is then computed again."""
+    if not file.is_file():
+        return None
+    try:
+        # mapped: a shape that the file does not hold is refused before it is allocated
+        found = np.load(file, mmap_mode="r")
+        return np.array(found) if found.shape == shape and found.dtype == dtype else None
+    except (OSError, ValueError, EOFError, AttributeError):
+        return None
+
+
+def save_array(file: Path, rows: np.ndarray) -> None:
+    with complete_or_absent(file) as temporary, temporary.open("wb") as stream:
+        np.save(stream, rows)
