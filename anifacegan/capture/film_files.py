@@ -37,7 +37,7 @@ def is_film(path: Path) -> bool:
 
 
 class NoFaceError(InputError):
-    """A film without a face: there is nothing to go on with."""
+    """A film without a face, or without the one that was asked for: there is nothing to go on with."""
 
 
 @dataclass(frozen=True)

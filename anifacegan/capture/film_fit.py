@@ -35,6 +35,7 @@ from anifacegan.capture.landmarks import DetectedFace, Landmarks
 from anifacegan.capture.light import Colours
 from anifacegan.capture.person_fit import PLACE, POSE, UNITS, PersonFitter, Reference
 from anifacegan.geometry.conventions import LIGHT_DIM, TEX_DIM
+from anifacegan.runtime.arguments import whole_number
 from anifacegan.runtime.cpu import one_blas_thread
 from anifacegan.runtime.errors import InputError
 
@@ -127,9 +128,10 @@ def fit_film(
         quiet: whether to show no progress.
 
     Raises:
-        InputError: no face (NoFaceError), or none that can be fitted; the film cannot be read to its end; or ``work``
-            belongs to another film.
+        InputError: no face, or none of this number (NoFaceError), or none that can be fitted; the film cannot be read
+            to its end; or ``work`` belongs to another film.
     """
+    number = 1 if number is None else whole_number("number", number, 1, 1_000_000)
     work.mkdir(parents=True, exist_ok=True)
     require_same_fit(fitter, film, number, work)
     landmarks, keys = _tracked(fitter, film, work, number, quiet)
@@ -182,7 +184,7 @@ def _chunks(count: int) -> Iterator[slice]:
 
 
 def _tracked(
-    fitter: FaceFitter, film: Film, work: Path, number: int | None, quiet: bool
+    fitter: FaceFitter, film: Film, work: Path, number: int, quiet: bool
 ) -> tuple[Float[np.ndarray, "frame 478 2"], dict[int, Photograph]]:
     """Read all landmarks, nan where no face is found, and keep the pixels of the key frames: the first frame with a
     face from each of several evenly spread ones on."""
@@ -190,7 +192,7 @@ def _tracked(
     all_landmarks: list[np.ndarray] = []
     keys: dict[int, Photograph] = {}
     with closing(film.frames()) as frames, tqdm(**_bar(film, "tracking", quiet)) as progress:
-        with closing(FaceTracker(fitter.detector, number or 1)) as tracker:
+        with closing(FaceTracker(fitter.detector, number, film.path)) as tracker:
             for chunk in _chunks(len(film)):
                 file = work / _chunk_file(LANDMARKS, chunk.start)
                 rows = np.full((chunk.stop - chunk.start, 478, 2), np.nan, np.float32)

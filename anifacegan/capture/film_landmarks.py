@@ -6,10 +6,12 @@ face is lost, or leaves the part, it is looked for in the whole frame, and the l
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from anifacegan.capture.crop import Photograph
+from anifacegan.capture.film_files import NoFaceError
 from anifacegan.capture.landmarks import LEAST_FACE_PX, LandmarkDetector, Landmarks, VideoLandmarker
 
 PART_SCALE = 3.0
@@ -66,10 +68,11 @@ class FaceTracker:
     Args:
         detector: finds the face where it is not known.
         number: which face to follow if a frame has several when the face is looked for: 1 is the largest.
+        label: the film, for messages.
     """
 
-    def __init__(self, detector: LandmarkDetector, number: int = 1) -> None:
-        self._detector, self._number = detector, number
+    def __init__(self, detector: LandmarkDetector, number: int, label: Path) -> None:
+        self._detector, self._number, self._label = detector, number, label
         self.last: Landmarks | None = None
         """Landmarks where the face was last, pixels of the frame."""
         self._part: _Part | None = None
@@ -80,6 +83,9 @@ class FaceTracker:
         """Return the landmarks in the next frame, pixels of the frame; None if no face is found.
 
         ``millisecond`` is the frame's time and has to rise from frame to frame.
+
+        Raises:
+            NoFaceError: the first frame with a face has fewer faces than the number of the one to follow.
         """
         if self._part is None and self.last is not None and not self._wait:
             self._part = _Part.around(self.last, frame.shape)
@@ -133,6 +139,11 @@ class FaceTracker:
             self._wait = WAIT_FRAMES
             return None
         if self.last is None:
-            return faces[min(self._number, len(faces)) - 1].landmarks
+            if self._number > len(faces):
+                raise NoFaceError(
+                    f"{self._label}: has {len(faces)} faces where the first one is seen, expected at least "
+                    f"{self._number} (--face)"
+                )
+            return faces[self._number - 1].landmarks
         last = self.last.mean(axis=0)
         return min((face.landmarks for face in faces), key=lambda p: float(np.linalg.norm(p.mean(0) - last)))

@@ -15,7 +15,7 @@ MARK_FILE = "film.txt"
 """Name of the file that says to which film, face and fitter the folder belongs."""
 
 
-def require_same_fit(fitter: FaceFitter, film: Film, number: int | None, work: Path) -> None:
+def require_same_fit(fitter: FaceFitter, film: Film, number: int, work: Path) -> None:
     """Write what the work folder belongs to, or require that it belongs to this film, face and fitter.
 
     Raises:
@@ -23,7 +23,7 @@ def require_same_fit(fitter: FaceFitter, film: Film, number: int | None, work: P
     """
     mark = work / MARK_FILE
     text = (
-        f"film {file_sha256(film.path)}, {len(film)} frames, face {number or 1}\n"
+        f"film {file_sha256(film.path)}, {len(film)} frames, face {number}\n"
         f"anifacegan {anifacegan.__version__}, models {fitter.landmark_fit_sha256()}\n"
     )
     if not exists(mark):

@@ -158,6 +158,13 @@ def test_a_film_without_a_face_is_refused(
         fit_film(fitter, film, tmp_path / "work", quiet=True)
 
 
+@pytest.mark.parametrize("number", [0, -1, True])
+def test_numbers_of_no_face_are_refused(fitter: FaceFitter, film: Film, tmp_path: Path, number: int) -> None:
+    with pytest.raises(InputError, match="number is .*, expected a whole number from 1 to"):
+        fit_film(fitter, film, tmp_path / "work", number=number, quiet=True)
+    assert not (tmp_path / "work").exists()
+
+
 def test_the_written_sequence_drives_expression_and_pose(
     fitter: FaceFitter,
     film: Film,
