@@ -1,7 +1,7 @@
 """Films as users have them: frames and the times at which they are shown, read with imageio's ffmpeg.
 
-Frames are those of the first video stream, upright as the file asks for, none dropped and none repeated, whatever the
-film's frame rate and whether it varies.
+Frames are those of the first video stream, upright and with square pixels as the file asks for, none dropped and none
+repeated, whatever the film's frame rate and whether it varies.
 """
 
 import subprocess
@@ -16,13 +16,16 @@ from jaxtyping import Float, Int
 
 from anifacegan.capture.crop import Photograph
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.ffmpeg import ffmpeg_command, film_input, input_error
+from anifacegan.runtime.ffmpeg import ffmpeg_command, film_input, input_error, read_streams
 from anifacegan.runtime.file_kinds import HEAD_BYTES, require_kind
+from anifacegan.runtime.image_files import MOST_PIXELS
 
 FILM_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".gif")
 """Endings of the films that are read, in lower case; upper case is read as well."""
-_EVERY_FRAME = ["-map", "0:v:0", "-fps_mode", "passthrough"]
+_EVERY_FRAME = ["-map", "0:V:0", "-fps_mode", "passthrough"]
 _MICROSECONDS = ["-enc_time_base", "1:1000000"]
+_SQUARE = ["-vf", "scale=w=round(iw*max(1\\,sar)):h=round(ih*max(1\\,1/sar)),setsar=1"]
+"""Options of ffmpeg by which pixels that are not square are drawn out."""
 _PIXELS = ["-c:v", "ppm", "-pix_fmt", "rgb24", "-f", "image2pipe", "-"]
 """Options of ffmpeg by which it writes every frame with its size."""
 _TEXT = {*range(32, 127), *b"\t\r\n"}
@@ -69,7 +72,7 @@ class Film:
         Raises:
             InputError: the file cannot be decoded to its end.
         """
-        command = ffmpeg_command(*film_input(self.path), *_EVERY_FRAME, *_PIXELS)
+        command = ffmpeg_command(*film_input(self.path), *_EVERY_FRAME, *_SQUARE, *_PIXELS)
         with TemporaryFile() as said:
             # in a group of its own: Ctrl-C is this process's to handle
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, process_group=0)
@@ -106,7 +109,8 @@ def open_film(path: Path) -> Film:
     """List the times of a film's frames.
 
     Raises:
-        InputError: the file is missing or is no film, has no frames, or cannot be decoded whole.
+        InputError: the file is missing or is no film, has no frames or frames of more than MOST_PIXELS pixels, or
+            cannot be decoded whole.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected a film")
@@ -114,6 +118,13 @@ def open_film(path: Path) -> Film:
     with path.open("rb") as file:
         if not set(file.read(HEAD_BYTES)) - _TEXT:
             raise InputError(f"{path}: is a text, perhaps a playlist, expected a film")
+    streams = read_streams(path)
+    if streams.has_sound and not streams.has_picture:
+        raise InputError(f"{path}: has sound only, expected a film")
+    if streams.pixels > MOST_PIXELS:
+        raise InputError(
+            f"{path}: cannot be read (its header announces more than {MOST_PIXELS} pixels), expected a film"
+        )
     listed = subprocess.run(
         ffmpeg_command(*film_input(path), *_EVERY_FRAME, *_MICROSECONDS, *_TINY, "-f", "framecrc", "-"),
         capture_output=True,

@@ -8,6 +8,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
+from anifacegan.capture import film_files
 from anifacegan.capture.film_files import Film, is_film, open_film
 from anifacegan.rendering.video import write_video
 from anifacegan.runtime.errors import InputError
@@ -127,6 +128,47 @@ def test_a_film_that_has_become_shorter_is_refused(film: Path, tmp_path: Path) -
     converted(film, "short.mp4", [], ["-frames:v", "4"]).rename(path)
     with pytest.raises(InputError, match=r"film\.mp4: cannot be read to its end"):
         list(found.frames())
+
+
+@pytest.mark.parametrize(
+    ("aspect", "shape"), [("16:15", (64, 102, 3)), ("4:5", (80, 96, 3)), ("0:1", (64, 96, 3))]
+)
+def test_pixels_become_square(tmp_path: Path, aspect: str, shape: tuple[int, ...]) -> None:
+    filters = ["-vf", f"setsar={aspect.replace(':', '/')}", "-frames:v", "2"]
+    for name in ("a.mp4", "a.avi", "a.mkv"):
+        frames = list(open_film(drawn(tmp_path / name, *SOURCE, *filters)).frames())
+        assert [frame.shape for frame in frames] == [shape] * 2
+    turned = converted(tmp_path / "a.mp4", "b.mp4", ["-display_rotation", "90"], ["-c", "copy"])
+    assert next(open_film(turned).frames()).shape == (shape[1], shape[0], 3)
+
+
+def test_square_pixels_stay_as_they_are(film: Path) -> None:
+    reader = imageio_ffmpeg.read_frames(str(film))
+    next(reader)
+    for frame, plain in zip(open_film(film).frames(), reader, strict=True):
+        assert frame.tobytes() == plain
+
+
+def test_frames_of_too_many_pixels_are_refused_before_they_are_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = drawn(tmp_path / "a.mkv", *SOURCE, "-vf", "setsar=2/1")
+    monkeypatch.setattr(film_files, "MOST_PIXELS", 2 * 96 * 64)
+    assert len(open_film(path)) == 25
+    monkeypatch.setattr(film_files, "MOST_PIXELS", 2 * 96 * 64 - 1)
+    message = r"a\.mkv: cannot be read \(its header announces more than 12287 pixels\), expected a film"
+    with pytest.raises(InputError, match=message):
+        open_film(path)
+
+
+def test_a_film_of_sound_only_is_refused(tmp_path: Path) -> None:
+    sound = drawn(tmp_path / "a.mp4", "-f", "lavfi", "-i", "sine=duration=1")
+    cover = drawn(tmp_path / "cover.png", *SOURCE, "-frames:v", "1")
+    words = ["-map", "0", "-map", "1", "-c", "copy", "-disposition:v:0", "attached_pic"]
+    with_cover = drawn(tmp_path / "b.mp4", "-i", str(sound), "-i", str(cover), *words)
+    for path in (sound, with_cover):
+        with pytest.raises(InputError, match=rf"{path.name}: has sound only, expected a film"):
+            open_film(path)
 
 
 def test_milliseconds_rise_strictly() -> None:
