@@ -27,7 +27,7 @@ from anifacegan.capture.face_fitter import (
     shared_identity,
 )
 from anifacegan.capture.film_files import Film, NoFaceError
-from anifacegan.capture.film_landmarks import FaceTracker
+from anifacegan.capture.film_landmarks import FaceTracker, Part
 from anifacegan.capture.film_smoothing import accelerations, bridged_normal, bridged_unknowns, smoothed
 from anifacegan.capture.film_work import MARK_FILE, kept_array, require_same_fit, save_array
 from anifacegan.capture.fit import LandmarkFit
@@ -46,7 +46,7 @@ CHUNK_FRAMES = 250
 OVERLAP_FRAMES = 60
 """Frames on both sides of a chunk that are smoothed with it: farther ones do not matter."""
 IDENTITY_FRAMES, KEY_FRAMES, COLOUR_FRAMES = 16, 8, 2
-"""Number of frames that give the identity; whose pixels are kept; and, of these, that give texture and light."""
+"""Number of frames that give the identity; whose faces' pixels are kept; and, of these, that give texture and light."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,28 @@ class FittedFilm:
             normal=np.zeros((0, 0)),
         )
         return FittedFace(DetectedFace(self.landmarks[k]), fit, self.colours, fitter.lm68(fit))
+
+
+@dataclass(frozen=True)
+class _FacePixels:
+    """The part of a frame around its face, of which more than the face's crop is kept."""
+
+    pixels: Photograph
+    """The part."""
+    left: int
+    """Its first column in the frame."""
+    top: int
+    """Its first row in the frame."""
+
+    @classmethod
+    def of(cls, frame: Photograph, points: Landmarks) -> "_FacePixels":
+        part = Part.around(points, frame.shape)
+        pixels = frame[part.top : part.bottom, part.left : part.right]
+        return cls(pixels.copy(), part.left, part.top) if pixels.size else cls(frame, 0, 0)
+
+    def place(self, crop: Crop) -> Crop:
+        """Return a crop of the frame as one of the part."""
+        return replace(crop, x=crop.x - self.left, y=crop.y - self.top)
 
 
 @contextmanager
@@ -185,12 +207,12 @@ def _chunks(count: int) -> Iterator[slice]:
 
 def _tracked(
     fitter: FaceFitter, film: Film, work: Path, number: int, quiet: bool
-) -> tuple[Float[np.ndarray, "frame 478 2"], dict[int, Photograph]]:
-    """Read all landmarks, nan where no face is found, and keep the pixels of the key frames: the first frame with a
-    face from each of several evenly spread ones on."""
+) -> tuple[Float[np.ndarray, "frame 478 2"], dict[int, _FacePixels]]:
+    """Read all landmarks, nan where no face is found, and keep the pixels around the face in the key frames: the
+    first frame with a face from each of several evenly spread ones on."""
     targets = [int(k) for k in np.linspace(0, max(0, len(film) - 1), KEY_FRAMES + 1)[:-1]]
     all_landmarks: list[np.ndarray] = []
-    keys: dict[int, Photograph] = {}
+    keys: dict[int, _FacePixels] = {}
     with closing(film.frames()) as frames, tqdm(**_bar(film, "tracking", quiet)) as progress:
         with closing(FaceTracker(fitter.detector, number, film.path)) as tracker:
             for chunk in _chunks(len(film)):
@@ -207,7 +229,7 @@ def _tracked(
                         rows[k] = points
                         if targets and row >= targets[0]:
                             targets.pop(0)
-                            keys[row] = frame
+                            keys[row] = _FacePixels.of(frame, points)
                     progress.update()
                 if known is None:
                     save_array(file, rows)
@@ -239,10 +261,12 @@ def _identity(
     return shared_identity(fits)
 
 
-def _colours(fitter: FaceFitter, fitted: FittedFilm, keys: dict[int, Photograph]) -> Colours:
+def _colours(fitter: FaceFitter, fitted: FittedFilm, keys: dict[int, _FacePixels]) -> Colours:
     """Return the means of texture and light over the most frontal key frames."""
     frontal = sorted(keys, key=lambda k: abs(float(fitted.pose[k, 1])))[:COLOUR_FRAMES]
-    found = [fitter.colours(fitted.frame(k, fitter).fit, keys[k]) for k in frontal]
+    fits = {k: fitted.frame(k, fitter).fit for k in frontal}
+    moved = {k: replace(fit, crop=keys[k].place(fit.crop)) for k, fit in fits.items()}
+    found = [fitter.colours(moved[k], keys[k].pixels) for k in frontal]
     if not found:
         return fitted.colours
     means = (np.mean([getattr(one, name) for one in found], axis=0) for name in ("tex", "gamma", "error"))

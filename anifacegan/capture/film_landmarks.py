@@ -24,8 +24,8 @@ WAIT_FRAMES = 5
 
 
 @dataclass(frozen=True)
-class _Part:
-    """An upright part of the frame, in pixels: rows and columns from the first to before the last."""
+class Part:
+    """An upright part of a frame, in pixels: rows and columns from the first to before the last."""
 
     left: int
     top: int
@@ -34,7 +34,7 @@ class _Part:
     face_side: float
 
     @classmethod
-    def around(cls, points: Landmarks, shape: tuple[int, ...]) -> "_Part":
+    def around(cls, points: Landmarks, shape: tuple[int, ...]) -> "Part":
         low, high = points.min(axis=0), points.max(axis=0)
         side = float((high - low).max())
         x, y = (low + high) / 2
@@ -75,7 +75,7 @@ class FaceTracker:
         self._detector, self._number, self._label = detector, number, label
         self.last: Landmarks | None = None
         """Landmarks where the face was last, pixels of the frame."""
-        self._part: _Part | None = None
+        self._part: Part | None = None
         self._landmarkers: tuple[VideoLandmarker, VideoLandmarker] | None = None
         self._wait = 0
 
@@ -88,14 +88,14 @@ class FaceTracker:
             NoFaceError: the first frame with a face has fewer faces than the number of the one to follow.
         """
         if self._part is None and self.last is not None and not self._wait:
-            self._part = _Part.around(self.last, frame.shape)
+            self._part = Part.around(self.last, frame.shape)
         points = None if self._part is None else self._follow(frame, millisecond)
         if points is None or self._part is None or not self._part.suits(points, frame.shape):
             if points is None:
                 points = self._look_for(frame)
             self._forget_part()
             if points is not None:
-                self._part = _Part.around(points, frame.shape)
+                self._part = Part.around(points, frame.shape)
                 points = self._follow(frame, millisecond)
         if points is not None:
             self.last = points

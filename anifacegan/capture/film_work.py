@@ -1,5 +1,6 @@
 """The folder in which the fit of a film keeps its intermediate results: whose they are, and arrays in files."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import anifacegan
 from anifacegan.capture.face_fitter import FaceFitter
 from anifacegan.capture.film_files import Film
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import complete_or_absent, file_sha256, write_complete
+from anifacegan.runtime.files import file_sha256, write_complete
 from anifacegan.runtime.paths import exists
 
 MARK_FILE = "film.txt"
@@ -48,5 +49,11 @@ def kept_array(file: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarra
 
 
 def save_array(file: Path, rows: np.ndarray) -> None:
-    with complete_or_absent(file) as temporary, temporary.open("wb") as stream:
-        np.save(stream, rows)
+    """Write an array.
+
+    Raises:
+        InputError: it cannot be written; the message has the operating system's words, which NumPy would not say.
+    """
+    content = BytesIO()
+    np.save(content, rows)
+    write_complete(file, content.getbuffer())

@@ -13,7 +13,9 @@ from anifacegan.capture.face_fitter import FaceFitter
 from anifacegan.capture.face_points import FacePoints
 from anifacegan.capture.film_files import Film, open_film
 from anifacegan.capture.film_fit import FittedFilm, LostFrames, fit_film
+from anifacegan.capture.film_work import save_array
 from anifacegan.capture.fit import LandmarkFitter
+from anifacegan.capture.landmarks import upright_crop
 from anifacegan.cli.fit import film as film_command
 from anifacegan.cli.fit.config import FitConfig
 from anifacegan.data.config import DataConfig
@@ -29,6 +31,7 @@ from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.output_folders import MARKER
 from tests.capture.conftest import Motion
+from tests.fixtures.small_disk import files_of_at_most
 
 LOST = range(12, 17)
 
@@ -149,6 +152,17 @@ def test_the_results_of_another_fit_are_not_taken(
             fit_film(other, its_film, tmp_path / "work", number=number, quiet=True)
 
 
+def test_a_full_disk_is_said_in_the_words_of_the_system(tmp_path: Path) -> None:
+    with (
+        files_of_at_most(4000),
+        pytest.raises(InputError, match=r"rows.npy: cannot be written \(File too large\)"),
+    ):
+        save_array(tmp_path / "rows.npy", np.zeros(5000))
+    assert not list(tmp_path.iterdir())
+    save_array(tmp_path / "rows.npy", np.arange(5000.0))
+    np.testing.assert_array_equal(np.load(tmp_path / "rows.npy"), np.arange(5000.0))
+
+
 def test_a_film_without_a_face_is_refused(
     fitter: FaceFitter, film: Film, motion: Motion, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -156,6 +170,19 @@ def test_a_film_without_a_face_is_refused(
     follow(monkeypatch, motion)
     with pytest.raises(InputError, match=r"me\.mp4: no face found in any of 40 frames"):
         fit_film(fitter, film, tmp_path / "work", quiet=True)
+
+
+def test_of_a_large_frame_only_the_face_is_kept(motion: Motion) -> None:
+    """Its crop is that of the whole frame."""
+    frame = np.random.default_rng(0).integers(0, 256, (600, 800, 3), np.uint8)
+    points = motion.landmarks[0] + np.array([400.0, 300.0])
+    kept = film_fit._FacePixels.of(frame, points)
+    assert kept.pixels.size < frame.size / 10 and kept.pixels.base is None
+    crop = upright_crop(points, 1.6)
+    cut, whole = kept.place(crop).cut(kept.pixels, 64), crop.cut(frame, 64)
+    assert np.abs(cut.astype(int) - whole).max() <= 1  # rounded coordinates
+    outside = film_fit._FacePixels.of(frame, points + 2000)
+    assert outside.pixels.shape == frame.shape and outside.place(crop) == crop
 
 
 @pytest.mark.parametrize("number", [0, -1, True])
