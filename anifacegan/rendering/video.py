@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterable
+from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -55,6 +56,8 @@ def write_video(
                     count += 1
             except BaseException:
                 encoder.kill()
+                with suppress(OSError):  # what it has not read
+                    encoder.stdin.close()
                 raise
         if encoder.returncode:
             raise OSError(f"exit status {encoder.returncode}")
@@ -71,7 +74,9 @@ def _sound_words(film: Path | None, start_s: float) -> list[str]:
     if film is None or not read_streams(film).has_sound:
         return []
     words = [*film_input(film), "-map", "0:v:0", "-map", "1:a:0", "-c:a", "aac"]
-    return [*words, "-af", f"atrim=start={start_s:.6f},asetpts=PTS-{start_s:.6f}/TB"] if start_s > 0 else words
+    return (
+        [*words, "-af", f"atrim=start={start_s:.6f},asetpts=PTS-{start_s:.6f}/TB"] if start_s > 0 else words
+    )
 
 
 def _check_frame_count(path: Path, count: int) -> None:

@@ -87,14 +87,36 @@ def film_with_sound(tmp_path: Path) -> Path:
     """A second of silence and a second of a tone."""
     path = tmp_path / "12:30.mp4"
     tone = "aevalsrc='if(gt(t,1),sin(2000*t),0)':duration=2"
-    words = ["-f", "lavfi", "-i", "testsrc2=size=32x32:rate=10:duration=2", "-f", "lavfi", "-i", tone, f"file:{path}"]
+    words = [
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=32x32:rate=10:duration=2",
+        "-f",
+        "lavfi",
+        "-i",
+        tone,
+        f"file:{path}",
+    ]
     subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *words], check=True)
     return path
 
 
 def loud(path: Path) -> np.ndarray:
     """Whether the sound is loud in each tenth of a second."""
-    words = ["-i", f"file:{path}", "-map", "0:a:0", "-af", "aresample=8000:first_pts=0", "-ac", "1", "-f", "s16le", "-"]
+    words = [
+        "-i",
+        f"file:{path}",
+        "-map",
+        "0:a:0",
+        "-af",
+        "aresample=8000:first_pts=0",
+        "-ac",
+        "1",
+        "-f",
+        "s16le",
+        "-",
+    ]
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *words]
     samples = np.frombuffer(subprocess.run(command, check=True, capture_output=True).stdout, np.int16)
     return np.abs(samples[: len(samples) // 800 * 800].reshape(-1, 800).astype(float)).mean(axis=1) > 1000
