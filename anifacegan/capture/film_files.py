@@ -22,6 +22,8 @@ from anifacegan.runtime.image_files import MOST_PIXELS
 
 FILM_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".gif")
 """Endings of the films that are read, in lower case; upper case is read as well."""
+FASTEST_RATE = 60.0
+"""Highest constant rate, frames per second, at which films of varying rate are shown."""
 _EVERY_FRAME = ["-map", "0:V:0", "-fps_mode", "passthrough"]
 _MICROSECONDS = ["-enc_time_base", "1:1000000"]
 _SQUARE = ["-vf", "scale=w=round(iw*max(1\\,sar)):h=round(ih*max(1\\,1/sar)),setsar=1"]
@@ -51,6 +53,8 @@ class Film:
     """The file."""
     times: Float[np.ndarray, " frame"]
     """Time of each frame from the first one, seconds, strictly rising."""
+    start_s: float = 0.0
+    """Time of the first frame from the file's start, at which its sound may begin, seconds."""
 
     def __len__(self) -> int:
         return len(self.times)
@@ -59,6 +63,20 @@ class Film:
     def frames_per_second(self) -> float:
         """Mean number of frames a second."""
         return (len(self) - 1) / float(self.times[-1]) if len(self) > 1 else 25.0
+
+    def at_constant_rate(self) -> tuple[float, Int[np.ndarray, " shown"]]:
+        """Return a constant frame rate, and which frame is seen at the time of each frame of that rate.
+
+        Where the times are those of the mean rate to half a frame, each frame is seen once. Otherwise the rate is that
+        of the frames that follow each other fastest, but for a tenth of them.
+        """
+        rate, frames = self.frames_per_second, np.arange(len(self))
+        if rate >= 1 and (np.abs(self.times * rate - frames) <= 0.5).all():
+            return rate, frames
+        shortest = float(np.quantile(np.diff(self.times), 0.1))
+        rate = float(round(min(max(1 / shortest, 1.0), FASTEST_RATE)))
+        shown = np.arange(int(self.times[-1] * rate + 0.5) + 1) / rate
+        return rate, np.maximum(0, np.searchsorted(self.times, shown + 0.25 / rate, side="right") - 1)
 
     @property
     def milliseconds(self) -> Int[np.ndarray, " frame"]:
@@ -142,6 +160,7 @@ def open_film(path: Path) -> Film:
             f"{path}: is damaged or incomplete (ffmpeg: {error}), expected a film that can be decoded to its end; "
             "encoding it anew may mend it"
         )
+    start_s = max(0.0, float(times[0]))
     times = np.maximum.accumulate(times - times[0])
     repeated = np.concatenate([[False], np.diff(times) <= 0])
-    return Film(path, times + 1e-6 * np.cumsum(repeated))
+    return Film(path, times + 1e-6 * np.cumsum(repeated), start_s)

@@ -171,6 +171,29 @@ def test_a_film_of_sound_only_is_refused(tmp_path: Path) -> None:
             open_film(path)
 
 
+def test_at_a_constant_rate_every_frame_is_seen_at_its_time() -> None:
+    even = Film(Path("a.mp4"), np.arange(9) / 29.97 + np.array([0, 0.004, 0] * 3))
+    rate, seen = even.at_constant_rate()
+    assert rate == pytest.approx(29.97, rel=0.01) and seen.tolist() == list(range(9))
+    uneven = Film(Path("b.mp4"), np.array([0, 0.04, 0.08, 0.12, 0.2, 0.3, 0.4, 1.0]))
+    rate, seen = uneven.at_constant_rate()
+    assert rate == 25 and len(seen) == 26
+    for frame, time in enumerate(uneven.times):
+        assert abs(seen.tolist().index(frame) / rate - time) <= 0.03
+    slow = Film(Path("c.mp4"), np.array([0.0, 30.0]))
+    rate, seen = slow.at_constant_rate()
+    assert rate == 1 and seen.tolist() == [0] * 30 + [1]
+    assert Film(Path("d.mp4"), np.zeros(1)).at_constant_rate()[1].tolist() == [0]
+
+
+def test_a_picture_that_begins_after_its_sound(tmp_path: Path) -> None:
+    sound = ["-f", "lavfi", "-i", "sine=duration=2"]
+    for name in ("a.mp4", "a.mkv"):
+        late = drawn(tmp_path / name, *sound, "-itsoffset", "1", *SOURCE, "-map", "0:a", "-map", "1:v")
+        assert open_film(late).start_s == pytest.approx(1.0, abs=0.03)
+    assert open_film(drawn(tmp_path / "b.mp4", *SOURCE)).start_s == 0
+
+
 def test_milliseconds_rise_strictly() -> None:
     film = Film(Path("fast.mp4"), np.array([0.0, 0.0002, 0.0004, 0.01]))
     assert film.milliseconds.tolist() == [0, 1, 2, 10]
