@@ -19,6 +19,7 @@ from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.ffmpeg import ffmpeg_command, film_input, input_error, read_streams
 from anifacegan.runtime.file_kinds import HEAD_BYTES, require_kind
 from anifacegan.runtime.image_files import MOST_PIXELS
+from anifacegan.runtime.paths import user_path
 
 FILM_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".gif")
 """Endings of the films that are read, in lower case; upper case is read as well."""
@@ -123,15 +124,14 @@ def _next_frame(stream: IO[bytes]) -> Photograph | None:
     )
 
 
-def open_film(path: Path) -> Film:
+def open_film(path: Path | str) -> Film:
     """List the times of a film's frames.
 
     Raises:
-        InputError: the file is missing or is no film, has no frames or frames of more than MOST_PIXELS pixels, or
-            cannot be decoded whole.
+        InputError: no path, or the file is missing or is no film, has no frames or frames of more than MOST_PIXELS
+            pixels, or cannot be decoded whole.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file, expected a film")
+    path = user_path(path)
     require_kind(path, "a film")
     with path.open("rb") as file:
         if not set(file.read(HEAD_BYTES)) - _TEXT:

@@ -29,7 +29,7 @@ from anifacegan.capture.face_fitter import (
 from anifacegan.capture.film_files import Film, NoFaceError
 from anifacegan.capture.film_landmarks import FaceTracker, Part
 from anifacegan.capture.film_smoothing import accelerations, bridged_normal, bridged_unknowns, smoothed
-from anifacegan.capture.film_work import MARK_FILE, kept_array, require_same_fit, save_array
+from anifacegan.capture.film_work import MARK_FILE, kept_array, opened_work_folder, save_array
 from anifacegan.capture.fit import LandmarkFit
 from anifacegan.capture.landmarks import DetectedFace, Landmarks
 from anifacegan.capture.light import Colours
@@ -138,7 +138,7 @@ def _single_threaded() -> Iterator[None]:
 
 @_single_threaded()
 def fit_film(
-    fitter: FaceFitter, film: Film, work: Path, *, number: int | None = None, quiet: bool = False
+    fitter: FaceFitter, film: Film, work: Path | str, *, number: int | None = None, quiet: bool = False
 ) -> FittedFilm:
     """Fit the face model to every frame of a film of one person.
 
@@ -151,11 +151,12 @@ def fit_film(
 
     Raises:
         InputError: no face, or none of this number (NoFaceError), or none that can be fitted; the film cannot be read
-            to its end; or ``work`` belongs to another film.
+            to its end; or ``work`` belongs to another film, or cannot be written.
     """
     number = 1 if number is None else whole_number("number", number, 1, 1_000_000)
-    work.mkdir(parents=True, exist_ok=True)
-    require_same_fit(fitter, film, number, work)
+    if not isinstance(film, Film):
+        raise InputError(f"film is a {type(film).__name__}, expected what open_film returns")
+    work = opened_work_folder(fitter, film, number, work)
     landmarks, keys = _tracked(fitter, film, work, number, quiet)
     found = np.isfinite(landmarks[:, 0, 0])
     if not found.any():

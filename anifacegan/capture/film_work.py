@@ -9,19 +9,24 @@ import anifacegan
 from anifacegan.capture.face_fitter import FaceFitter
 from anifacegan.capture.film_files import Film
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import file_sha256, write_complete
-from anifacegan.runtime.paths import exists
+from anifacegan.runtime.files import file_sha256, not_writable_error, write_complete
+from anifacegan.runtime.paths import exists, user_path
 
 MARK_FILE = "film.txt"
 """Name of the file that says to which film, face and fitter the folder belongs."""
 
 
-def require_same_fit(fitter: FaceFitter, film: Film, number: int, work: Path) -> None:
-    """Write what the work folder belongs to, or require that it belongs to this film, face and fitter.
+def opened_work_folder(fitter: FaceFitter, film: Film, number: int, folder: Path | str) -> Path:
+    """Make a work folder and write what it belongs to, or require that it belongs to this film, face and fitter.
 
     Raises:
         InputError: it belongs to another one, or cannot be written.
     """
+    work = user_path(folder)
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise not_writable_error(work, error) from None
     mark = work / MARK_FILE
     text = (
         f"film {file_sha256(film.path)}, {len(film)} frames, face {number}\n"
@@ -34,6 +39,7 @@ def require_same_fit(fitter: FaceFitter, film: Film, number: int, work: Path) ->
             f"{work}: holds an unfinished fit of another film, or with another face number, face model, landmark model "
             "or version, expected none; remove the folder"
         )
+    return work
 
 
 def kept_array(file: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray | None:

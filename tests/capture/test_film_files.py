@@ -199,6 +199,12 @@ def test_milliseconds_rise_strictly() -> None:
     assert film.milliseconds.tolist() == [0, 1, 2, 10]
 
 
+def test_a_film_may_be_named_by_a_text(film: Path) -> None:
+    assert len(open_film(str(film))) == 10
+    with pytest.raises(InputError, match="an empty text is no path"):
+        open_film("")
+
+
 def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no film")
     with pytest.raises(

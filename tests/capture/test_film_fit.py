@@ -185,6 +185,18 @@ def test_of_a_large_frame_only_the_face_is_kept(motion: Motion) -> None:
     assert outside.pixels.shape == frame.shape and outside.place(crop) == crop
 
 
+def test_a_work_folder_may_be_a_text_and_is_no_file(
+    fitter: FaceFitter, film: Film, motion: Motion, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    follow(monkeypatch, motion, stop=1)
+    with pytest.raises(KeyboardInterrupt):
+        fit_film(fitter, film, str(tmp_path / "work"), quiet=True)
+    assert (tmp_path / "work" / "film.txt").is_file()
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match=r"file: cannot be written \(File exists\)"):
+        fit_film(fitter, film, str(tmp_path / "file"), quiet=True)
+
+
 @pytest.mark.parametrize("number", [0, -1, True])
 def test_numbers_of_no_face_are_refused(fitter: FaceFitter, film: Film, tmp_path: Path, number: int) -> None:
     with pytest.raises(InputError, match="number is .*, expected a whole number from 1 to"):
