@@ -27,6 +27,7 @@ from anifacegan.geometry.cameras import RECONSTRUCTION_SIZE_PX, euler_from_rotat
 from anifacegan.models.face_regressor import FaceRegressor
 from anifacegan.models.regressor_checkpoints import load_face_regressor
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.files import sha256
 
 FIT_SIZE = 256
 """Size of the crop that colours are fitted to, pixels."""
@@ -113,6 +114,15 @@ class FaceFitter:
     def regressor(self) -> tuple[FaceRegressor, Mirroring] | None:
         """The face regressor R, and how coefficients change when its image is mirrored; None without R."""
         return None if self._regressor is None else (self._regressor, self._mirroring)
+
+    def landmark_fit_sha256(self) -> str:
+        """Return the SHA-256 of what fits to landmarks depend on: landmark networks, face model, correspondence. R has
+        no part in them."""
+        correspondence, tensors = self.fitter.correspondence, self.model.state_dict()
+        arrays = [tensor.numpy() for _, tensor in sorted(tensors.items())]
+        for part in (self.parts, correspondence):
+            arrays += [array for array in vars(part).values() if isinstance(array, np.ndarray)]
+        return sha256([self.detector.sha256.encode(), *(array.tobytes() for array in arrays)])
 
     def __enter__(self) -> "FaceFitter":
         return self

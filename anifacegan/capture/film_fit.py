@@ -27,26 +27,26 @@ from anifacegan.capture.face_fitter import (
     shared_identity,
 )
 from anifacegan.capture.film_files import Film, NoFaceError
-from anifacegan.capture.film_landmarks import FaceTracker
+from anifacegan.capture.film_landmarks import FaceTracker, Part
 from anifacegan.capture.film_smoothing import accelerations, bridged_normal, bridged_unknowns, smoothed
+from anifacegan.capture.film_work import MARK_FILE, kept_array, opened_work_folder, save_array
 from anifacegan.capture.fit import LandmarkFit
 from anifacegan.capture.landmarks import DetectedFace, Landmarks
 from anifacegan.capture.light import Colours
 from anifacegan.capture.person_fit import PLACE, POSE, UNITS, PersonFitter, Reference
 from anifacegan.geometry.conventions import LIGHT_DIM, TEX_DIM
+from anifacegan.runtime.arguments import whole_number
 from anifacegan.runtime.cpu import one_blas_thread
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import complete_or_absent, write_complete
-from anifacegan.runtime.paths import exists
 
-MARK_FILE, LANDMARKS, FITS = "film.txt", "landmarks", "fits"
-"""Names of the files of a work folder: of which film it is, and, before the number of a first frame, of each chunk."""
+LANDMARKS, FITS = "landmarks", "fits"
+"""Names of the files of a work folder before the number of a chunk's first frame."""
 CHUNK_FRAMES = 250
 """Number of frames whose results are kept in one file; the tracker starts anew at each chunk."""
 OVERLAP_FRAMES = 60
 """Frames on both sides of a chunk that are smoothed with it: farther ones do not matter."""
 IDENTITY_FRAMES, KEY_FRAMES, COLOUR_FRAMES = 16, 8, 2
-"""Number of frames that give the identity; whose pixels are kept; and, of these, that give texture and light."""
+"""Number of frames that give the identity; whose faces' pixels are kept; and, of these, that give texture and light."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,28 @@ class FittedFilm:
         return FittedFace(DetectedFace(self.landmarks[k]), fit, self.colours, fitter.lm68(fit))
 
 
+@dataclass(frozen=True)
+class _FacePixels:
+    """The part of a frame around its face, of which more than the face's crop is kept."""
+
+    pixels: Photograph
+    """The part."""
+    left: int
+    """Its first column in the frame."""
+    top: int
+    """Its first row in the frame."""
+
+    @classmethod
+    def of(cls, frame: Photograph, points: Landmarks) -> "_FacePixels":
+        part = Part.around(points, frame.shape)
+        pixels = frame[part.top : part.bottom, part.left : part.right]
+        return cls(pixels.copy(), part.left, part.top) if pixels.size else cls(frame, 0, 0)
+
+    def place(self, crop: Crop) -> Crop:
+        """Return a crop of the frame as one of the part."""
+        return replace(crop, x=crop.x - self.left, y=crop.y - self.top)
+
+
 @contextmanager
 def _single_threaded() -> Iterator[None]:
     """Keep PyTorch and BLAS on one thread: all matrices are so small that threads would wait for each other."""
@@ -116,7 +138,7 @@ def _single_threaded() -> Iterator[None]:
 
 @_single_threaded()
 def fit_film(
-    fitter: FaceFitter, film: Film, work: Path, *, number: int | None = None, quiet: bool = False
+    fitter: FaceFitter, film: Film, work: Path | str, *, number: int | None = None, quiet: bool = False
 ) -> FittedFilm:
     """Fit the face model to every frame of a film of one person.
 
@@ -128,11 +150,13 @@ def fit_film(
         quiet: whether to show no progress.
 
     Raises:
-        InputError: no face (NoFaceError), or none that can be fitted; the film cannot be read to its end; or ``work``
-            belongs to another film.
+        InputError: no face, or none of this number (NoFaceError), or none that can be fitted; the film cannot be read
+            to its end; or ``work`` belongs to another film, or cannot be written.
     """
-    work.mkdir(parents=True, exist_ok=True)
-    _require_same_film(film, number, work)
+    number = 1 if number is None else whole_number("number", number, 1, 1_000_000)
+    if not isinstance(film, Film):
+        raise InputError(f"film is a {type(film).__name__}, expected what open_film returns")
+    work = opened_work_folder(fitter, film, number, work)
     landmarks, keys = _tracked(fitter, film, work, number, quiet)
     found = np.isfinite(landmarks[:, 0, 0])
     if not found.any():
@@ -178,34 +202,24 @@ def _chunk_file(kind: str, start: int) -> str:
     return f"{kind}-{start:06d}.npy"
 
 
-def _require_same_film(film: Film, number: int | None, work: Path) -> None:
-    """Write what the work folder belongs to, or require that it belongs to this film."""
-    mark, state = work / MARK_FILE, film.path.stat()
-    text = f"{film.path.name} {state.st_size} bytes, {len(film)} frames, face {number or 1}\n"
-    if not exists(mark):
-        write_complete(mark, text)
-    elif not mark.is_file() or mark.stat().st_size > 1000 or mark.read_bytes() != text.encode():
-        raise InputError(f"{work}: holds an unfinished fit of another film, expected none; remove the folder")
-
-
 def _chunks(count: int) -> Iterator[slice]:
     return (slice(start, min(start + CHUNK_FRAMES, count)) for start in range(0, count, CHUNK_FRAMES))
 
 
 def _tracked(
-    fitter: FaceFitter, film: Film, work: Path, number: int | None, quiet: bool
-) -> tuple[Float[np.ndarray, "frame 478 2"], dict[int, Photograph]]:
-    """Read all landmarks, nan where no face is found, and keep the pixels of the key frames: the first frame with a
-    face from each of several evenly spread ones on."""
+    fitter: FaceFitter, film: Film, work: Path, number: int, quiet: bool
+) -> tuple[Float[np.ndarray, "frame 478 2"], dict[int, _FacePixels]]:
+    """Read all landmarks, nan where no face is found, and keep the pixels around the face in the key frames: the
+    first frame with a face from each of several evenly spread ones on."""
     targets = [int(k) for k in np.linspace(0, max(0, len(film) - 1), KEY_FRAMES + 1)[:-1]]
     all_landmarks: list[np.ndarray] = []
-    keys: dict[int, Photograph] = {}
+    keys: dict[int, _FacePixels] = {}
     with closing(film.frames()) as frames, tqdm(**_bar(film, "tracking", quiet)) as progress:
-        with closing(FaceTracker(fitter.detector, number or 1)) as tracker:
+        with closing(FaceTracker(fitter.detector, number, film.path)) as tracker:
             for chunk in _chunks(len(film)):
                 file = work / _chunk_file(LANDMARKS, chunk.start)
                 rows = np.full((chunk.stop - chunk.start, 478, 2), np.nan, np.float32)
-                known = _kept(file, rows.shape, rows.dtype)
+                known = kept_array(file, rows.shape, rows.dtype)
                 tracker.start_anew()
                 for k, row in enumerate(range(chunk.start, chunk.stop)):
                     frame = next(frames)
@@ -216,10 +230,10 @@ def _tracked(
                         rows[k] = points
                         if targets and row >= targets[0]:
                             targets.pop(0)
-                            keys[row] = frame
+                            keys[row] = _FacePixels.of(frame, points)
                     progress.update()
                 if known is None:
-                    _save(file, rows)
+                    save_array(file, rows)
                 tracker.last = _last_found(rows, tracker.last)
                 all_landmarks.append(rows)
     return np.concatenate(all_landmarks).astype(np.float64), keys
@@ -248,10 +262,12 @@ def _identity(
     return shared_identity(fits)
 
 
-def _colours(fitter: FaceFitter, fitted: FittedFilm, keys: dict[int, Photograph]) -> Colours:
+def _colours(fitter: FaceFitter, fitted: FittedFilm, keys: dict[int, _FacePixels]) -> Colours:
     """Return the means of texture and light over the most frontal key frames."""
     frontal = sorted(keys, key=lambda k: abs(float(fitted.pose[k, 1])))[:COLOUR_FRAMES]
-    found = [fitter.colours(fitted.frame(k, fitter).fit, keys[k]) for k in frontal]
+    fits = {k: fitted.frame(k, fitter).fit for k in frontal}
+    moved = {k: replace(fit, crop=keys[k].place(fit.crop)) for k, fit in fits.items()}
+    found = [fitter.colours(moved[k], keys[k].pixels) for k in frontal]
     if not found:
         return fitted.colours
     means = (np.mean([getattr(one, name) for one in found], axis=0) for name in ("tex", "gamma", "error"))
@@ -276,7 +292,7 @@ def _fitted(
             file = work / _chunk_file(FITS, chunk.start)
             size = chunk.stop - chunk.start
             rows = np.zeros((size, count + 2, count))  # unknowns, error, precision
-            kept = _kept(file, rows.shape, rows.dtype)
+            kept = kept_array(file, rows.shape, rows.dtype)
             if kept is not None and np.isfinite(kept).all():
                 rows = kept
             else:
@@ -285,7 +301,7 @@ def _fitted(
                     fits = person.fit(landmarks[chunk][selected])
                     rows[selected, 0], rows[selected, 2:] = fits.unknowns, fits.normal
                     rows[selected, 1] = fits.error_px[:, None]
-                _save(file, rows)
+                save_array(file, rows)
             unknowns[chunk] = rows[:, 0]
             errors[chunk] = np.where(found[chunk], rows[:, 1, 0], np.nan)
             progress.update(size)
@@ -326,24 +342,6 @@ def _runs(reasons: np.ndarray) -> tuple[LostFrames, ...]:
         for start, stop in zip(starts, stops, strict=True)
         if reasons[start]
     )
-
-
-def _kept(file: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray | None:
-    """Read what an earlier run kept; None if there is nothing, or something else, which is then computed again."""
-    if not file.is_file():
-        return None
-    try:
-        found = np.load(
-            file, mmap_mode="r"
-        )  # a shape that the file does not hold is refused before it is allocated
-        return np.array(found) if found.shape == shape and found.dtype == dtype else None
-    except (OSError, ValueError, EOFError, AttributeError):
-        return None
-
-
-def _save(file: Path, rows: np.ndarray) -> None:
-    with complete_or_absent(file) as temporary, temporary.open("wb") as stream:
-        np.save(stream, rows)
 
 
 def _bar(film: Film, what: str, quiet: bool) -> dict[str, object]:

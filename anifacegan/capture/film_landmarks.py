@@ -6,10 +6,12 @@ face is lost, or leaves the part, it is looked for in the whole frame, and the l
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from anifacegan.capture.crop import Photograph
+from anifacegan.capture.film_files import NoFaceError
 from anifacegan.capture.landmarks import LEAST_FACE_PX, LandmarkDetector, Landmarks, VideoLandmarker
 
 PART_SCALE = 3.0
@@ -22,8 +24,8 @@ WAIT_FRAMES = 5
 
 
 @dataclass(frozen=True)
-class _Part:
-    """An upright part of the frame, in pixels: rows and columns from the first to before the last."""
+class Part:
+    """An upright part of a frame, in pixels: rows and columns from the first to before the last."""
 
     left: int
     top: int
@@ -32,7 +34,7 @@ class _Part:
     face_side: float
 
     @classmethod
-    def around(cls, points: Landmarks, shape: tuple[int, ...]) -> "_Part":
+    def around(cls, points: Landmarks, shape: tuple[int, ...]) -> "Part":
         low, high = points.min(axis=0), points.max(axis=0)
         side = float((high - low).max())
         x, y = (low + high) / 2
@@ -66,13 +68,14 @@ class FaceTracker:
     Args:
         detector: finds the face where it is not known.
         number: which face to follow if a frame has several when the face is looked for: 1 is the largest.
+        label: the film, for messages.
     """
 
-    def __init__(self, detector: LandmarkDetector, number: int = 1) -> None:
-        self._detector, self._number = detector, number
+    def __init__(self, detector: LandmarkDetector, number: int, label: Path) -> None:
+        self._detector, self._number, self._label = detector, number, label
         self.last: Landmarks | None = None
         """Landmarks where the face was last, pixels of the frame."""
-        self._part: _Part | None = None
+        self._part: Part | None = None
         self._landmarkers: tuple[VideoLandmarker, VideoLandmarker] | None = None
         self._wait = 0
 
@@ -80,16 +83,19 @@ class FaceTracker:
         """Return the landmarks in the next frame, pixels of the frame; None if no face is found.
 
         ``millisecond`` is the frame's time and has to rise from frame to frame.
+
+        Raises:
+            NoFaceError: the first frame with a face has fewer faces than the number of the one to follow.
         """
         if self._part is None and self.last is not None and not self._wait:
-            self._part = _Part.around(self.last, frame.shape)
+            self._part = Part.around(self.last, frame.shape)
         points = None if self._part is None else self._follow(frame, millisecond)
         if points is None or self._part is None or not self._part.suits(points, frame.shape):
             if points is None:
                 points = self._look_for(frame)
             self._forget_part()
             if points is not None:
-                self._part = _Part.around(points, frame.shape)
+                self._part = Part.around(points, frame.shape)
                 points = self._follow(frame, millisecond)
         if points is not None:
             self.last = points
@@ -133,6 +139,11 @@ class FaceTracker:
             self._wait = WAIT_FRAMES
             return None
         if self.last is None:
-            return faces[min(self._number, len(faces)) - 1].landmarks
+            if self._number > len(faces):
+                raise NoFaceError(
+                    f"{self._label}: has {len(faces)} faces where the first one is seen, expected at least "
+                    f"{self._number} (--face)"
+                )
+            return faces[self._number - 1].landmarks
         last = self.last.mean(axis=0)
         return min((face.landmarks for face in faces), key=lambda p: float(np.linalg.norm(p.mean(0) - last)))

@@ -21,6 +21,7 @@ from jaxtyping import Float, Int
 from anifacegan.capture.crop import Crop, Photograph
 from anifacegan.capture.landmark_model import landmark_model_bytes
 from anifacegan.runtime.errors import InputError, last_line
+from anifacegan.runtime.files import sha256
 
 COUNT = 478
 """Number of landmarks, the irises among them."""
@@ -76,6 +77,11 @@ class LandmarkDetector:
         with quiet_stderr():
             self._mediapipe = import_mediapipe()
             self._landmarker = open_landmarker(self.path, self._content)
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the landmarker's networks."""
+        return sha256([self._content])
 
     def __enter__(self) -> "LandmarkDetector":
         return self

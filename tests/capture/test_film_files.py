@@ -8,6 +8,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
+from anifacegan.capture import film_files
 from anifacegan.capture.film_files import Film, is_film, open_film
 from anifacegan.rendering.video import write_video
 from anifacegan.runtime.errors import InputError
@@ -49,9 +50,159 @@ def test_a_turned_film_is_upright(film: Path) -> None:
     assert next(iter(open_film(turned).frames())).shape == (48, 32, 3)
 
 
+SOURCE = ["-f", "lavfi", "-i", "testsrc2=size=96x64:rate=25:duration=1"]
+"""Words of ffmpeg for a film of 25 frames that change."""
+
+
+def drawn(path: Path, *words: str) -> Path:
+    """A film that ffmpeg draws with further options."""
+    program = imageio_ffmpeg.get_ffmpeg_exe()
+    subprocess.run([program, "-v", "error", "-y", "-nostdin", *words, str(path)], check=True)
+    return path
+
+
+KINDS = [
+    ("a.mp4", ["-movflags", "+faststart"]), ("a.mkv", []), ("a.avi", []), ("a.avi", ["-c:v", "mjpeg"]), ("a.webm", []),
+    ("a.mpg", []), ("a.gif", []), ("a.mp4", ["-movflags", "frag_keyframe+empty_moov", "-g", "5"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "words"), KINDS)
+def test_truncated_and_damaged_films_are_refused(tmp_path: Path, name: str, words: list[str]) -> None:
+    path = drawn(tmp_path / name, *SOURCE, *words)
+    assert len(list(open_film(path).frames())) == 25
+    content = path.read_bytes()
+    noise = np.random.default_rng(0).bytes(len(content) // 5)
+    start = 2 * len(content) // 5
+    for damaged in (
+        content[: 3 * len(content) // 5],
+        content[:start] + noise + content[start + len(noise) :],
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(
+            InputError, match=rf"{name}: is damaged or incomplete \(ffmpeg: .*expected a film"
+        ):
+            open_film(path)
+
+
+def test_a_film_whose_index_is_cut_off_is_refused(film: Path) -> None:
+    path = film.with_name("cut.mp4")
+    whole = converted(film, "index_at_its_end.mp4", [], ["-c", "copy"]).read_bytes()
+    path.write_bytes(whole[: whole.index(b"moov") - 4])
+    with pytest.raises(InputError, match=r"cut\.mp4: no frames \(.*moov.*\), expected a film"):
+        open_film(path)
+
+
+WHOLE = [
+    ("deep.mkv", [*SOURCE, "-pix_fmt", "yuv420p10le"], 25),
+    ("one.mp4", [*SOURCE, "-frames:v", "1"], 1),
+    (
+        "odd.mkv",
+        ["-f", "lavfi", "-i", "testsrc2=size=97x65:rate=1000:duration=0.1", "-pix_fmt", "yuv444p"],
+        100,
+    ),
+    ("sound.mov", [*SOURCE, "-f", "lavfi", "-i", "sine=duration=2"], 25),
+    ("late.mp4", ["-f", "lavfi", "-i", "sine=duration=2", "-itsoffset", "1", *SOURCE], 25),
+]
+
+
+@pytest.mark.parametrize(("name", "words", "frames"), WHOLE)
+def test_whole_films_of_other_kinds_are_read(
+    tmp_path: Path, name: str, words: list[str], frames: int
+) -> None:
+    found = open_film(drawn(tmp_path / name, *words))
+    assert len(found) == sum(1 for _ in found.frames()) == frames
+
+
+def test_a_film_that_was_cut_without_encoding_is_read(tmp_path: Path) -> None:
+    """It begins amid a group of pictures of which ffmpeg shows what can be shown."""
+    whole = drawn(tmp_path / "whole.mpg", *SOURCE, "-c:v", "libx264", "-g", "5", "-f", "mpegts")
+    (tmp_path / "cut.mpg").write_bytes(whole.read_bytes()[188 * 40 :])
+    assert 0 < len(open_film(tmp_path / "cut.mpg")) < 25
+
+
+def test_a_film_that_has_become_shorter_is_refused(film: Path, tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(film.read_bytes())
+    found = open_film(path)
+    converted(film, "short.mp4", [], ["-frames:v", "4"]).rename(path)
+    with pytest.raises(InputError, match=r"film\.mp4: cannot be read to its end"):
+        list(found.frames())
+
+
+@pytest.mark.parametrize(
+    ("aspect", "shape"), [("16:15", (64, 102, 3)), ("4:5", (80, 96, 3)), ("0:1", (64, 96, 3))]
+)
+def test_pixels_become_square(tmp_path: Path, aspect: str, shape: tuple[int, ...]) -> None:
+    filters = ["-vf", f"setsar={aspect.replace(':', '/')}", "-frames:v", "2"]
+    for name in ("a.mp4", "a.avi", "a.mkv"):
+        frames = list(open_film(drawn(tmp_path / name, *SOURCE, *filters)).frames())
+        assert [frame.shape for frame in frames] == [shape] * 2
+    turned = converted(tmp_path / "a.mp4", "b.mp4", ["-display_rotation", "90"], ["-c", "copy"])
+    assert next(open_film(turned).frames()).shape == (shape[1], shape[0], 3)
+
+
+def test_square_pixels_stay_as_they_are(film: Path) -> None:
+    reader = imageio_ffmpeg.read_frames(str(film))
+    next(reader)
+    for frame, plain in zip(open_film(film).frames(), reader, strict=True):
+        assert frame.tobytes() == plain
+
+
+def test_frames_of_too_many_pixels_are_refused_before_they_are_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = drawn(tmp_path / "a.mkv", *SOURCE, "-vf", "setsar=2/1")
+    monkeypatch.setattr(film_files, "MOST_PIXELS", 2 * 96 * 64)
+    assert len(open_film(path)) == 25
+    monkeypatch.setattr(film_files, "MOST_PIXELS", 2 * 96 * 64 - 1)
+    message = r"a\.mkv: cannot be read \(its header announces more than 12287 pixels\), expected a film"
+    with pytest.raises(InputError, match=message):
+        open_film(path)
+
+
+def test_a_film_of_sound_only_is_refused(tmp_path: Path) -> None:
+    sound = drawn(tmp_path / "a.mp4", "-f", "lavfi", "-i", "sine=duration=1")
+    cover = drawn(tmp_path / "cover.png", *SOURCE, "-frames:v", "1")
+    words = ["-map", "0", "-map", "1", "-c", "copy", "-disposition:v:0", "attached_pic"]
+    with_cover = drawn(tmp_path / "b.mp4", "-i", str(sound), "-i", str(cover), *words)
+    for path in (sound, with_cover):
+        with pytest.raises(InputError, match=rf"{path.name}: has sound only, expected a film"):
+            open_film(path)
+
+
+def test_at_a_constant_rate_every_frame_is_seen_at_its_time() -> None:
+    even = Film(Path("a.mp4"), np.arange(9) / 29.97 + np.array([0, 0.004, 0] * 3))
+    rate, seen = even.at_constant_rate()
+    assert rate == pytest.approx(29.97, rel=0.01) and seen.tolist() == list(range(9))
+    uneven = Film(Path("b.mp4"), np.array([0, 0.04, 0.08, 0.12, 0.2, 0.3, 0.4, 1.0]))
+    rate, seen = uneven.at_constant_rate()
+    assert rate == 25 and len(seen) == 26
+    for frame, time in enumerate(uneven.times):
+        assert abs(seen.tolist().index(frame) / rate - time) <= 0.03
+    slow = Film(Path("c.mp4"), np.array([0.0, 30.0]))
+    rate, seen = slow.at_constant_rate()
+    assert rate == 1 and seen.tolist() == [0] * 30 + [1]
+    assert Film(Path("d.mp4"), np.zeros(1)).at_constant_rate()[1].tolist() == [0]
+
+
+def test_a_picture_that_begins_after_its_sound(tmp_path: Path) -> None:
+    sound = ["-f", "lavfi", "-i", "sine=duration=2"]
+    for name in ("a.mp4", "a.mkv"):
+        late = drawn(tmp_path / name, *sound, "-itsoffset", "1", *SOURCE, "-map", "0:a", "-map", "1:v")
+        assert open_film(late).start_s == pytest.approx(1.0, abs=0.03)
+    assert open_film(drawn(tmp_path / "b.mp4", *SOURCE)).start_s == 0
+
+
 def test_milliseconds_rise_strictly() -> None:
     film = Film(Path("fast.mp4"), np.array([0.0, 0.0002, 0.0004, 0.01]))
     assert film.milliseconds.tolist() == [0, 1, 2, 10]
+
+
+def test_a_film_may_be_named_by_a_text(film: Path) -> None:
+    assert len(open_film(str(film))) == 10
+    with pytest.raises(InputError, match="an empty text is no path"):
+        open_film("")
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:

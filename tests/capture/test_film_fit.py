@@ -1,7 +1,9 @@
 """A film of known landmarks is fitted, bridged, resumed, written, and drives a renderer."""
 
+import copy
 import itertools
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ from anifacegan.capture.face_fitter import FaceFitter
 from anifacegan.capture.face_points import FacePoints
 from anifacegan.capture.film_files import Film, open_film
 from anifacegan.capture.film_fit import FittedFilm, LostFrames, fit_film
+from anifacegan.capture.film_work import save_array
 from anifacegan.capture.fit import LandmarkFitter
+from anifacegan.capture.landmarks import upright_crop
 from anifacegan.cli.fit import film as film_command
 from anifacegan.cli.fit.config import FitConfig
 from anifacegan.data.config import DataConfig
@@ -27,6 +31,7 @@ from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.output_folders import MARKER
 from tests.capture.conftest import Motion
+from tests.fixtures.small_disk import files_of_at_most
 
 LOST = range(12, 17)
 
@@ -47,7 +52,7 @@ def fitter(
     fitter = object.__new__(FaceFitter)
     fitter.model, fitter.parts, fitter.fitter = face_model, load_head_parts(), landmark_fitter
     fitter._lm68 = FacePoints(face_model, landmark_fitter.points.units, face_model.landmark_vertices.numpy())
-    monkeypatch.setattr(fitter, "detector", None, raising=False)
+    monkeypatch.setattr(fitter, "detector", SimpleNamespace(sha256="of the landmarker"), raising=False)
     monkeypatch.setattr(film_fit, "CHUNK_FRAMES", 15)
     monkeypatch.setattr(film_fit, "OVERLAP_FRAMES", 10)
     return fitter
@@ -119,9 +124,43 @@ def test_an_interrupted_fit_goes_on_and_gives_the_same(
     assert asked == list(range(30, 40))  # whole chunks are kept
     np.testing.assert_array_equal(again.z_exp, fitted.z_exp)
     np.testing.assert_array_equal(again.pose, fitted.pose)
-    other = Film(film.path, film.times[:-1])
-    with pytest.raises(InputError, match="unfinished fit of another film"):
-        fit_film(fitter, other, tmp_path / "work", quiet=True)
+
+
+def test_the_results_of_another_fit_are_not_taken(
+    fitter: FaceFitter, film: Film, motion: Motion, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A film of the same name, size and number of frames, another face, and other models are told apart."""
+    follow(monkeypatch, motion, stop=3)
+    for _ in range(2):  # the second one goes on
+        with pytest.raises(KeyboardInterrupt):
+            fit_film(fitter, film, tmp_path / "work", quiet=True)
+    same = tmp_path / film.path.name
+    same.write_bytes(film.path.read_bytes()[:-1] + b"x")
+    others = [
+        (fitter, Film(film.path, film.times[:-1]), 1),
+        (fitter, Film(same, film.times), 1),
+        (fitter, film, 2),
+    ]
+    for attribute, value in (("mean", fitter.model.mean + 0.1), ("sha256", "of another landmarker")):
+        changed = copy.copy(fitter)
+        part = "model" if attribute == "mean" else "detector"
+        setattr(changed, part, copy.deepcopy(getattr(fitter, part)))
+        setattr(getattr(changed, part), attribute, value)
+        others.append((changed, film, 1))
+    for other, its_film, number in others:
+        with pytest.raises(InputError, match="unfinished fit of another film, or with another face number"):
+            fit_film(other, its_film, tmp_path / "work", number=number, quiet=True)
+
+
+def test_a_full_disk_is_said_in_the_words_of_the_system(tmp_path: Path) -> None:
+    with (
+        files_of_at_most(4000),
+        pytest.raises(InputError, match=r"rows.npy: cannot be written \(File too large\)"),
+    ):
+        save_array(tmp_path / "rows.npy", np.zeros(5000))
+    assert not list(tmp_path.iterdir())
+    save_array(tmp_path / "rows.npy", np.arange(5000.0))
+    np.testing.assert_array_equal(np.load(tmp_path / "rows.npy"), np.arange(5000.0))
 
 
 def test_a_film_without_a_face_is_refused(
@@ -131,6 +170,38 @@ def test_a_film_without_a_face_is_refused(
     follow(monkeypatch, motion)
     with pytest.raises(InputError, match=r"me\.mp4: no face found in any of 40 frames"):
         fit_film(fitter, film, tmp_path / "work", quiet=True)
+
+
+def test_of_a_large_frame_only_the_face_is_kept(motion: Motion) -> None:
+    """Its crop is that of the whole frame."""
+    frame = np.random.default_rng(0).integers(0, 256, (600, 800, 3), np.uint8)
+    points = motion.landmarks[0] + np.array([400.0, 300.0])
+    kept = film_fit._FacePixels.of(frame, points)
+    assert kept.pixels.size < frame.size / 10 and kept.pixels.base is None
+    crop = upright_crop(points, 1.6)
+    cut, whole = kept.place(crop).cut(kept.pixels, 64), crop.cut(frame, 64)
+    assert np.abs(cut.astype(int) - whole).max() <= 1  # rounded coordinates
+    outside = film_fit._FacePixels.of(frame, points + 2000)
+    assert outside.pixels.shape == frame.shape and outside.place(crop) == crop
+
+
+def test_a_work_folder_may_be_a_text_and_is_no_file(
+    fitter: FaceFitter, film: Film, motion: Motion, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    follow(monkeypatch, motion, stop=1)
+    with pytest.raises(KeyboardInterrupt):
+        fit_film(fitter, film, str(tmp_path / "work"), quiet=True)
+    assert (tmp_path / "work" / "film.txt").is_file()
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match=r"file: cannot be written \(File exists\)"):
+        fit_film(fitter, film, str(tmp_path / "file"), quiet=True)
+
+
+@pytest.mark.parametrize("number", [0, -1, True])
+def test_numbers_of_no_face_are_refused(fitter: FaceFitter, film: Film, tmp_path: Path, number: int) -> None:
+    with pytest.raises(InputError, match="number is .*, expected a whole number from 1 to"):
+        fit_film(fitter, film, tmp_path / "work", number=number, quiet=True)
+    assert not (tmp_path / "work").exists()
 
 
 def test_the_written_sequence_drives_expression_and_pose(

@@ -1,6 +1,7 @@
 """``anifacegan animate``: options, drivers, and what is written, with a maker that needs no MediaPipe."""
 
 import dataclasses
+import itertools
 import re
 import subprocess
 from pathlib import Path
@@ -32,6 +33,7 @@ from anifacegan.runtime.output_folders import require_room
 from tests.capture.test_face_fitter import fit_with
 from tests.fixtures.flat_avatars import layered_mesh_of, square
 from tests.fixtures.photo_views import disc_view
+from tests.rendering.test_video import loud
 
 WORDS = ["--size", "64", "--frames", "3", "--yaw", "0"]
 REFINE = [
@@ -240,6 +242,38 @@ def test_a_film_drives_with_its_sound(
         said = mp4_text(out / name)
         assert f"{width}x64" in said and "20 fps" in said and "Audio: aac" in said and "Synthetic" in said
         assert len(open_film(out / name)) == 3
+
+
+def test_an_uneven_film_whose_picture_is_late_keeps_its_time(
+    photograph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames at 0, 0.1, 0.2, 0.3 and 0.8 s, from 0.5 s of a sound on that becomes loud at 1 s."""
+    path = tmp_path / "me.mkv"
+    times = "setpts='if(lt(N,4),N*0.1,0.8)/TB'"
+    sources = ["aevalsrc='if(gt(t,1),sin(2000*t),0)':duration=1.5", "testsrc=size=32x32:rate=10:duration=0.5"]
+    inputs = ["-f", "lavfi", "-i", sources[0], "-itsoffset", "0.5", "-f", "lavfi", "-i", sources[1]]
+    words = [
+        *inputs,
+        "-map",
+        "0:a",
+        "-map",
+        "1:v",
+        "-vf",
+        f"{times},setpts=PTS+0.5/TB",
+        "-fps_mode",
+        "passthrough",
+    ]
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *words, str(path)], check=True)
+    assert open_film(path).start_s == pytest.approx(0.5, abs=0.03)
+    monkeypatch.setattr(run, "fit_film", lambda fitter, film, work: an_empty_fit(film))
+    out = tmp_path / "out"
+    main([str(photograph), "--out", str(out), "--driver", str(path), "--size", "64"])
+    for name in ("film.mp4", "beside_driver.mp4"):
+        assert abs(int(loud(out / name).argmax()) - 5) <= 1
+        np.testing.assert_allclose(open_film(out / name).times, np.arange(9) / 10, atol=0.01)
+    driver = [frame[:, :64] for frame in open_film(out / "beside_driver.mp4").frames()]
+    changes = [np.abs(one.astype(int) - other).mean() > 1 for one, other in itertools.pairwise(driver)]
+    assert changes == [True] * 3 + [False] * 4 + [True]
 
 
 def test_views_of_a_film_are_turned_back_to_the_widest_one() -> None:

@@ -1,6 +1,7 @@
 """Videos: codec, size, frames and colours, and failed writes."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -68,7 +69,7 @@ def test_a_full_disk_leaves_no_video(tmp_path: Path) -> None:
 def test_a_video_that_ends_early_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
 ) -> None:
-    """The encoder's exit status is unknown, so the file's frames are counted."""
+    """The file's frames are counted."""
     check = video._check_frame_count
 
     def check_of_cut(path: Path, count: int) -> None:
@@ -79,3 +80,54 @@ def test_a_video_that_ends_early_is_refused(
     with pytest.raises(OSError, match="video encoder failed"):
         write_video(tmp_path / "a.mp4", [noise(32, 32, 3, seed=seed) for seed in range(60)], fps=25)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def film_with_sound(tmp_path: Path) -> Path:
+    """A second of silence and a second of a tone."""
+    path = tmp_path / "12:30.mp4"
+    tone = "aevalsrc='if(gt(t,1),sin(2000*t),0)':duration=2"
+    words = [
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=32x32:rate=10:duration=2",
+        "-f",
+        "lavfi",
+        "-i",
+        tone,
+        f"file:{path}",
+    ]
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *words], check=True)
+    return path
+
+
+def loud(path: Path) -> np.ndarray:
+    """Whether the sound is loud in each tenth of a second."""
+    words = [
+        "-i",
+        f"file:{path}",
+        "-map",
+        "0:a:0",
+        "-af",
+        "aresample=8000:first_pts=0",
+        "-ac",
+        "1",
+        "-f",
+        "s16le",
+        "-",
+    ]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *words]
+    samples = np.frombuffer(subprocess.run(command, check=True, capture_output=True).stdout, np.int16)
+    return np.abs(samples[: len(samples) // 800 * 800].reshape(-1, 800).astype(float)).mean(axis=1) > 1000
+
+
+@pytest.mark.parametrize(("start", "silent"), [(0.0, 10), (0.6, 4)])
+def test_sound_is_taken_from_a_time_on_whatever_its_files_name(
+    film_with_sound: Path, monkeypatch: pytest.MonkeyPatch, start: float, silent: int
+) -> None:
+    monkeypatch.chdir(film_with_sound.parent)
+    out = Path("1:2.mp4")
+    write_video(out, [noise(16, 16, 3)] * 14, 10, sound=Path(film_with_sound.name), sound_start_s=start)
+    found = loud(out)
+    assert abs(int(found.argmax()) - silent) <= 1 and found[silent + 2 : silent + 9].all()

@@ -1,6 +1,6 @@
 """Makes the avatar of a photograph and writes its file, film and stills."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,14 +8,14 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 from tqdm import tqdm
 
 from anifacegan.avatars.avatar import Avatar, save_avatar
 from anifacegan.avatars.moving_head import MovingHead
 from anifacegan.capture.crop import Crop
 from anifacegan.capture.film_files import open_film
-from anifacegan.capture.film_fit import FittedFilm, fit_film
+from anifacegan.capture.film_fit import fit_film
 from anifacegan.capture.painted_head import REACH
 from anifacegan.capture.photo_avatar import PhotoAvatar, PhotoAvatarMaker
 from anifacegan.capture.photographs import read_photograph
@@ -96,19 +96,24 @@ def _animate_into(folder: Path, config: AnimateConfig) -> Animated:
         _write_image(folder / f"{name}.png", image, text)
     beside = np.concatenate([made.crop(config.size), *images.values()], axis=1)
     _write_image(folder / BESIDE, beside, text)
-    fps, sound = (config.fps, None) if driving is None else (driving.frames_per_second, driving.path)
-    write_video(folder / FILM, film_frames(made, trajectory, config.size, motion), fps, text, sound)
-    if fitted is not None and motion is not None:
-        frames = beside_driver(fitted, motion.still, folder / FILM, config.size)
-        write_video(folder / BESIDE_DRIVER, frames, fps, text, sound)
+    frames, count = film_frames(made, trajectory, config.size, motion), len(trajectory)
+    if driving is None or fitted is None or motion is None:
+        write_video(folder / FILM, frames, config.fps, text)
+    else:
+        fps, seen = driving.at_constant_rate()
+        count = len(seen)
+        sound = (text, driving.path, driving.start_s)
+        write_video(folder / FILM, _seen(frames, seen), fps, *sound)
+        pairs = zip(_seen(driving.frames(), seen), open_film(folder / FILM).frames(), strict=True)
+        write_video(folder / BESIDE_DRIVER, beside_driver(pairs, motion.still, config.size), fps, *sound)
     if view is None:
-        return Animated(seconds, len(trajectory))
+        return Animated(seconds, count)
     started = perf_counter()
     refined = write_refined(folder, model, made, view, config.refinement)
     taken = perf_counter() - started
     beside = [made.crop(config.size), *(refined_still(refined, config.size, **v) for v in views.values())]
     _write_image(folder / REFINED_BESIDE, np.concatenate(beside, axis=1), text)
-    return Animated(seconds, len(trajectory), taken)
+    return Animated(seconds, count, taken)
 
 
 def still_views(made: PhotoAvatar) -> dict[str, Mapping[str, Any]]:
@@ -147,10 +152,19 @@ def film_frames(
             yield to_bytes(moving.frame(trajectory.z_exp[k], motion.places(k, size), **view))
 
 
-def beside_driver(fitted: FittedFilm, still: Crop, film: Path, size: int) -> Iterator[Pixels]:
+def _seen(frames: Iterator[Pixels], seen: Int[np.ndarray, " shown"]) -> Iterator[Pixels]:
+    """Yield the frames whose numbers are ``seen``, which rise or repeat."""
+    number, frame = -1, None
+    for wanted in seen.tolist():
+        while number < wanted:
+            number, frame = number + 1, next(frames)
+        assert frame is not None
+        yield frame
+
+
+def beside_driver(pairs: Iterable[tuple[Pixels, Pixels]], still: Crop, size: int) -> Iterator[Pixels]:
     """Yield the frames of a driving film, cut out at one place, each beside the avatar's frame."""
-    ours = open_film(film).frames()
-    for driver, frame in zip(fitted.film.frames(), ours, strict=True):
+    for driver, frame in pairs:
         yield np.concatenate([still.cut(driver, size), frame[:size, :size]], axis=1)
 
 

@@ -1,0 +1,59 @@
+"""One face is followed through the frames of a film."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anifacegan.capture.film_files import NoFaceError
+from anifacegan.capture.film_landmarks import FaceTracker
+from anifacegan.capture.landmarks import DetectedFace, LandmarkDetector, Landmarks
+
+FRAME = np.zeros((1200, 1200, 3), np.uint8)
+
+
+def face(side: float) -> Landmarks:
+    """Landmarks in a square of this side about the frame's centre."""
+    return 600 + side * (np.random.default_rng(0).uniform(size=(478, 2)) - 0.5)
+
+
+class Detector(LandmarkDetector):
+    """Finds faces of the given sides."""
+
+    def __init__(self, *sides: float) -> None:
+        self.mirrored = np.arange(478)
+        self._sides = sides
+
+    def faces(self, photograph: np.ndarray) -> list[DetectedFace]:
+        return [DetectedFace(face(side)) for side in self._sides]
+
+    def video_landmarker(self) -> "Follower":  # type: ignore[override]
+        return Follower()
+
+
+class Follower:
+    """Finds the middle of any image."""
+
+    def landmarks(self, image: np.ndarray, millisecond: int) -> Landmarks:
+        return (np.random.default_rng(0).uniform(size=(478, 2)) + 1) * image.shape[0] / 3
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_face_that_no_frame_has_is_refused_as_in_photographs() -> None:
+    tracker = FaceTracker(Detector(200.0), 5, Path("me.mp4"))
+    with pytest.raises(NoFaceError, match=r"me\.mp4: has 1 faces.*, expected at least 5 \(--face\)"):
+        tracker.landmarks(FRAME, 0)
+
+
+def test_the_face_of_the_number_is_followed() -> None:
+    for number, side in ((1, 200.0), (2, 100.0)):
+        tracker = FaceTracker(Detector(200.0, 100.0), number, Path("me.mp4"))
+        found = tracker.landmarks(FRAME, 0)
+        assert found is not None and np.ptp(found, axis=0).max() == pytest.approx(side, rel=0.05)
+
+
+def test_frames_before_the_face_appears_are_no_error() -> None:
+    tracker = FaceTracker(Detector(), 5, Path("me.mp4"))
+    assert tracker.landmarks(FRAME, 0) is None
