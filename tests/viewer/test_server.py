@@ -14,7 +14,7 @@ from anifacegan.rendering.images import to_bytes
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.image_files import encoded_image, read_image
 from anifacegan.runtime.output_folders import own_files
-from anifacegan.viewer import recording, server
+from anifacegan.viewer import recording, saved_files, server
 from anifacegan.viewer.requests import View
 from anifacegan.viewer.saved_files import SavedFiles
 from anifacegan.viewer.server import Address, Viewer, ready_lines
@@ -327,6 +327,57 @@ def test_a_long_recording_is_written_by_itself(
             assert "clip_0001.mp4" in (await page.next("said"))["line"]
 
     with_server(viewer, test)
+
+
+@pytest.mark.parametrize("by_itself", [False, True])
+def test_frames_are_drawn_while_a_film_is_written(
+    viewer: Viewer, monkeypatch: pytest.MonkeyPatch, by_itself: bool
+) -> None:
+    may_write = threading.Event()
+
+    def film(frames: list[bytes], fps: int) -> Path:
+        assert may_write.wait(30)
+        return Path("film")
+
+    monkeypatch.setattr(viewer.stage.files, "film", film)
+    monkeypatch.setattr(recording, "MOST_S", 0.1 if by_itself else 60.0)
+
+    async def test(address: Address) -> None:
+        async with connect(address) as one, connect(address) as other:
+            page, beside = Client(one), Client(other)
+            await page.tell("record", on=True)
+            assert (await page.next("recording"))["most_mb"] == recording.MOST_MB
+            await page.frame(1, size=32)
+            await asyncio.sleep(0.2)
+            await page.frame(2, size=32)
+            if not by_itself:
+                await page.tell("record", on=False)
+            assert (await page.next("recording"))["full"] == by_itself
+            for client in (page, beside):
+                assert (await asyncio.wait_for(client.frame(3, size=32), 20))["type"] == "frame"
+            may_write.set()
+            assert (await page.next("said"))["line"] == "wrote film"
+
+    with_server(viewer, test)
+
+
+def test_a_film_is_decoded_one_frame_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded, written = [], []
+
+    def read(content: bytes, mode: str) -> np.ndarray:
+        decoded.append(content)
+        return read_image(content, mode)
+
+    def write(path: Path, frames: Any, *_: object) -> None:
+        for frame in frames:
+            written.append((frame.shape, len(decoded)))
+        path.write_bytes(b"film")
+
+    monkeypatch.setattr(saved_files, "read_image", read)
+    monkeypatch.setattr(saved_files, "write_video", write)
+    small, large = (encoded_image(np.full((n, n, 3), 9, np.uint8), ".jpg") for n in (16, 32))
+    path = SavedFiles(tmp_path / "out").film([small, small, large, small], 25)
+    assert written == [((32, 32, 3), count) for count in (1, 1, 2, 3)] and path.read_bytes() == b"film"
 
 
 def test_another_model_is_shown_to_every_page(viewer: Viewer, tmp_path: Path) -> None:
