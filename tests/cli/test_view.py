@@ -43,6 +43,8 @@ ROOT = Path(__file__).resolve().parents[2]
         (["nothing"], "nothing: no such file or folder"),
         (["--out", "FILE"], "expected a folder, not a file"),
         (["--host", "203.0.113.9", "MODEL"], "of 203.0.113.9 cannot be opened"),
+        (["--host", "a..b", "MODEL"], "host is 'a..b', expected an address or a name of this machine"),
+        (["--host", "x" * 70, "MODEL"], "xxx', expected an address or a name of this machine"),
     ],
 )
 def test_wrong_options_are_one_line(
