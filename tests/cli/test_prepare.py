@@ -234,7 +234,25 @@ def test_a_name_of_a_file_and_a_folder_leaves_out_the_file(
     line = prepare.prepare_images(PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0))
     assert "3 images of 3" in line and "2 repeated name" in line
     assert (tmp_path / "data" / "b10.png" / "c.png").is_file()
-    assert f"b10.jpg: the folder {raw / 'b10.png'} of photographs needs" in capsys.readouterr().err
+    assert f"b10.jpg: its file {tmp_path / 'data' / 'b10.png'} would have the place of a folder" in (
+        capsys.readouterr().err
+    )
+    (raw / "b10.png" / "c.png").unlink()  # the folder in the data set stays
+    assert "3 images of 3" in prepare.prepare_images(
+        PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0)
+    )
+
+
+def test_a_folder_with_the_name_of_an_earlier_file_is_left_out(
+    raw: Path, tmp_path: Path, asked: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0)
+    prepare.prepare_images(config)
+    (raw / "b10.png" / "sub").mkdir(parents=True)
+    Image.new("RGB", (20, 20)).save(raw / "b10.png" / "c.png")
+    Image.new("RGB", (20, 20)).save(raw / "b10.png" / "sub" / "d.png")
+    assert "3 images of 3 photographs in" in prepare.prepare_images(config)
+    assert f"its folder {tmp_path / 'data' / 'b10.png'} would have the place of" in capsys.readouterr().err
 
 
 def test_a_fit_depends_on_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

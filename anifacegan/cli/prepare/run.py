@@ -229,17 +229,21 @@ def photographs_of(config: PrepareConfig) -> tuple[list[Job], dict[Path, str]]:
     jobs: dict[Path, Job] = {}
     repeated: dict[Path, str] = {}
     taken: set[Path] = set()
-    folders = {config.out / folder for path in found for folder in path.relative_to(images).parents}
+    folders = {
+        config.out / folder
+        for path in found
+        for folder in path.relative_to(images).parents
+        if not any((config.out / part).is_file() for part in (folder, *folder.parents))  # of an earlier run
+    }
     for path in sorted(found, key=lambda path: numeric_order(str(path.relative_to(images)))):
         inside = path.relative_to(images)
         target = config.out / inside.parent / inside.stem
         files = item_files(target, config.mirror)
-        folder = next((file for file in files if file in folders), None)
+        folder = next((file for file in files if file in folders or file.is_dir()), None)
         if folder is not None:
-            place = images / folder.relative_to(config.out)
-            repeated[path] = (
-                f"{path}: the folder {place} of photographs needs the name of its file {folder.name}"
-            )
+            repeated[path] = f"{path}: its file {folder} would have the place of a folder"
+        elif target.parent not in folders:
+            repeated[path] = f"{path}: its folder {target.parent} would have the place of a photograph's file"
         elif not taken.isdisjoint(files):
             repeated[path] = f"{path}: another photograph of the folder gives files of the same name"
         else:
