@@ -26,9 +26,12 @@ from anifacegan.face_model.open_model import load_head_parts, load_open_face_mod
 from anifacegan.geometry.cameras import RECONSTRUCTION_SIZE_PX, euler_from_rotation
 from anifacegan.models.face_regressor import FaceRegressor
 from anifacegan.models.regressor_checkpoints import load_face_regressor
+from anifacegan.runtime.arguments import whole_number
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import sha256
 
+MOST_NUMBER = 10_000
+"""Largest number of a face that can be asked for."""
 FIT_SIZE = 256
 """Size of the crop that colours are fitted to, pixels."""
 WIDEST_YAW = 1.0
@@ -135,8 +138,10 @@ class FaceFitter:
         are.
 
         Raises:
-            InputError: no face, no face of this number, or the face is too small; the message names ``label``.
+            InputError: ``number`` is none, no face, no face of this number, or the face is too small; the message names
+                ``label``.
         """
+        number = None if number is None else whole_number("face", number, 1, MOST_NUMBER)
         faces = self.detector.faces(photograph)
         if not faces:
             raise FaceRefusedError(

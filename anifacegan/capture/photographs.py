@@ -1,14 +1,30 @@
 """Photographs as users have them: files of many kinds and folders, read as upright RGB images."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from PIL import Image
+from torch import Tensor
 
 from anifacegan.capture.crop import Photograph
 from anifacegan.runtime.errors import InputError, first_line
 from anifacegan.runtime.files import numeric_order
-from anifacegan.runtime.image_files import IMAGE_SUFFIXES, is_image_file, read_image
+from anifacegan.runtime.image_files import (
+    IMAGE_SUFFIXES,
+    MOST_PIXELS,
+    is_image_file,
+    read_image,
+    upright_rgb,
+)
 from anifacegan.runtime.paths import exists, require_file
+
+LABEL = Path("photograph")
+"""Name, in messages, of a photograph that is no file."""
+EXPECTED = (
+    f"a file, an image of Pillow, or bytes (uint8) of shape (height, width, 3), at most {MOST_PIXELS} pixels"
+)
 
 
 def photograph_files(path: Path) -> list[Path]:
@@ -50,12 +66,33 @@ def read_photograph(path: Path) -> Photograph:
         raise InputError(f"{path}: cannot be read ({first_line(error)}), expected a photograph") from None
 
 
-def labelled_photograph(image: Path | str | Photograph) -> tuple[Photograph, Path]:
-    """Return the pixels of a photograph that is a file or pixels already, and its name in messages.
+def labelled_photograph(image: Any) -> tuple[Photograph, Path]:
+    """Return the pixels of a photograph, and its name in messages.
+
+    It is the name of a file; an image of Pillow; or pixels already, in an array of NumPy or a tensor of PyTorch: bytes
+    of the shape (height, width), (height, width, 1), (height, width, 3) or (height, width, 4). As in files, grey
+    becomes RGB, and transparent parts become white.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: it is none of these, has no pixels or too many, or the file cannot be read.
     """
-    if isinstance(image, np.ndarray):
-        return image, Path("photograph")
-    return read_photograph(Path(image)), Path(image)
+    if isinstance(image, (str, os.PathLike)):
+        if not os.fspath(image):
+            raise InputError(f"photograph is {image!r}, expected {EXPECTED}")
+        return read_photograph(Path(image)), Path(image)
+    if isinstance(image, Image.Image):
+        try:
+            return upright_rgb(image), LABEL
+        except OSError as error:
+            raise InputError(
+                f"photograph cannot be read ({first_line(error)}), expected {EXPECTED}"
+            ) from None
+    pixels = image.detach().cpu() if isinstance(image, Tensor) else image
+    if not isinstance(pixels, (np.ndarray, Tensor)):
+        raise InputError(f"photograph is a {type(image).__name__}, expected {EXPECTED}")
+    shape, kind = tuple(pixels.shape), str(pixels.dtype).removeprefix("torch.")
+    layered = len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))
+    if kind != "uint8" or not layered or not 0 < shape[0] * shape[1] <= MOST_PIXELS:
+        raise InputError(f"photograph is {kind} of shape {shape}, expected {EXPECTED}")
+    levels = np.ascontiguousarray(pixels)
+    return upright_rgb(Image.fromarray(levels[..., 0] if levels.shape[2:] == (1,) else levels)), LABEL

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
+from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
@@ -125,7 +126,7 @@ def _card(model: Model, made: PhotoAvatar, config: RefinementConfig) -> ModelCar
 
 def refined_from_photo(
     model: Model,
-    image: Path | str | Photograph,
+    image: Path | str | Image.Image | Photograph | Tensor,
     *,
     face: int | None = None,
     config: RefinementConfig | None = None,
@@ -136,7 +137,8 @@ def refined_from_photo(
 
     Args:
         model: the model, such as ``load_model("demo")``; it stays as it is.
-        image: file of the photograph, or its pixels, (height, width, 3) bytes.
+        image: file of the photograph, an image of Pillow, or its pixels: bytes of NumPy or PyTorch of the shape
+            (height, width, 3), or grey, or with alpha, which is seen over white.
         face: which face, 1 for the largest; None: the largest.
         config: options of the fine-tuning; None: the defaults.
         person_model: MediaPipe's ``selfie_segmentation.tflite`` or the wheel that holds it; None: in the cache.

@@ -5,7 +5,6 @@ function ``main(arguments)``. Every error in a user's input ends here, as one li
 """
 
 import os
-import re
 import signal
 import sys
 import threading
@@ -157,12 +156,16 @@ def ended_as_by_ctrl_c() -> Iterator[None]:
 
 
 def _require_threads() -> None:
-    """Require that the variable by which numba's threads are counted, if there is one, allows one: numba refuses to be
-    imported otherwise.
+    """Require that the variable by which numba's threads are counted, if there is one, is a number from 1: numba
+    refuses to be imported at 0, and warns with a traceback at words.
 
     Raises:
-        InputError: it does not.
+        InputError: it is not.
     """
-    value = os.environ.get("NUMBA_NUM_THREADS", "")
-    if re.fullmatch(r"\s*(-\d+|\+?0+)\s*", value):
+    value = os.environ.get("NUMBA_NUM_THREADS", "1")
+    try:
+        count = int(value)
+    except ValueError:
+        count = 0
+    if count < 1:
         raise InputError(f"NUMBA_NUM_THREADS is {value!r}, expected at least 1, or no such variable")

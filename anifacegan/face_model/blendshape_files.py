@@ -140,6 +140,9 @@ def _json_frames(path: Path, text: str) -> list[tuple[str, dict[str, Any]]]:
     """Return the place of each frame, for messages, and its strengths by name."""
     content = parse_json(text, path)
     if isinstance(content, dict):
+        beside = next((key for key in _FRAME_KEYS if key in content), None)
+        if "frames" in content and beside is not None:
+            raise InputError(f"{path}: has 'frames' and '{beside}', expected one of them")
         content = content.get("frames", content)
     frames = content if isinstance(content, list) and not _is_scores(content) else [content]
     return [(f"frame {k}", _frame_scores(f"{path}: frame {k}", frame)) for k, frame in enumerate(frames)]
@@ -159,9 +162,11 @@ def _category_name(entry: Any) -> str | None:
 
 def _frame_scores(place: str, frame: Any) -> dict[str, Any]:
     while True:
-        key = next((key for key in _FRAME_KEYS if isinstance(frame, dict) and key in frame), None)
-        if key is not None:
-            frame = frame[key]
+        keys = [key for key in _FRAME_KEYS if isinstance(frame, dict) and key in frame]
+        if len(keys) > 1:
+            raise InputError(f"{place} has '{keys[0]}' and '{keys[1]}', expected one set of strengths")
+        if keys:
+            frame = frame[keys[0]]
         elif isinstance(frame, list) and len(frame) == 1 and not _is_scores(frame):
             frame = frame[0]
         else:

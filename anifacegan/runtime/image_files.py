@@ -78,6 +78,26 @@ def read_image(source: Path | bytes, mode: str | None = None) -> ImageArray:
         return _as_stored(image) if mode is None else np.array(_over_white(image).convert(mode))
 
 
+def upright_rgb(image: Image.Image) -> UInt8[np.ndarray, "height width 3"]:
+    """Return the pixels of an image of Pillow as :func:`read_image` does with mode "RGB"; the image stays as it is.
+
+    Raises:
+        OSError: it has no pixels, more than MOST_PIXELS, more than 16 bits a channel, or its file is damaged; the
+            message is one line.
+    """
+    width, height = image.size
+    if not 0 < width * height <= MOST_PIXELS:
+        raise OSError(f"it is {width} x {height} pixels")
+    try:
+        image.load()
+        upright = image
+        with suppress(Exception):  # damaged EXIF data: as if there were none
+            upright = ImageOps.exif_transpose(image)
+        return np.array(_over_white(upright).convert("RGB"))
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+        raise OSError(first_line(error)) from None
+
+
 def image_size(source: Path | bytes) -> tuple[int, int]:
     """Read width and height in pixels of the upright image from the header of its file; the pixels are not decoded.
 

@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
 
 def is_loopback(host: str) -> bool:
     """Return whether only programs of this machine reach an address."""
@@ -33,6 +31,8 @@ class Access:
     """Address that the server is bound to."""
     token: str = field(default_factory=lambda: secrets.token_urlsafe(18))
     """Secret in the page's address."""
+    name: str = ""
+    """Name of the address, as the user gave it."""
 
     def refusal(self, path: str, headers: Mapping[str, str], *, opens_socket: bool) -> str | None:
         """Return why a request is refused, as one line; None if it may pass.
@@ -56,20 +56,20 @@ class Access:
         return None
 
     def _is_ours(self, host: str) -> bool:
-        """Return whether a Host header names this machine: a loopback name or, where the server is bound to more, an
-        IP address or the machine's name."""
+        """Return whether a Host header names this machine: a loopback name or address, what the user has named it or,
+        where the server is bound to more, an IP address or the machine's name."""
         try:
             name = urlsplit(f"//{host}").hostname
         except ValueError:
             return False
         if name is None:
             return False
-        if name in LOOPBACK:
+        if is_loopback(name) or name == self.name.lower():
             return True
         if is_loopback(self.host):
             return False
         try:
             ipaddress.ip_address(name)
         except ValueError:
-            return name in (self.host.lower(), socket.gethostname().lower(), socket.getfqdn().lower())
+            return name in (socket.gethostname().lower(), socket.getfqdn().lower())
         return True

@@ -6,13 +6,13 @@ While a frame is being drawn and sent, only the newest request waits; older ones
 import asyncio
 import json
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from time import monotonic
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.image_files import image_size, read_image
-from anifacegan.viewer.recording import FPS, MOST_S, Recording
+from anifacegan.viewer.recording import FPS, MOST_MB, MOST_S, Recording
 from anifacegan.viewer.requests import (
     Draw,
     Load,
@@ -103,9 +103,13 @@ class Connection:
         elif len(self._orders) >= MOST_ORDERS:
             raise InputError(f"{MOST_ORDERS} orders are being carried out, expected to wait for one")
         else:  # beside the messages to come: a film takes a while to write
-            order = asyncio.create_task(self._guarded(self._obey(message)))
-            self._orders.add(order)
-            order.add_done_callback(self._orders.discard)
+            self._begin(self._obey(message))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Carry out an order beside all else."""
+        order = asyncio.create_task(self._guarded(work))
+        self._orders.add(order)
+        order.add_done_callback(self._orders.discard)
 
     async def _obey(self, message: Message) -> None:
         """Do what is no frame; the answer is a line for the page."""
@@ -124,14 +128,20 @@ class Connection:
     async def _record(self, on: bool) -> None:
         if on:
             self._recording = Recording(monotonic())
-            await self.say({"type": "recording", "on": True, "most_s": MOST_S})
+            await self.say({"type": "recording", "on": True, "most_s": MOST_S, "most_mb": MOST_MB})
             return
         recording, self._recording = self._recording, None
-        await self.say({"type": "recording", "on": False})
+        await self._write_film(recording, full=False)
+
+    async def _write_film(self, recording: Recording | None, full: bool) -> None:
+        """End a recording, and write it while frames are drawn; ``full``: it has reached its largest size."""
+        await self.say({"type": "recording", "on": False, "full": full})
         if recording is None:
             raise InputError("record: nothing is being recorded, expected it to be started first")
         frames = recording.finish(monotonic())
-        await self._tell(f"wrote {await self._off_loop(self._stage.files.film, frames, FPS)}")
+        loop, stage = asyncio.get_running_loop(), self._stage
+        path = await loop.run_in_executor(stage.film_thread, stage.files.film, frames, FPS)
+        await self._tell(f"wrote {path}")
 
     async def _draw_newest(self) -> None:
         """Draw the newest request, again and again."""
@@ -151,7 +161,8 @@ class Connection:
         if self._recording is not None:
             self._recording.add(frame.jpeg, now)
             if self._recording.is_full(now):
-                await self._record(False)
+                self._begin(self._write_film(self._recording, full=True))
+                self._recording = None
         facts = {"type": "frame", "id": request.id, "dropped": self.dropped} | frame.facts
         await self._socket.send(binary_message(facts, frame.jpeg))
 

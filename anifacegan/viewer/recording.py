@@ -6,6 +6,8 @@ FPS = 25
 """Frames per second of a film."""
 MOST_S = 60.0
 """Longest recording, seconds."""
+MOST_MB = 256
+"""Largest sum of a recording's JPEG files, about, 10^6 bytes."""
 
 
 class Recording:
@@ -19,6 +21,7 @@ class Recording:
         self._begun = now
         self._frames: list[bytes] = []
         self._newest: bytes | None = None
+        self._bytes = 0
 
     def add(self, frame: bytes, now: float) -> None:
         """Add a frame, as a JPEG file, that is shown from the time ``now``, seconds."""
@@ -26,8 +29,10 @@ class Recording:
         self._newest = frame
 
     def is_full(self, now: float) -> bool:
-        """Return whether the recording has reached its longest time."""
-        return self._newest is not None and now - self._begun >= MOST_S
+        """Return whether the recording has reached its longest time or its largest size."""
+        if self._newest is None:
+            return False
+        return now - self._begun >= MOST_S or self._bytes + len(self._newest) >= 1e6 * MOST_MB
 
     def finish(self, now: float) -> list[bytes]:
         """Return a JPEG file for each 1/FPS s up to the time ``now``, seconds.
@@ -46,4 +51,6 @@ class Recording:
             self._begun = now
             return
         count = round(FPS * min(now - self._begun, MOST_S))
-        self._frames += [self._newest] * (count - len(self._frames))
+        if count > len(self._frames):
+            self._frames += [self._newest] * (count - len(self._frames))  # the same bytes
+            self._bytes += len(self._newest)

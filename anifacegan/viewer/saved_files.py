@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -12,8 +14,8 @@ from torch import Tensor
 from anifacegan.models.latent_files import write_people
 from anifacegan.rendering.video import write_video
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import complete_or_absent, write_complete
-from anifacegan.runtime.image_files import encoded_image, read_image
+from anifacegan.runtime.files import write_complete
+from anifacegan.runtime.image_files import encoded_image, image_size, read_image
 from anifacegan.runtime.locks import FolderLock
 from anifacegan.runtime.output_folders import claim
 from anifacegan.runtime.paths import exists
@@ -56,11 +58,16 @@ class SavedFiles:
         return path
 
     def film(self, frames: Sequence[bytes], fps: int) -> Path:
-        """Write JPEG files as the frames of a film (MP4), all as large as the largest, and return the path."""
-        images = [read_image(frame, "RGB") for frame in frames]
-        side = max(len(image) for image in images)
-        with self._next("clip", ".mp4") as path, complete_or_absent(path) as temporary:
-            write_video(temporary, (_scaled(image, side) for image in images), fps, SYNTHETIC)
+        """Write JPEG files as the frames of a film (MP4), all as large as the largest, and return the path.
+
+        One frame at a time is decoded, and the folder is locked for the finished film only: encoding takes a while.
+        """
+        side = max(image_size(frame)[1] for frame in _different(frames))
+        with TemporaryDirectory() as work:
+            film = Path(work) / "film.mp4"
+            write_video(film, _decoded(frames, side), fps, SYNTHETIC)
+            with self._next("clip", ".mp4") as path:
+                write_complete(path, film.read_bytes())
         return path
 
     @contextmanager
@@ -79,6 +86,19 @@ class SavedFiles:
                     yield path
                     return
         raise InputError(f"{self.folder}: holds {MOST_FILES} files {kind}_*{suffix}, expected another --out")
+
+
+def _different(frames: Sequence[bytes]) -> Iterator[bytes]:
+    """Yield the frames without those that repeat the one before."""
+    return (frame for frame, _ in groupby(frames))
+
+
+def _decoded(frames: Sequence[bytes], side: int) -> Iterator[UInt8[np.ndarray, "side side 3"]]:
+    """Decode JPEG files, one at a time, once for all repetitions, and scale them."""
+    for frame, repeated in groupby(frames):
+        image = _scaled(read_image(frame, "RGB"), side)
+        for _ in repeated:
+            yield image
 
 
 def _scaled(image: Pixels, side: int) -> UInt8[np.ndarray, "side side 3"]:

@@ -6,9 +6,9 @@ change while the server runs: pages load another one, or the server watches for 
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -43,19 +43,26 @@ class Address:
     """Where a server listens."""
 
     host: str
+    """IP address; 0.0.0.0 and :: are all of the machine's."""
     port: int
     token: str
 
     @property
+    def shown(self) -> str:
+        """Address by which this machine reaches the server, as a URL writes it."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return f"[{host}]" if ":" in host else host
+
+    @property
     def url(self) -> str:
         """Address of the page, with its secret."""
-        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/?token={self.token}"
+        return f"http://{self.shown}:{self.port}/?token={self.token}"
 
     @property
     def forward(self) -> str:
         """Command that makes the page's address work on another machine."""
-        return f"ssh -N -L {self.port}:127.0.0.1:{self.port} USER@THIS_MACHINE"
+        bound = "" if self.shown == "127.0.0.1" else f"{self.shown}:"
+        return f"ssh -N -L {bound}{self.port}:{self.shown}:{self.port} USER@THIS_MACHINE"
 
 
 class Viewer:
@@ -102,13 +109,18 @@ class Viewer:
                         logger=_silent,
                     )
                 )
+            except UnicodeError:  # of the codec "idna"
+                raise InputError(
+                    f"host is {self._host!r}, expected an address or a name of this machine"
+                ) from None
             except (OSError, OverflowError) as error:
                 raise InputError(
                     f"port {self._port} of {self._host} cannot be opened ({last_line(error)}), "
                     f"expected another --port or --host"
                 ) from None
-            port = server.sockets[0].getsockname()[1]
-            ready(Address(self._host, port, self.access.token))
+            bound, port = most_open([socket.getsockname()[:2] for socket in server.sockets])
+            self.access = replace(self.access, host=bound, name=self._host)
+            ready(Address(bound, port, self.access.token))
             if self._watch is None:
                 await asyncio.get_running_loop().create_future()
             while True:
@@ -164,6 +176,11 @@ class Viewer:
         if len(self._pages) >= MOST_PAGES:
             return response(HTTPStatus.SERVICE_UNAVAILABLE, f"{MOST_PAGES} pages are open, close one\n")
         return None
+
+
+def most_open(places: Sequence[tuple[str, int]]) -> tuple[str, int]:
+    """Return the first of a name's addresses and ports that other machines reach; if there is none, the first."""
+    return next((place for place in places if not is_loopback(place[0])), places[0])
 
 
 def response(status: HTTPStatus, text: str, kind: str = "text/plain") -> Any:

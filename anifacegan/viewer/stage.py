@@ -1,7 +1,7 @@
 """What all pages of a viewer share: the subject on view, the thread that draws it, and the folder of saved files.
 
-One thread draws, loads and writes, one thing after another; the threads of :mod:`anifacegan.runtime.cpu` share the
-work of a frame.
+One thread draws, loads and writes images, one thing after another; the threads of :mod:`anifacegan.runtime.cpu` share
+the work of a frame. Another one writes films, which takes minutes.
 """
 
 import sys
@@ -67,7 +67,7 @@ class Stage:
         """What the page says while there is no subject."""
         self.newest = View()
         """The newest view that was drawn, with which a new page begins."""
-        self.thread = ThreadPoolExecutor(1, "drawing")
+        self.thread, self.film_thread = ThreadPoolExecutor(1, "drawing"), ThreadPoolExecutor(1, "films")
 
     def description(self) -> dict[str, Any]:
         """Return what a page needs to know, as plain values."""
@@ -132,10 +132,11 @@ class Stage:
         return self.files.person(*self._on_view().latents(view))
 
     def close(self) -> None:
-        """End the threads, after the frame that is being drawn."""
+        """End the threads, after the frame that is being drawn and the film that is being written."""
         if self.subject is not None:
             self.subject.close()
-        self.thread.shutdown(cancel_futures=True)
+        for thread in (self.thread, self.film_thread):
+            thread.shutdown(cancel_futures=True)
         if self.webcam is not None:
             self.webcam.close()
 

@@ -1,6 +1,7 @@
 """From an image to files, with MediaPipe where it is installed; and the limits of what is accepted."""
 
 import dataclasses
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +44,19 @@ def test_profiles_and_bad_fits_are_refused() -> None:
 def test_a_shared_identity_is_weighted_by_precision() -> None:
     sure = fit_with(z_id=np.ones(80), normal=3 * np.eye(UNKNOWNS))
     np.testing.assert_allclose(shared_identity([sure, fit_with()]), 0.75, atol=1e-9)
+
+
+class NoDetector:
+    """Must not be asked."""
+
+
+@pytest.mark.parametrize("number", [0, -1, 1.5, "1", True, 10**9])
+def test_a_number_that_is_no_face_is_refused(number: object) -> None:
+    fitter = object.__new__(FaceFitter)
+    fitter.detector = NoDetector()
+    select = inspect.unwrap(FaceFitter.select)  # without the checks of types in tests
+    with pytest.raises(InputError, match=r"face is .*, expected a whole number from 1 to"):
+        select(fitter, np.zeros((9, 9, 3), np.uint8), Path("a.jpg"), number)
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from anifacegan.cli.animate import run as animate_run
 from anifacegan.cli.bake import run as bake_run
 from anifacegan.cli.evaluate import run as evaluate_run
 from anifacegan.cli.fit import run as fit_run
+from anifacegan.cli.prepare import record as prepare_record
 from anifacegan.cli.prepare import run as prepare_run
 from anifacegan.data.dataset import FaceDataset
 from anifacegan.evaluation.evaluate import Evaluation
@@ -104,6 +105,7 @@ def kind(
     monkeypatch.setattr(fit_run, "overlay_image", lambda *_: np.zeros((8, 8, 3), np.uint8))
     monkeypatch.setattr(prepare_run, "FaceFitter", Fitter)
     monkeypatch.setattr(prepare_run, "Preparer", OffsetlessPreparer)
+    monkeypatch.setattr(prepare_record, "checksums_of", lambda _: {"network": None})
     out = tmp_path / "results" / "out"
     raw = tmp_path / "raw"
     raw.mkdir()

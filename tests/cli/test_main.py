@@ -49,7 +49,7 @@ def test_the_help_lists_every_subcommand(capsys: pytest.CaptureFixture[str]) -> 
         assert all(f"  {name} " in text and entry.summary in text for name, entry in COMMANDS.items())
 
 
-@pytest.mark.parametrize("count", ["0", "-3"])
+@pytest.mark.parametrize("count", ["0", "-3", "abc", "2.5", ""])
 def test_a_number_of_threads_that_numba_refuses_names_its_variable(
     count: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 says 0."""
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image
 from anifacegan.capture.crop import Crop
 from anifacegan.capture.prepare import PreparedItem
 from anifacegan.cli.main import run as run_command
+from anifacegan.cli.prepare import record
 from anifacegan.cli.prepare import run as prepare
 from anifacegan.cli.prepare.config import PrepareConfig
 from anifacegan.cli.prepare.run import Job
@@ -77,6 +79,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             yield PreparedItem(job.photograph, several=True, offset=(0.1, -0.2, 1.01, 0.5))
 
     monkeypatch.setattr(prepare, "_prepared", prepared)
+    monkeypatch.setattr(
+        record, "checksums_of", lambda config: {"network": str(config.network), "face_model": "a"}
+    )
     return names
 
 
@@ -132,10 +137,139 @@ def test_what_was_written_but_not_noted_is_prepared_again(
     asked.clear()
     prepare.prepare_images(config)
     assert asked == ["a.bmp"] and noted.read_text() == before
-    noted.unlink()  # of an older version
+
+
+def test_a_changed_photograph_is_fitted_again_and_a_mended_one_is_tried(
+    raw: Path, tmp_path: Path, asked: list[str]
+) -> None:
+    config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0)
+    prepare.prepare_images(config)
+    asked.clear()
+    Image.new("RGB", (20, 20), "white").save(raw / "b10.jpg")
+    os.utime(raw / "b10.jpg", (5, 5))
+    (raw / "broken.png").write_text("another text")
+    prepare.prepare_images(config)
+    assert asked == ["b10.jpg", "broken.png"]
     asked.clear()
     prepare.prepare_images(config)
     assert asked == []
+    (raw / "b2.PNG").rename(raw / "b2.png")  # the item's name is the same
+    raw.rename(tmp_path / "moved")
+    prepare.prepare_images(replace(config, images=tmp_path / "moved"))
+    assert asked == ["b2.png", "broken.png"]
+
+
+def test_what_could_not_be_read_is_tried_each_time(
+    raw: Path, tmp_path: Path, asked: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0)
+    prepare.prepare_images(config)
+    noted = tmp_path / "data-report" / "left_out.jsonl"
+    noted.write_text(noted.read_text().replace('"no face"', '"not a readable image"'))
+    asked.clear()
+    prepare.prepare_images(config)
+    assert asked == ["broken.png"]
+    (raw / "broken.png").unlink()
+    capsys.readouterr()
+    assert "1 left out (1 repeated name)" in prepare.prepare_images(config)
+    assert "broken.png" not in capsys.readouterr().err
+
+
+def test_files_of_photographs_that_are_gone_stay_and_are_counted(
+    raw: Path, tmp_path: Path, asked: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0)
+    prepare.prepare_images(config)
+    (raw / "b10.jpg").unlink()
+    for _ in range(2):
+        capsys.readouterr()
+        line = prepare.prepare_images(config)
+        assert "3 images of 3 photographs (1 of them gone)" in line
+        assert "files of 1 photographs stay that are gone" in capsys.readouterr().err
+    report = json.loads((tmp_path / "data-report" / "report.json").read_text())
+    assert (report["images"], report["photographs that are gone"]) == (3, 1)
+    assert sum(report["histograms"]["yaw, degrees"]["counts"]) == 3
+    for path in (tmp_path / "data").glob("b10.*"):
+        path.unlink()
+    assert "2 images of 2 photographs in" in prepare.prepare_images(config)
+
+
+def test_fits_of_two_kinds_are_not_mixed(raw: Path, tmp_path: Path, asked: list[str]) -> None:
+    config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0, network=None)
+    prepare.prepare_images(config)
+    other = replace(config, network=Path("checkpoints/reconstruction"))
+    asked.clear()
+    with pytest.raises(InputError, match="holds images with network None, expected checkpoints/rec"):
+        prepare.prepare_images(other)
+    assert not asked
+    prepare.prepare_images(replace(other, overwrite=True))
+    assert len(asked) == 4
+    asked.clear()
+    prepare.prepare_images(other)
+    assert not asked
+    (raw / "b10.jpg").unlink()
+    with pytest.raises(InputError, match=r"of 1 photographs that are gone \(the first is b10\.png\)"):
+        prepare.prepare_images(replace(config, overwrite=True))
+    assert not asked
+
+
+def test_a_folder_of_an_earlier_version_is_refused(raw: Path, tmp_path: Path, asked: list[str]) -> None:
+    config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0)
+    prepare.prepare_images(config)
+    settings = {"size": SIZE, "camera": "generator", "mirror": False, "blur": 4.0}
+    (tmp_path / "data-report" / "settings.json").write_text(json.dumps(settings))
+    asked.clear()
+    with pytest.raises(
+        InputError, match=r"data is of an earlier version, which did not note network, face_model; "
+    ):
+        prepare.prepare_images(config)
+    assert not asked
+
+
+def test_a_name_of_a_file_and_a_folder_leaves_out_the_file(
+    raw: Path, tmp_path: Path, asked: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (raw / "b10.png").mkdir()
+    Image.new("RGB", (20, 20)).save(raw / "b10.png" / "c.png")
+    line = prepare.prepare_images(PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0))
+    assert "3 images of 3" in line and "2 repeated name" in line
+    assert (tmp_path / "data" / "b10.png" / "c.png").is_file()
+    assert f"b10.jpg: its file {tmp_path / 'data' / 'b10.png'} would have the place of a folder" in (
+        capsys.readouterr().err
+    )
+    (raw / "b10.png" / "c.png").unlink()  # the folder in the data set stays
+    assert "3 images of 3" in prepare.prepare_images(
+        PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0)
+    )
+
+
+def test_a_folder_with_the_name_of_an_earlier_file_is_left_out(
+    raw: Path, tmp_path: Path, asked: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0)
+    prepare.prepare_images(config)
+    (raw / "b10.png" / "sub").mkdir(parents=True)
+    Image.new("RGB", (20, 20)).save(raw / "b10.png" / "c.png")
+    Image.new("RGB", (20, 20)).save(raw / "b10.png" / "sub" / "d.png")
+    assert "3 images of 3 photographs in" in prepare.prepare_images(config)
+    assert f"its folder {tmp_path / 'data' / 'b10.png'} would have the place of" in capsys.readouterr().err
+
+
+def test_a_fit_depends_on_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {name: tmp_path / name for name in ("network", "face_model")}
+    for path in files.values():
+        path.write_text("first")
+    monkeypatch.setattr(record, "landmark_model_bytes", lambda path: (path, b"landmarks"))
+    config = PrepareConfig(images=tmp_path, out=tmp_path / "data", **files)
+    first = record.checksums_of(config)
+    assert record.checksums_of(replace(config, network=None)) == first | {"network": None}
+    for name, path in files.items():
+        path.write_text("second")
+        changed = record.checksums_of(config)
+        assert {key for key in first if changed[key] != first[key]} == {name}
+        path.write_text("first")
+    with pytest.raises(InputError, match="nothing"):
+        record.checksums_of(replace(config, face_model=tmp_path / "nothing"))
 
 
 def test_masks_are_beside_the_data_set_and_made_up_for(raw: Path, tmp_path: Path, asked: list[str]) -> None:

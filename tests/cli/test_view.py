@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import os
 import re
 import signal
 import subprocess
@@ -12,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from anifacegan.avatars.avatar import save_avatar
+from anifacegan.cli.main import ended_as_by_ctrl_c
 from anifacegan.cli.view import beside_training, run_folder
+from anifacegan.cli.view import run as view_run
 from anifacegan.cli.view.config import ViewCommand
 from anifacegan.cli.view.run import make_viewer
 from anifacegan.cli.view.run_folder import RunFolder, is_run_folder
@@ -40,6 +43,8 @@ ROOT = Path(__file__).resolve().parents[2]
         (["nothing"], "nothing: no such file or folder"),
         (["--out", "FILE"], "expected a folder, not a file"),
         (["--host", "203.0.113.9", "MODEL"], "of 203.0.113.9 cannot be opened"),
+        (["--host", "a..b", "MODEL"], "host is 'a..b', expected an address or a name of this machine"),
+        (["--host", "x" * 70, "MODEL"], "xxx', expected an address or a name of this machine"),
     ],
 )
 def test_wrong_options_are_one_line(
@@ -179,6 +184,37 @@ def answers(host: str, port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+class Waits:
+    """A viewer that is ended from outside, or fails."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        self.stage, self.closed, self._number = self, False, number
+
+    async def serve(self, _: object) -> None:
+        os.kill(os.getpid(), self._number)
+        await asyncio.sleep(20)
+        raise AssertionError("was not ended")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("interrupt", [signal.SIG_IGN, signal.default_int_handler])
+def test_the_command_can_be_ended_where_ctrl_c_is_ignored(
+    number: signal.Signals, interrupt: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = Waits(number)
+    monkeypatch.setattr(view_run, "make_viewer", lambda _: viewer)
+    before = signal.signal(signal.SIGINT, interrupt)  # what a script starts with "&" ignores it
+    try:
+        with ended_as_by_ctrl_c():
+            view_run.view(ViewCommand())
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert viewer.closed
 
 
 @pytest.mark.slow

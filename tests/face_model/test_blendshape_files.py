@@ -87,6 +87,16 @@ BAD = {
     "no names": ("a.json", [{"time": 0.5}], "frame 0: none of its names is an action unit"),
     "no face": ("a.json", [{"faceBlendshapes": []}], "frame 0 has 0 faces, expected one"),
     "two faces": ("a.json", [[categories(EXPECTED[0])] * 2], "frame 0 has 2 faces, expected one"),
+    "two sets": (
+        "a.json",
+        [{"categories": categories(EXPECTED[0]), "blendshapes": {"jawOpen": 1}}],
+        "frame 0 has 'blendshapes' and 'categories', expected one set",
+    ),
+    "frames and a set": (
+        "a.json",
+        {"frames": [{"jawOpen": 0.5}], "blendshapes": {"jawOpen": 1}},
+        "a.json: has 'frames' and 'blendshapes', expected one of them",
+    ),
     "number": ("a.json", [3], "frame 0 holds no scores"),
     "text as score": ("a.json", [{"jawOpen": "wide"}], "frame 0: 'jawOpen' is 'wide'"),
     "list as score": ("a.json", [{"jawOpen": [1]}], "frame 0: 'jawOpen' is '[1]'"),

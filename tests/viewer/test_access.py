@@ -12,7 +12,9 @@ def refusal(
     return Access(bound, "secret").refusal(f"/socket?token={token}", headers, opens_socket=socket)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:8765", "localhost:9000", "[::1]:8765", "LOCALHOST:1"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:8765", "localhost:9000", "[::1]:8765", "LOCALHOST:1", "127.0.0.2:8"]
+)
 def test_the_own_page_may_connect_also_through_a_forwarded_port(host: str) -> None:
     assert refusal(host, f"http://{host}") is None
 
@@ -61,6 +63,12 @@ def test_a_page_is_asked_for_without_an_origin() -> None:
 def test_a_server_that_is_open_to_others_knows_its_addresses() -> None:
     assert refusal("192.168.0.7:8765", "http://192.168.0.7:8765", bound="0.0.0.0") is None
     assert refusal("evil.example:8765", "http://evil.example:8765", bound="0.0.0.0") is not None
+
+
+def test_the_name_that_the_user_gave_is_known() -> None:
+    access = Access("127.0.1.1", "secret", "Mine")
+    assert access.refusal("/?token=secret", {"Host": "mine:8765"}, opens_socket=False) is None
+    assert access.refusal("/?token=secret", {"Host": "mine.example:8765"}, opens_socket=False) is not None
 
 
 def test_loopback_addresses_are_known() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from anifacegan.runtime.errors import InputError
-from anifacegan.viewer.recording import FPS, MOST_S, Recording
+from anifacegan.viewer.recording import FPS, MOST_MB, MOST_S, Recording
 
 
 def test_a_frame_stays_until_the_next_one() -> None:
@@ -30,6 +30,18 @@ def test_a_recording_ends_by_itself() -> None:
     recording.add(b"a", 0.0)
     assert not recording.is_full(MOST_S - 1) and recording.is_full(MOST_S)
     assert len(recording.finish(10 * MOST_S)) == FPS * MOST_S
+
+
+def test_a_recording_of_large_frames_ends_by_itself() -> None:
+    recording, frame, now = Recording(0.0), bytes(10**7), 0.0
+    while not recording.is_full(now):
+        recording.add(frame + b"%d" % int(now * FPS), now)
+        now += 1 / FPS
+    assert MOST_MB / 10 - 2 <= len(recording.finish(now)) <= MOST_MB / 10 + 2
+    held = Recording(0.0)
+    held.add(frame, 0.0)
+    held.add(frame, MOST_S / 2)  # what is only held takes no more memory
+    assert not held.is_full(MOST_S / 2)
 
 
 def test_a_recording_without_a_frame_is_refused() -> None:

@@ -1,7 +1,9 @@
 """The server as a page sees it, through a WebSocket in the same process."""
 
 import asyncio
+import socket
 import threading
+import urllib.request
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from anifacegan.rendering.images import to_bytes
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.image_files import encoded_image, read_image
 from anifacegan.runtime.output_folders import own_files
-from anifacegan.viewer import recording, server
+from anifacegan.viewer import recording, saved_files, server
 from anifacegan.viewer.requests import View
 from anifacegan.viewer.saved_files import SavedFiles
 from anifacegan.viewer.server import Address, Viewer, ready_lines
@@ -52,11 +54,11 @@ class Smiles:
 
 
 def viewer_of(subject: Subject | None, out: Path, **given: Any) -> Viewer:
-    webcam = given.pop("webcam", None)
+    webcam, host = given.pop("webcam", None), given.pop("host", "127.0.0.1")
     stage = Stage(lambda path: open_subject(path, BAKE, "cpu", lambda: None), SavedFiles(out), webcam)
     if subject is not None:
         stage.show(subject)
-    return Viewer(stage, "127.0.0.1", 0, **given)
+    return Viewer(stage, host, 0, **given)
 
 
 @pytest.fixture
@@ -329,6 +331,57 @@ def test_a_long_recording_is_written_by_itself(
     with_server(viewer, test)
 
 
+@pytest.mark.parametrize("by_itself", [False, True])
+def test_frames_are_drawn_while_a_film_is_written(
+    viewer: Viewer, monkeypatch: pytest.MonkeyPatch, by_itself: bool
+) -> None:
+    may_write = threading.Event()
+
+    def film(frames: list[bytes], fps: int) -> Path:
+        assert may_write.wait(30)
+        return Path("film")
+
+    monkeypatch.setattr(viewer.stage.files, "film", film)
+    monkeypatch.setattr(recording, "MOST_S", 0.1 if by_itself else 60.0)
+
+    async def test(address: Address) -> None:
+        async with connect(address) as one, connect(address) as other:
+            page, beside = Client(one), Client(other)
+            await page.tell("record", on=True)
+            assert (await page.next("recording"))["most_mb"] == recording.MOST_MB
+            await page.frame(1, size=32)
+            await asyncio.sleep(0.2)
+            await page.frame(2, size=32)
+            if not by_itself:
+                await page.tell("record", on=False)
+            assert (await page.next("recording"))["full"] == by_itself
+            for client in (page, beside):
+                assert (await asyncio.wait_for(client.frame(3, size=32), 20))["type"] == "frame"
+            may_write.set()
+            assert (await page.next("said"))["line"] == "wrote film"
+
+    with_server(viewer, test)
+
+
+def test_a_film_is_decoded_one_frame_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded, written = [], []
+
+    def read(content: bytes, mode: str) -> np.ndarray:
+        decoded.append(content)
+        return read_image(content, mode)
+
+    def write(path: Path, frames: Any, *_: object) -> None:
+        for frame in frames:
+            written.append((frame.shape, len(decoded)))
+        path.write_bytes(b"film")
+
+    monkeypatch.setattr(saved_files, "read_image", read)
+    monkeypatch.setattr(saved_files, "write_video", write)
+    small, large = (encoded_image(np.full((n, n, 3), 9, np.uint8), ".jpg") for n in (16, 32))
+    path = SavedFiles(tmp_path / "out").film([small, small, large, small], 25)
+    assert written == [((32, 32, 3), count) for count in (1, 1, 2, 3)] and path.read_bytes() == b"film"
+
+
 def test_another_model_is_shown_to_every_page(viewer: Viewer, tmp_path: Path) -> None:
     write_small_model(tmp_path / "model")
 
@@ -437,3 +490,53 @@ def test_the_printed_lines_have_the_address_and_the_way_from_elsewhere() -> None
     lines = ready_lines(Address("127.0.0.1", 8765, "abc"))
     assert "http://127.0.0.1:8765/?token=abc" in lines and "ssh -N -L 8765:127.0.0.1:8765" in lines
     assert "warning: 0.0.0.0 is open to other machines" in ready_lines(Address("0.0.0.0", 8765, "abc"))
+
+
+def can_bind(host: str) -> bool:
+    try:
+        with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("host", "shown", "warns"),
+    [
+        ("127.0.0.1", "127.0.0.1", False),
+        ("127.0.0.2", "127.0.0.2", False),
+        ("127.1", "127.0.0.1", False),
+        ("0.0.0.0", "127.0.0.1", True),
+        ("::1", "[::1]", False),
+        ("::", "[::1]", True),
+        ("*", None, True),
+        ("", None, True),
+        ("localhost", None, False),
+    ],
+)
+def test_the_printed_address_works(host: str, shown: str | None, warns: bool, tmp_path: Path) -> None:
+    if host and host in ("127.0.0.2", "::1", "::") and not can_bind(host):
+        pytest.skip(f"this machine cannot bind {host}")
+
+    async def test(address: Address) -> None:
+        assert shown in (None, address.shown) and address.url.startswith(f"http://{address.shown}:")
+        assert ("warning: " in ready_lines(address)) is warns
+        page = await asyncio.to_thread(urllib.request.urlopen, address.url, timeout=30)
+        assert page.status == 200 and b"<html" in page.read().lower()
+        async with connect(address) as opened:
+            assert (await Client(opened).next("hello"))["name"] == "a <ball>"
+
+    with_server(viewer_of(AvatarSubject(ball_avatar()), tmp_path / "out", host=host), test)
+
+
+def test_another_machine_forwards_to_the_bound_address() -> None:
+    assert "ssh -N -L [::1]:80:[::1]:80 " in ready_lines(Address("::1", 80, "abc"))
+    assert "ssh -N -L 127.0.0.2:80:127.0.0.2:80 " in ready_lines(Address("127.0.0.2", 80, "abc"))
+
+
+def test_of_several_addresses_the_most_open_one_is_printed() -> None:
+    places = [("127.0.0.1", 1), ("192.168.0.7", 2), ("::1", 3)]
+    assert server.most_open(places) == ("192.168.0.7", 2) and server.most_open(places[::2]) == (
+        "127.0.0.1",
+        1,
+    )

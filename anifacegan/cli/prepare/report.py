@@ -13,6 +13,7 @@ from tqdm import tqdm
 from anifacegan.capture.overlay import dotted, mesh_of_coefficients
 from anifacegan.capture.prepare import MIRRORED_SUFFIX, field_of_view_deg
 from anifacegan.cli.prepare.config import PrepareConfig
+from anifacegan.cli.prepare.record import PREPARED_FILE, REJECTED_FILE, SETTINGS_FILE
 from anifacegan.face_model.coefficients import FaceCoefficients, read_coefficients
 from anifacegan.face_model.expressions import ACTIONS
 from anifacegan.face_model.open_model import load_open_face_model
@@ -21,12 +22,6 @@ from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
 from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.image_files import encoded_image, read_image
 
-SETTINGS_FILE, REJECTED_FILE, PREPARED_FILE = "settings.json", "left_out.jsonl", "prepared.jsonl"
-"""Files of the report's folder: options that a resumed run must share, photographs left out, and those used, one a
-line."""
-REJECTED_ROW, PREPARED_ROW = (str, str), (bool, float, float, float, float)
-"""Types of what a line holds after the photograph's path, and after the item's name: reason and message; whether there
-are several faces, and the offset of :class:`anifacegan.capture.prepare.PreparedItem`."""
 REPORT_FILES = (SETTINGS_FILE, REJECTED_FILE, PREPARED_FILE, "report.json", "report.txt", "sheet.png")
 """All files of the report's folder."""
 BARS, BAR_WIDTH = 12, 40
@@ -42,7 +37,8 @@ def report_folder(out: Path) -> Path:
 
 def write_report(
     config: PrepareConfig,
-    finished: list[Path],
+    current: list[Path],
+    earlier: list[Path],
     rejected: dict[str, tuple[str, str]],
     prepared: list[list[Any]],
 ) -> str:
@@ -50,11 +46,13 @@ def write_report(
 
     Args:
         config: the options.
-        finished: paths, without suffix, of the photographs' items.
+        current: paths, without suffix, of the photographs' items.
+        earlier: the same of items whose photographs are gone, or were changed and are now left out.
         rejected: reason and message of the photographs left out.
         prepared: a PREPARED_ROW of each photograph that this or an earlier run prepared.
     """
     folder = report_folder(config.out)
+    finished = current + earlier
     selected = finished[:: -(-len(finished) // MOST_READ)]
     faces = [
         read_coefficients(_with_suffix(path, ".mat"))
@@ -66,15 +64,16 @@ def write_report(
     content = {
         "photographs used": len(finished),
         "images": items,
+        "photographs that are gone": len(earlier),
         "left out": len(rejected),
         "left out by reason": dict(reasons),
-        "several faces": sum(row[0] for row in prepared),
+        "several faces": sum(row[1] for row in prepared),
         "histograms": {name: _histogram(values) for name, values in columns.items()},
         "photographs left out": {path: message for path, (_, message) in rejected.items()},
     }
     if prepared:
         names = ("right px of 224", "up px of 224", "scale", "otherwise px of 224")
-        medians = np.median([row[1:] for row in prepared], axis=0)
+        medians = np.median([row[2:] for row in prepared], axis=0)
         content["landmarks compared with the fits, medians"] = dict(
             zip(names, medians.round(3).tolist(), strict=True)
         )
@@ -83,7 +82,8 @@ def write_report(
     if config.sheet:
         write_complete(folder / "sheet.png", encoded_image(_sheet(config, finished)))
     left = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-    line = f"{items} images of {len(finished)} photographs in {config.out}, {len(rejected)} left out"
+    gone = f" ({len(earlier)} of them gone)" if earlier else ""
+    line = f"{items} images of {len(finished)} photographs{gone} in {config.out}, {len(rejected)} left out"
     return f"{line} ({left})" if left else line
 
 

@@ -3,38 +3,38 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from anifacegan.capture.face_fitter import FaceFitter
 from anifacegan.capture.person_mask import PersonSegmenter
-from anifacegan.capture.prepare import REPEATED, PreparedItem, Preparer, item_files
+from anifacegan.capture.prepare import REPEATED, UNREADABLE, PreparedItem, Preparer, item_files
 from anifacegan.cli.prepare.config import PrepareConfig
-from anifacegan.cli.prepare.report import (
+from anifacegan.cli.prepare.record import (
     PREPARED_FILE,
     PREPARED_ROW,
     REJECTED_FILE,
     REJECTED_ROW,
-    REPORT_FILES,
     SETTINGS_FILE,
-    report_folder,
-    write_report,
+    journal,
+    rows_of,
+    settings_of,
+    shares_settings,
+    stamp_of,
 )
+from anifacegan.cli.prepare.report import REPORT_FILES, report_folder, write_report
 from anifacegan.runtime.cpu import one_blas_thread
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import numeric_order, write_complete
 from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.image_files import IMAGE_SUFFIXES, is_image_file
 from anifacegan.runtime.output_folders import own_files
-from anifacegan.runtime.paths import exists
 from anifacegan.runtime.processes import map_in_processes
-from anifacegan.runtime.structured_text import parse_json, read_json
 
 MOST_NAMED = 20
 """Largest number of photographs left out that are named on stderr; all are in the report."""
@@ -50,6 +50,8 @@ class Job:
     """Its file."""
     target: Path
     """Path of the files to write, without suffix."""
+    stamp: str
+    """What tells the photograph from one that takes its place."""
     mask: Path | None = None
     """Path of the mask to write, without suffix; None: no mask."""
 
@@ -76,11 +78,12 @@ def prepare_images(config: PrepareConfig) -> str:
     """
     torch.set_num_threads(1)
     jobs, repeated = photographs_of(config)
+    settings = settings_of(config)
     folder = report_folder(config.out)
     with ExitStack() as stack:
         report = stack.enter_context(GrowingFolder(folder, config.overwrite))
         out = stack.enter_context(GrowingFolder(config.out, config.overwrite))
-        _require_same_settings(config, folder / SETTINGS_FILE)
+        goes_on = shares_settings(config, folder / SETTINGS_FILE, settings)
         before = {config.out / name for name in own_files(config.out)}
         names = [
             str(path.relative_to(config.out))
@@ -97,15 +100,18 @@ def prepare_images(config: PrepareConfig) -> str:
             mask_names = [str(path.relative_to(beside)) for job in jobs for path in job.masks(config.mirror)]
             masks.require_room(mask_names, (job.photograph for job in jobs))
             masks.claim(mask_names)
-        write_complete(folder / SETTINGS_FILE, json.dumps(_settings(config)) + "\n")
-        known = folder / PREPARED_FILE
-        prepared = _rows_of(known, PREPARED_ROW) if known.is_file() else None  # older runs wrote none
+        if not goes_on:  # what an earlier run noted belongs to fits of another kind
+            _require_all_replaced(config, jobs)
+            for name in (PREPARED_FILE, REJECTED_FILE):
+                write_complete(folder / name, "")
+        write_complete(folder / SETTINGS_FILE, json.dumps(settings) + "\n")
+        prepared = rows_of(folder / PREPARED_FILE, PREPARED_ROW)
         finished = {
             job
             for job in jobs
             if before.issuperset(job.files(config.mirror))
             and _exists(job, config)
-            and (prepared is None or _name(job, config) in prepared)
+            and prepared.get(_name(job, config), [""])[0] == job.stamp
         }
         try:
             return _prepare_missing(config, jobs, repeated, finished)
@@ -127,44 +133,77 @@ def _exists(job: Job, config: PrepareConfig) -> bool:
     return all(path.is_file() for path in job.files(config.mirror))
 
 
-def _prepare_missing(config: PrepareConfig, jobs: list[Job], repeated: list[Path], finished: set[Job]) -> str:
+def _require_all_replaced(config: PrepareConfig, jobs: list[Job]) -> None:
+    """Require that an earlier run with other settings left no item that is not prepared again.
+
+    Raises:
+        InputError: it did: the data set would hold fits of two kinds.
+    """
+    names = {_name(job, config) for job in jobs}
+    rows = rows_of(report_folder(config.out) / PREPARED_FILE, PREPARED_ROW)
+    left = [name for name in rows if name not in names and item_files(config.out / name, False)[0].is_file()]
+    if left:
+        raise InputError(
+            f"{config.out}: holds images with other settings, of {len(left)} photographs that are gone (the first is "
+            f"{left[0]}.png); choose another --out, or remove them"
+        )
+
+
+def _prepare_missing(
+    config: PrepareConfig, jobs: list[Job], repeated: dict[Path, str], finished: set[Job]
+) -> str:
     folder = report_folder(config.out)
+    stamps = {str(job.photograph): job.stamp for job in jobs}
     rejected = {
-        path: (row[0], row[1]) for path, row in _rows_of(folder / REJECTED_FILE, REJECTED_ROW).items()
+        path: row
+        for path, row in rows_of(folder / REJECTED_FILE, REJECTED_ROW).items()
+        if row[0] == stamps.get(path) and row[1] != UNREADABLE  # which may be mended without a trace
     }
-    done = {_name(job, config) for job in finished}
-    rows = _rows_of(folder / PREPARED_FILE, PREPARED_ROW)
-    prepared = {name: row for name, row in rows.items() if name in done}
+    prepared = {
+        name: row
+        for name, row in rows_of(folder / PREPARED_FILE, PREPARED_ROW).items()
+        if all(path.is_file() for path in item_files(config.out / name, config.mirror))
+    }
+    current = {_name(job, config) for job in finished}
     todo = [job for job in jobs if str(job.photograph) not in rejected and job not in finished]
-    names = {job.photograph: _name(job, config) for job in todo}
     with (
-        _journal(folder / REJECTED_FILE, rejected) as left_out,
-        _journal(folder / PREPARED_FILE, prepared) as used,
+        journal(folder / REJECTED_FILE, rejected) as left_out,
+        journal(folder / PREPARED_FILE, prepared) as used,
         tqdm(initial=len(jobs) - len(todo), total=len(jobs), unit="image", disable=None) as bar,
     ):
-        for item in _prepared(config, todo):
+        for job, item in zip(todo, _prepared(config, todo), strict=True):
             bar.update()
             if item.reason is None:
-                prepared[names[item.photograph]] = [item.several, *item.offset]
-                used(names[item.photograph])
+                name = _name(job, config)
+                current.add(name)
+                prepared[name] = [job.stamp, item.several, *item.offset]
+                used(name)
             else:
-                rejected[str(item.photograph)] = (item.reason, item.message)
-                left_out(str(item.photograph))
-    for photograph in repeated:
-        message = f"{photograph}: another photograph of the folder gives files of the same name"
-        rejected[str(photograph)] = (REPEATED, message)
-    _name_rejected(rejected)
-    targets = [job.target for job in jobs if str(job.photograph) not in rejected and _exists(job, config)]
-    if not targets:
-        message = next(iter(rejected.values()))[1]
+                rejected[str(job.photograph)] = [job.stamp, item.reason, item.message]
+                left_out(str(job.photograph))
+    for photograph, message in repeated.items():
+        rejected[str(photograph)] = ["", REPEATED, message]
+    reasons = {path: (reason, message) for path, (_, reason, message) in rejected.items()}
+    _name_rejected(reasons)
+    targets = [job.target for job in jobs if _name(job, config) in current and _exists(job, config)]
+    earlier = [config.out / name for name in prepared if name not in current]
+    if not targets and not earlier:
+        message = next(iter(reasons.values()))[1]
         raise NoUsablePhotographError(
             f"{config.images}: no usable photograph of {len(jobs)}; the first: {message}"
         )
-    return write_report(config, targets, rejected, list(prepared.values()))
+    if earlier:
+        print(
+            f"{config.out}: files of {len(earlier)} photographs stay that are gone, or were changed and are now left "
+            f"out; the first is {earlier[0].name}.png",
+            file=sys.stderr,
+        )
+    return write_report(config, targets, earlier, reasons, list(prepared.values()))
 
 
-def photographs_of(config: PrepareConfig) -> tuple[list[Job], list[Path]]:
-    """List the photographs of a folder and its folders in numeric order, and those whose names repeat another's.
+def photographs_of(config: PrepareConfig) -> tuple[list[Job], dict[Path, str]]:
+    """List the photographs of a folder and its folders in numeric order, and those whose files would have the place of
+    another's, or of a folder of others, each with a line that says so.
 
     Raises:
         InputError: the folder is missing, holds no photographs, or holds ``out``'s files.
@@ -188,78 +227,30 @@ def photographs_of(config: PrepareConfig) -> tuple[list[Job], list[Path]]:
     if not found:
         raise InputError(f"{images}: no photographs in the folder, expected {', '.join(IMAGE_SUFFIXES)}")
     jobs: dict[Path, Job] = {}
-    repeated, taken = [], set()
+    repeated: dict[Path, str] = {}
+    taken: set[Path] = set()
+    folders = {
+        config.out / folder
+        for path in found
+        for folder in path.relative_to(images).parents
+        if not any((config.out / part).is_file() for part in (folder, *folder.parents))  # of an earlier run
+    }
     for path in sorted(found, key=lambda path: numeric_order(str(path.relative_to(images)))):
         inside = path.relative_to(images)
         target = config.out / inside.parent / inside.stem
         files = item_files(target, config.mirror)
-        if taken.isdisjoint(files):
-            mask = mask_folder(config.out) / inside.parent / inside.stem if config.masks else None
-            jobs[target] = Job(path, target, mask)
-            taken.update(files)
+        folder = next((file for file in files if file in folders or file.is_dir()), None)
+        if folder is not None:
+            repeated[path] = f"{path}: its file {folder} would have the place of a folder"
+        elif target.parent not in folders:
+            repeated[path] = f"{path}: its folder {target.parent} would have the place of a photograph's file"
+        elif not taken.isdisjoint(files):
+            repeated[path] = f"{path}: another photograph of the folder gives files of the same name"
         else:
-            repeated.append(path)
+            mask = mask_folder(config.out) / inside.parent / inside.stem if config.masks else None
+            jobs[target] = Job(path, target, stamp_of(path), mask)
+            taken.update(files)
     return list(jobs.values()), repeated
-
-
-def _settings(config: PrepareConfig) -> dict[str, object]:
-    """Return the options that all items of a data set share."""
-    return {"size": config.size, "camera": config.camera, "mirror": config.mirror, "blur": config.blur}
-
-
-def _require_same_settings(config: PrepareConfig, path: Path) -> None:
-    """Require that an earlier run had the same settings.
-
-    Raises:
-        InputError: it had others, or there was none and the folder holds images.
-    """
-    if config.overwrite:
-        return
-    if not exists(path):
-        if config.out.is_dir() and any(is_image_file(item.name) for item in config.out.iterdir()):
-            raise InputError(f"{config.out} holds images of another program; choose another --out")
-        return
-    found = read_json(path, "settings of 'anifacegan prepare'")
-    for key, value in _settings(config).items():
-        old = found.get(key) if isinstance(found, dict) else None
-        if old != value:
-            raise InputError(
-                f"{config.out} holds images with {key} {old}, expected {value}; choose another --out"
-            )
-
-
-def _rows_of(path: Path, kinds: tuple[type, ...]) -> dict[str, list[Any]]:
-    """Read what an earlier run wrote of each photograph, by its path or name; a torn last line is ignored.
-
-    ``kinds`` are the types of a row's values.
-    """
-    rows = {}
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-    for line in lines:
-        try:
-            row = parse_json(line, path)
-        except InputError:
-            continue
-        if isinstance(row, list) and tuple(map(type, row)) == (str, *kinds):
-            rows[row[0]] = row[1:]
-    return rows
-
-
-@contextmanager
-def _journal(path: Path, rows: Mapping[str, Iterable[Any]]) -> Iterator[Callable[[str], None]]:
-    """Write a file of rows, and yield a function that adds the row of one name, which is in ``rows`` by then."""
-
-    def line(name: str) -> str:
-        return json.dumps([name, *rows[name]]) + "\n"
-
-    write_complete(path, "".join(map(line, rows)))  # without a torn line
-    with path.open("a", encoding="utf-8") as file:
-
-        def add(name: str) -> None:
-            file.write(line(name))
-            file.flush()
-
-        yield add
 
 
 def _name_rejected(rejected: dict[str, tuple[str, str]]) -> None:

@@ -24,19 +24,20 @@ def view(config: ViewCommand) -> None:
     """
     viewer = make_viewer(config)
     try:
-        with suppress(KeyboardInterrupt):
+        with suppress(KeyboardInterrupt, asyncio.CancelledError):
             asyncio.run(_served(viewer))
     finally:
         viewer.stage.close()
 
 
 async def _served(viewer: Viewer) -> None:
-    """Serve until a signal that ends commands; those that :mod:`anifacegan.cli.main` handles are Ctrl-C to the loop,
-    which ends its tasks in order."""
-    loop = asyncio.get_running_loop()
+    """Serve until a signal that ends commands. Those that :mod:`anifacegan.cli.main` handles cancel this task, as
+    Ctrl-C does, also where Ctrl-C is ignored, as it is by what a script starts with "&"."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    assert task is not None
     for number in ENDING:
         if signal.getsignal(number) is signal.default_int_handler:
-            loop.add_signal_handler(number, signal.raise_signal, signal.SIGINT)
+            loop.add_signal_handler(number, task.cancel)
     await viewer.serve(announce)
 
 

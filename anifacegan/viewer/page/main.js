@@ -88,7 +88,8 @@ const server = connect({
     recording = facts.on;
     byId("record").setAttribute("aria-pressed", recording);
     byId("record").textContent = recording ? "Stop" : "Record";
-    if (recording) say(`recording what is shown, up to ${facts.most_s} s`);
+    if (recording) say(`recording what is shown, up to ${facts.most_s} s or ${facts.most_mb} MB`);
+    if (facts.full) say("the recording has reached its limit and is being written");
   },
   strengths(facts) {
     if (facts.strengths) {

@@ -1,0 +1,126 @@
+"""What runs of 'anifacegan prepare' note beside a data set: settings that all its items share, and a line for each
+photograph, so that a later run goes on with the fits that it would make itself, and with no others."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from anifacegan.capture.landmark_model import landmark_model_bytes
+from anifacegan.cli.prepare.config import PrepareConfig
+from anifacegan.face_model.open_model import face_model_path, read_open_face_file
+from anifacegan.models.model_folder import weights_sha256
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.files import file_sha256, sha256, write_complete
+from anifacegan.runtime.image_files import is_image_file
+from anifacegan.runtime.paths import exists, user_path
+from anifacegan.runtime.structured_text import parse_json, read_json
+
+SETTINGS_FILE, REJECTED_FILE, PREPARED_FILE = "settings.json", "left_out.jsonl", "prepared.jsonl"
+"""Files of the report's folder: options and files that a resumed run must share, photographs left out, and those used,
+one a line."""
+REJECTED_ROW, PREPARED_ROW = (str, str, str), (str, bool, float, float, float, float)
+"""Types of what a line holds after the photograph's path, and after the item's name: the photograph's stamp, then
+reason and message; or its stamp, whether there are several faces, and the offset of
+:class:`anifacegan.capture.prepare.PreparedItem`."""
+DIGITS = 16
+"""Number of hexadecimal digits of a checksum that are noted."""
+
+
+def stamp_of(photograph: Path) -> str:
+    """Return what tells a photograph from one that takes its place: name, size and time of modification. It stays where
+    the folder is moved."""
+    facts = photograph.stat()
+    return f"{photograph.name} {facts.st_size} {facts.st_mtime_ns}"
+
+
+def settings_of(config: PrepareConfig) -> dict[str, Any]:
+    """Return all that the fits of a data set share: options, and checksums of the files that fits are made with.
+
+    Raises:
+        InputError: a file is missing.
+    """
+    options = {"size": config.size, "camera": config.camera, "mirror": config.mirror, "blur": config.blur}
+    return options | checksums_of(config)
+
+
+def checksums_of(config: PrepareConfig) -> dict[str, str | None]:
+    """Return a checksum of each file that fits are made with, by its option; None where none is used.
+
+    Raises:
+        InputError: a file is missing.
+    """
+    face_model = face_model_path() if config.face_model is None else user_path(config.face_model)
+    if not face_model.is_file():
+        read_open_face_file(config.face_model, ())  # says what is missing
+    found = {
+        "network": None if config.network is None else weights_sha256(config.network),
+        "face_model": file_sha256(face_model),
+        "landmark_model": sha256([landmark_model_bytes(config.landmark_model)[1]]),
+    }
+    return {name: None if value is None else f"sha256 {value[:DIGITS]}" for name, value in found.items()}
+
+
+def shares_settings(config: PrepareConfig, path: Path, settings: Mapping[str, Any]) -> bool:
+    """Return whether an earlier run, whose settings are in the file ``path``, had the same; False if there was none.
+
+    Raises:
+        InputError: it had others, or there was none and the folder holds images, and nothing may be replaced.
+    """
+    if not exists(path):
+        holds_images = config.out.is_dir() and any(is_image_file(item.name) for item in config.out.iterdir())
+        if holds_images and not config.overwrite:
+            raise InputError(f"{config.out} holds images of another program; choose another --out")
+        return False
+    try:
+        found = read_json(path, "settings of 'anifacegan prepare'")
+    except InputError:
+        if not config.overwrite:
+            raise
+        return False
+    found = found if isinstance(found, dict) else {}
+    again = "choose another --out, or --overwrite true, which fits all photographs again"
+    for key, value in settings.items():
+        if key in found and found[key] != value and not config.overwrite:
+            raise InputError(f"{config.out} holds images with {key} {found[key]}, expected {value}; {again}")
+    missing = [key for key in settings if key not in found]
+    if missing and not config.overwrite:
+        raise InputError(
+            f"{config.out} is of an earlier version, which did not note {', '.join(missing)}; {again}"
+        )
+    return all(key in found and found[key] == value for key, value in settings.items())
+
+
+def rows_of(path: Path, kinds: tuple[type, ...]) -> dict[str, list[Any]]:
+    """Read what an earlier run wrote of each photograph, by its path or name; a torn last line is ignored.
+
+    ``kinds`` are the types of a row's values.
+    """
+    rows = {}
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    for line in lines:
+        try:
+            row = parse_json(line, path)
+        except InputError:
+            continue
+        if isinstance(row, list) and tuple(map(type, row)) == (str, *kinds):
+            rows[row[0]] = row[1:]
+    return rows
+
+
+@contextmanager
+def journal(path: Path, rows: Mapping[str, Iterable[Any]]) -> Iterator[Callable[[str], None]]:
+    """Write a file of rows, and yield a function that adds the row of one name, which is in ``rows`` by then."""
+
+    def line(name: str) -> str:
+        return json.dumps([name, *rows[name]]) + "\n"
+
+    write_complete(path, "".join(map(line, rows)))  # without a torn line
+    with path.open("a", encoding="utf-8") as file:
+
+        def add(name: str) -> None:
+            file.write(line(name))
+            file.flush()
+
+        yield add
