@@ -30,8 +30,8 @@ class ImitationBatch:
 
     z_id: Float[Tensor, "batch 80"]
     z_exp: Float[Tensor, "batch 64"]
-    template_exp: Float[Tensor, "64"]
-    """Expression coefficients of the template's faces."""
+    template_exp: Float[Tensor, "batch 64"]
+    """Expression coefficients of the template's faces, the same in every row."""
     mesh: MeshPoints
     """Points on the expressive mesh or near it."""
     mouth_gap: MeshPoints
@@ -72,7 +72,7 @@ def draw_imitation_batch(
     batch = ImitationBatch(
         z_id=z_id,
         z_exp=z_exp,
-        template_exp=mesh.template_exp,
+        template_exp=mesh.template_exp.expand_as(z_exp),
         mesh=on_mesh,
         mouth_gap=workers.share(mouth_gap),
         volume=volume,
@@ -94,7 +94,7 @@ def imitation_losses(
     the processes that share the batch; means over visible points are taken over the points of all processes.
     """
     offset = generator.deformation.bind(batch.z_id, batch.z_exp)
-    offset_of_template = generator.deformation.bind(batch.z_id, batch.template_exp.expand_as(batch.z_exp))
+    offset_of_template = generator.deformation.bind(batch.z_id, batch.template_exp)
     regularised = batch.mesh.x_target[:, : batch.few]
     asked: dict[str, Tensor] = {}
     if weights.deformation or weights.roughness:

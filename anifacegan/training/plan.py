@@ -269,7 +269,7 @@ def _imitation_losses(networks: _Networks) -> dict[str, Tensor]:
     batch = ImitationBatch(
         z_id=torch.empty(faces, ID_DIM),
         z_exp=torch.empty(faces, EXP_DIM),
-        template_exp=torch.empty(EXP_DIM),
+        template_exp=torch.empty(faces, EXP_DIM),
         mesh=_mesh_points(faces, schedule.mesh_points),
         mouth_gap=_mesh_points(faces, max(1, schedule.mesh_points // 8)),
         volume=torch.empty(faces, few, 3),

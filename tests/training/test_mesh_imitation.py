@@ -59,9 +59,10 @@ def test_the_field_vanishes_with_the_templates_expression(data: PairedData, mesh
     generator = small_generator(GENERATOR)
     batch = draw(data, mesh)
     assert not batch.template_exp.any()
-    for template_exp in (batch.template_exp, torch.randn(64, generator=torch.Generator().manual_seed(1))):
+    other = torch.randn(64, generator=torch.Generator().manual_seed(1)).expand_as(batch.z_exp)
+    for template_exp in (batch.template_exp, other):
         changed = dataclasses.replace(batch, template_exp=template_exp)
-        offset = generator.deformation.bind(batch.z_id, template_exp.expand_as(batch.z_exp))
+        offset = generator.deformation.bind(batch.z_id, template_exp)
         expected = 1e4 * offset(batch.mesh.x_target[:, : batch.few]).square().sum(-1).mean()
         neutral = imitation_losses(generator, changed, LossWeights())["neutral"]
         assert neutral.item() == pytest.approx(expected.item(), rel=1e-4) and neutral.item() > 0

@@ -234,7 +234,7 @@ def test_forward_passes_on_fake_cuda_tensors_stay_on_the_gpu() -> None:
         outputs = [images, network(images).logit, landmarks.in_images(images), landmarks.of_latents(views)]
         points = MeshPoints(*(torch.empty(2, 8, *end, device=cuda) for end in ((3,), (3,), ())))
         few = torch.empty(2, 2, 3, device=cuda)
-        batch = ImitationBatch(latents.z_id, latents.z_exp, latents.z_exp[0], points, points, few, few)
+        batch = ImitationBatch(latents.z_id, latents.z_exp, latents.z_exp, points, points, few, few)
         outputs += imitation_losses(generator, batch, config.weights).values()
         with pytest.raises(RuntimeError, match="device"):  # it does look
             network(images + torch.ones(3, 128, 128))
