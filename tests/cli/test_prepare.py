@@ -311,7 +311,9 @@ def masked(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_masks_of_two_networks_do_not_mix(raw: Path, tmp_path: Path, masked: list[str]) -> None:
     first = Path("first.tflite")
-    config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0, masks=True, person_model=first)
+    config = PrepareConfig(
+        images=raw, out=tmp_path / "data", size=SIZE, sheet=0, masks=True, person_model=first
+    )
     prepare.prepare_images(config)
     prepare.prepare_images(replace(config, masks=False))  # which keeps the note of the masks
     masked.clear()
