@@ -75,18 +75,32 @@ class Crop:
     def cut(self, photograph: Photograph, size: int) -> UInt8[np.ndarray, "size size 3"]:
         """Resample the crop to ``size`` x ``size`` pixels, with averages where it shrinks.
 
-        Beyond the photograph's border its outermost pixels go on.
+        Beyond the photograph's border its outermost pixels go on. Memory is needed for the part that the crop touches.
         """
-        image = torch.from_numpy(np.array(photograph)).permute(2, 0, 1)[None].float()
-        limit = max(1, min(photograph.shape[:2]))
-        factor = max(1, min(limit, int(self.side / (size - 1))))
-        if factor > 1:
-            image = torch.nn.functional.avg_pool2d(image, factor)
+        height, width = photograph.shape[:2]
+        factor = max(1, min(height, width, int(self.side / (size - 1))))
         unit = np.linspace(-0.5, 0.5, size)
         places = self.to_photograph(np.stack(np.meshgrid(unit, unit), axis=-1))
-        places = (places - (factor - 1) / 2) / factor
-        cut = read_pixels(image, torch.from_numpy(places).float()[None], beyond="border")[0]
+        places = (places - (factor - 1) / 2) / factor  # pixels of the averages
+        columns, rows = (_touched(places[..., k], count // factor) for k, count in enumerate((width, height)))
+        part = photograph[_times(rows, factor), _times(columns, factor)]
+        image = torch.from_numpy(np.array(part)).permute(2, 0, 1)[None].float()
+        if factor > 1:
+            image = torch.nn.functional.avg_pool2d(image, factor)
+        places = torch.from_numpy(places - [columns.start, rows.start]).float()[None]
+        cut = read_pixels(image, places, beyond="border")[0]
         return cut.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+
+
+def _touched(places: Float[np.ndarray, "row column"], count: int) -> slice:
+    """Return the rows, of ``count``, between which places lie; the two nearest ones where all are beyond the border."""
+    low, high = np.floor([places.min(), places.max()]).clip(-1, count).astype(int).tolist()
+    start = max(0, min(low, count - 2))
+    return slice(start, min(count, max(high, start) + 2))
+
+
+def _times(pixels: slice, factor: int) -> slice:
+    return slice(factor * pixels.start, factor * pixels.stop)
 
 
 def to_pixels(unit: Float[np.ndarray, "*point 2"], size: int) -> Float[np.ndarray, "*point 2"]:

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from anifacegan.capture.crop import Photograph
+from anifacegan.capture.film_ends import missing_end
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.ffmpeg import ffmpeg_command, film_input, input_error, read_streams
 from anifacegan.runtime.file_kinds import HEAD_BYTES, require_kind
@@ -154,10 +155,11 @@ def open_film(path: Path | str) -> Film:
     error = input_error(listed.stderr)
     if not len(times):
         raise InputError(f"{path}: no frames ({error or 'empty'}), expected a film")
-    if error or listed.returncode:
-        error = error or f"exit status {listed.returncode}"
+    said = error or (f"exit status {listed.returncode}" if listed.returncode else None)
+    reason = missing_end(path) if said is None else f"ffmpeg: {said}"
+    if reason is not None:
         raise InputError(
-            f"{path}: is damaged or incomplete (ffmpeg: {error}), expected a film that can be decoded to its end; "
+            f"{path}: is damaged or incomplete ({reason}), expected a film that can be decoded to its end; "
             "encoding it anew may mend it"
         )
     start_s = max(0.0, float(times[0]))

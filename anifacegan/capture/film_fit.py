@@ -20,6 +20,7 @@ from tqdm import tqdm
 from anifacegan.capture.crop import Crop, Photograph
 from anifacegan.capture.face_fitter import (
     LARGEST_ERROR_PX,
+    MOST_NUMBER,
     WIDEST_YAW,
     FaceFitter,
     FittedFace,
@@ -153,7 +154,7 @@ def fit_film(
         InputError: no face, or none of this number (NoFaceError), or none that can be fitted; the film cannot be read
             to its end; or ``work`` belongs to another film, or cannot be written.
     """
-    number = 1 if number is None else whole_number("number", number, 1, 1_000_000)
+    number = 1 if number is None else whole_number("number", number, 1, MOST_NUMBER)
     if not isinstance(film, Film):
         raise InputError(f"film is a {type(film).__name__}, expected what open_film returns")
     work = opened_work_folder(fitter, film, number, work)

@@ -1,8 +1,9 @@
 """Face detection and 478 landmarks in photographs, with MediaPipe's face landmarker (extra ``photo``).
 
 A face is looked for in the whole photograph first. The detector in the landmarker's file sees near faces only, so where
-it finds none, halves and then quarters of the photograph are searched (coarse to fine). The landmarks of a found face
-are read again in an upright crop around it and in the crop's mirror image, and averaged.
+it finds none, halves and then quarters of the photograph are searched (coarse to fine). It sees faces that lie on their
+sides and none that are upside down, so the photograph is turned in between. The landmarks of a found face are read
+again in an upright crop around it and in the crop's mirror image, and averaged.
 """
 
 import os
@@ -109,12 +110,17 @@ class LandmarkDetector:
             InputError: the landmarker's file has another number of landmarks or no depth.
         """
         height, width = photograph.shape[:2]
-        found = self.landmarks_once(photograph)
+        found = self.landmarks_once(photograph) or self._upside_down(photograph)
         for share in SEARCH_SHARES:
             if not found:
                 found = self._in_tiles(photograph, share * max(height, width))
         faces = [self._read_again(photograph, points) for points in found]
         return sorted(faces, key=lambda face: -face.side)
+
+    def _upside_down(self, photograph: Photograph) -> list[Landmarks]:
+        """Look for faces in the photograph turned by 180 degrees."""
+        last = np.array(photograph.shape[1::-1]) - 1.0
+        return [last - points for points in self.landmarks_once(photograph[::-1, ::-1])]
 
     def _in_tiles(self, photograph: Photograph, side: float) -> list[Landmarks]:
         """Search square tiles that overlap by half their side; a face that several tiles show is returned once."""

@@ -130,6 +130,7 @@ def run(arguments: Sequence[str]) -> None:
         print(f"{PROGRAM} {__version__}")
         return
     require_known(name, tuple(COMMANDS), PROGRAM)
+    _require_current_folder()
     _require_threads()
     if COMMANDS[name].single_threaded_blas:
         os.environ.update(dict.fromkeys(BLAS_VARIABLES, "1"))
@@ -153,6 +154,21 @@ def ended_as_by_ctrl_c() -> Iterator[None]:
     finally:
         for number in ending:
             signal.signal(number, signal.SIG_DFL)
+
+
+def _require_current_folder() -> None:
+    """Require that the current folder exists: without one, BLAS ends the process with words of its own, and a relative
+    path means nothing.
+
+    Raises:
+        InputError: it was deleted, or cannot be read.
+    """
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise InputError(
+            f"the current folder: {os.strerror(error.errno)}, expected one that exists ('cd' leads to one)"
+        ) from None
 
 
 def _require_threads() -> None:

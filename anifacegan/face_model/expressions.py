@@ -107,9 +107,15 @@ def action_units(strengths: dict[str, float], presets: dict[str, dict[str, float
     return units
 
 
-def named_coefficients(expression: str, basis: ExpressionBasis | None) -> Float[np.ndarray, "64"]:
+def named_coefficients(
+    expression: str,
+    basis: ExpressionBasis | None,
+    presets: dict[str, dict[str, float]] = PRESETS,
+    owner: str = "this face model",
+    advice: str = "expected neutral",
+) -> Float[np.ndarray, "64"]:
     """Return the coefficients of an expression that names and strengths describe, or of ``"neutral"``, which every face
-    model has.
+    model has. ``owner`` and ``advice`` are words of messages: whose names these are, and what to do without any.
 
     Raises:
         InputError: a name is unknown, or the face model has no named action units (``basis`` is None).
@@ -117,10 +123,13 @@ def named_coefficients(expression: str, basis: ExpressionBasis | None) -> Float[
     if expression == NEUTRAL:
         return np.zeros(EXP_DIM, np.float32)
     if basis is None:
-        raise InputError(
-            f"expression '{expression}': this face model has no names of expressions, expected {NEUTRAL}"
-        )
-    return basis.from_strengths(action_units(parse_strengths(expression), PRESETS))
+        raise InputError(f"expression '{expression}': {owner} has no named expressions; {advice}")
+    strengths = parse_strengths(expression)
+    for name in strengths:
+        if name not in presets and not basis.sides(name):
+            known = ", ".join([*presets, *basis.known_names])
+            raise InputError(f"expression '{name}' is not known; {owner} has {known}")
+    return basis.from_strengths(action_units(strengths, presets))
 
 
 def check_presets(
@@ -193,11 +202,11 @@ class ExpressionReader:
             expression = ",".join(f"{name}={value!r}" for name, value in strengths.items()) or NEUTRAL
         if expression is not None and not isinstance(expression, (str, Path)):
             return array("expression", expression, EXP_DIM)
-        if expression is None or str(expression) == NEUTRAL:
-            return np.zeros(EXP_DIM, np.float32)
-        if not is_expression_file(str(expression)):
-            return self._named(str(expression))
-        rows = self.sequence(Path(expression))
+        text = NEUTRAL if expression is None else str(expression)
+        if not is_expression_file(text):
+            owner = f"model '{self.model}'"
+            return named_coefficients(text, self.basis, self.presets, owner, self._advice())
+        rows = self.sequence(Path(text))
         if len(rows) != 1:
             raise InputError(f"{expression}: holds {len(rows)} frames, expected one expression")
         return rows[0]
@@ -232,18 +241,6 @@ class ExpressionReader:
                 stacklevel=3,
             )
         return values
-
-    def _named(self, text: str) -> Float[np.ndarray, "64"]:
-        if self.basis is None:
-            raise InputError(
-                f"expression '{text}': model '{self.model}' has no named expressions; {self._advice()}"
-            )
-        strengths = parse_strengths(text)
-        for name in strengths:
-            if name not in self.presets and not self.basis.sides(name):
-                known = ", ".join([*self.presets, *self.basis.known_names])
-                raise InputError(f"expression '{name}' is not known; model '{self.model}' has {known}")
-        return self.basis.from_strengths(action_units(strengths, self.presets))
 
     def _advice(self) -> str:
         if self.face_model == BFM:

@@ -18,7 +18,7 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 from jaxtyping import UInt8, UInt16
-from PIL import ExifTags, Image, ImageOps, PngImagePlugin
+from PIL import ExifTags, Image, PngImagePlugin
 
 from anifacegan.runtime.errors import first_line
 
@@ -32,8 +32,13 @@ MOST_PIXELS = 2 * 89_478_485
 """Largest number of pixels of an image; beyond it, Pillow takes an image for a decompression bomb."""
 _PNG_MAGIC, _PNG_PIXELS = b"\x89PNG\r\n\x1a\n", (b"IHDR", b"PLTE", b"IDAT", b"tRNS")
 """Beginning of a PNG file, and the names of those of its parts that make its pixels."""
+_TURNS = dict(enumerate(("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE",
+                         "ROTATE_90"), start=2))  # fmt: skip
+"""Pillow's names of what makes an image upright, by its EXIF orientation."""
 _QUARTER_TURNS = (5, 6, 7, 8)
 """EXIF orientations that exchange width and height."""
+_STRIP_PIXELS = 2**22
+"""Number of pixels that are converted at a time: Pillow needs several times the memory of what it converts."""
 
 
 def is_image_file(name: str) -> bool:
@@ -73,9 +78,8 @@ def read_image(source: Path | bytes, mode: str | None = None) -> ImageArray:
             _require_png_checksums(source)
         with _silent_libtiff() if image.format == "TIFF" else nullcontext():
             image.load()  # first, and alone: Pillow reports damaged pixels once
-        with suppress(Exception):  # damaged EXIF data: as if there were none
-            ImageOps.exif_transpose(image, in_place=True)
-        return _as_stored(image) if mode is None else np.array(_over_white(image).convert(mode))
+        upright = _upright(image)
+        return _as_stored(upright) if mode is None else _in_strips(upright, mode)
 
 
 def upright_rgb(image: Image.Image) -> UInt8[np.ndarray, "height width 3"]:
@@ -90,10 +94,7 @@ def upright_rgb(image: Image.Image) -> UInt8[np.ndarray, "height width 3"]:
         raise OSError(f"it is {width} x {height} pixels")
     try:
         image.load()
-        upright = image
-        with suppress(Exception):  # damaged EXIF data: as if there were none
-            upright = ImageOps.exif_transpose(image)
-        return np.array(_over_white(upright).convert("RGB"))
+        return _in_strips(_upright(image), "RGB")
     except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
         raise OSError(first_line(error)) from None
 
@@ -182,6 +183,29 @@ def _opened(source: Path | bytes) -> Iterator[Image.Image]:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise OSError(first_line(error)) from None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Return a decoded image turned as its EXIF data ask for; the image itself if they ask for nothing."""
+    with suppress(Exception):  # damaged EXIF data: as if there were none
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        if turn is not None:
+            turned = image.transpose(Image.Transpose[turn])
+            turned.format = image.format
+            return turned
+    return image
+
+
+def _in_strips(image: Image.Image, mode: str) -> ImageArray:
+    """Return the pixels of an image over white, in 8 bits of the channels ``mode``, "RGB" or "L"."""
+    width, height = image.size
+    pixels = np.empty((height, width, 3) if mode == "RGB" else (height, width), np.uint8)
+    rows = max(1, _STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(height, top + rows)))
+        strip.format = image.format
+        pixels[top : top + rows] = np.asarray(_over_white(strip).convert(mode))
+    return pixels
 
 
 def _as_stored(image: Image.Image) -> ImageArray:

@@ -48,3 +48,19 @@ def test_the_whole_photograph_is_its_own_crop() -> None:
 def test_beyond_the_border_the_outermost_pixels_go_on() -> None:
     photograph = np.full((10, 10, 3), 77, np.uint8)
     assert (Crop(0.0, 0.0, 50.0, 1.0).cut(photograph, 20) == 77).all()
+
+
+def test_only_the_part_of_a_photograph_that_is_seen_needs_memory() -> None:
+    """A float copy of the whole one would be 12 TB."""
+    photograph = np.broadcast_to(np.uint8(77), (1_000_000, 1_000_000, 3))
+    assert (Crop(999_990.0, 3e5, 60.0, 0.3).cut(photograph, 20) == 77).all()
+    assert (Crop(-50.0, 2e6, 3000.0, 0.3).cut(photograph, 20) == 77).all()
+
+
+@pytest.mark.parametrize("side", [9.0, 70.0])
+def test_a_crop_of_a_part_is_that_of_the_whole(side: float) -> None:
+    photograph = np.random.default_rng(0).integers(0, 256, (200, 240, 3), dtype=np.uint8)
+    whole = Crop(130.0, 110.0, side, 0.4).cut(photograph, 16)
+    x, y = np.array([13, 7]) * max(1, int(side / 15))  # averages begin at the photograph's corner
+    part = Crop(130.0 - x, 110.0 - y, side, 0.4).cut(photograph[y:, x:], 16)
+    assert np.abs(whole.astype(int) - part).max() <= 1  # coordinates are rounded

@@ -1,5 +1,6 @@
 """All frames of a film are read with their own times."""
 
+import re
 import socket
 import subprocess
 from pathlib import Path
@@ -8,7 +9,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from anifacegan.capture import film_files
+from anifacegan.capture import film_ends, film_files
 from anifacegan.capture.film_files import Film, is_film, open_film
 from anifacegan.rendering.video import write_video
 from anifacegan.runtime.errors import InputError
@@ -83,6 +84,52 @@ def test_truncated_and_damaged_films_are_refused(tmp_path: Path, name: str, word
             InputError, match=rf"{name}: is damaged or incomplete \(ffmpeg: .*expected a film"
         ):
             open_film(path)
+
+
+BETWEEN = [
+    ("a.wmv", [], 3200, r"it announces \d+ bytes and has \d+"),  # the size of ffmpeg's packets
+    ("a.avi", [], None, r"it announces \d+ bytes and has \d+"),
+    ("a.gif", [], None, "its last byte is not that of a GIF"),
+]
+
+
+@pytest.mark.parametrize(("name", "words", "packet", "reason"), BETWEEN)
+def test_films_that_are_cut_between_two_packets_are_refused(
+    tmp_path: Path, name: str, words: list[str], packet: int | None, reason: str
+) -> None:
+    """ffmpeg reads them as shorter films without a word."""
+    path = drawn(tmp_path / name, *SOURCE, *words)
+    content = path.read_bytes()
+    assert film_ends.missing_end(path) is None and len(open_film(path)) == 25
+    if packet is not None:
+        data = int.from_bytes(content[16:24], "little") + 50  # after the header and that of the data
+        borders = list(range(data, len(content), packet))
+    else:
+        start = b"00dc" if name == "a.avi" else b"\x21\xf9\x04"
+        borders = [found.start() for found in re.finditer(re.escape(start), content)]
+        borders = borders[: len(borders) // 2] if name == "a.avi" else borders  # the rest is its index
+    for border in (borders[len(borders) // 2], borders[-1]):
+        path.write_bytes(content[:border])
+        with pytest.raises(InputError, match=rf"{name}: is damaged or incomplete \({reason}\), expected a"):
+            open_film(path)
+
+
+def test_films_that_announce_nothing_of_their_end_are_read(tmp_path: Path) -> None:
+    """Streams have no size; a size of 0 is none, and more bytes are no fault."""
+    streamed = drawn(tmp_path / "a.wmv", *SOURCE)
+    content = bytearray(streamed.read_bytes())
+    del content[int.from_bytes(content[16:24], "little") + 50 + 3 * 3200 :]  # but for three packets
+    content[content.index(film_ends.ASF_PROPERTIES) + film_ends.ASF_FLAGS.start] |= 1
+    streamed.write_bytes(content)
+    assert 0 < len(open_film(streamed)) < 25
+    avi = drawn(tmp_path / "a.avi", *SOURCE)
+    content = avi.read_bytes()
+    for changed in (content[:4] + bytes(4) + content[8:], content + bytes(100)):
+        avi.write_bytes(changed)
+        assert len(open_film(avi)) == 25
+    gif = drawn(tmp_path / "a.gif", *SOURCE)
+    gif.write_bytes(gif.read_bytes() + bytes(3))
+    assert len(open_film(gif)) == 25
 
 
 def test_a_film_whose_index_is_cut_off_is_refused(film: Path) -> None:

@@ -12,6 +12,8 @@ import pytest
 from anifacegan.capture.landmark_model import PART, TASK_FILE, landmark_model_bytes
 from anifacegan.capture.landmarks import (
     LONGEST_SIDE,
+    DetectedFace,
+    LandmarkDetector,
     mediapipe_image,
     quiet_stderr,
     reading_step,
@@ -82,6 +84,25 @@ def test_an_upright_crop_contains_the_landmarks() -> None:
     unit = upright_crop(points, 1.0).to_unit(points)
     assert np.abs(unit).max() == pytest.approx(0.5)
     assert unit[33, 1] == pytest.approx(unit[263, 1]) and unit[33, 0] < unit[263, 0]
+
+
+def test_a_face_that_is_upside_down_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MediaPipe sees none in halves and quarters of such a photograph, or something else that it takes for one."""
+    detector = object.__new__(LandmarkDetector)
+    points = np.random.default_rng(0).uniform(10, 40, (478, 2))
+    photograph = np.zeros((60, 80, 3), np.uint8)
+    photograph[0, 0] = 1
+    asked = []
+
+    def landmarks_once(image: np.ndarray) -> list[np.ndarray]:
+        asked.append(image.shape)
+        return [points] if image[0, 0, 0] else []
+
+    monkeypatch.setattr(detector, "landmarks_once", landmarks_once)
+    monkeypatch.setattr(detector, "_read_again", lambda photograph, points: DetectedFace(points))
+    assert np.array_equal(detector.faces(photograph)[0].landmarks, points) and len(asked) == 1
+    (found,) = detector.faces(photograph[::-1, ::-1])
+    assert np.array_equal(found.landmarks, [79, 59] - points) and len(asked) == 3
 
 
 def test_nothing_reaches_standard_error(capfd: pytest.CaptureFixture[str]) -> None:

@@ -58,6 +58,19 @@ def test_a_number_of_threads_that_numba_refuses_names_its_variable(
     assert f"NUMBA_NUM_THREADS is '{count}', expected at least 1" in one_error_line(capsys)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a current folder cannot be deleted there")
+def test_a_current_folder_that_was_deleted_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """oneMKL would end the process with a line of its own."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "here").rmdir()
+    assert command("expressions", "--out", tmp_path / "out") == 2
+    assert "error: the current folder: No such file or directory, expected" in one_error_line(capsys)
+    assert command("--help") == 0
+
+
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
     assert command("--version") == 0
     assert capsys.readouterr().out == f"anifacegan {anifacegan.__version__}\n"

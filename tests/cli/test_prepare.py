@@ -256,12 +256,13 @@ def test_a_folder_with_the_name_of_an_earlier_file_is_left_out(
 
 
 def test_a_fit_depends_on_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = {name: tmp_path / name for name in ("network", "face_model")}
+    files = {name: tmp_path / name for name in ("network", "face_model", "person_model")}
     for path in files.values():
         path.write_text("first")
     monkeypatch.setattr(record, "landmark_model_bytes", lambda path: (path, b"landmarks"))
-    config = PrepareConfig(images=tmp_path, out=tmp_path / "data", **files)
+    config = PrepareConfig(images=tmp_path, out=tmp_path / "data", masks=True, **files)
     first = record.checksums_of(config)
+    assert set(first) - set(record.checksums_of(replace(config, masks=False))) == {"person_model"}
     assert record.checksums_of(replace(config, network=None)) == first | {"network": None}
     for name, path in files.items():
         path.write_text("second")
@@ -286,6 +287,57 @@ def test_masks_are_beside_the_data_set_and_made_up_for(raw: Path, tmp_path: Path
         prepare.prepare_images(config)
     assert asked == ["b2.PNG", "b10.jpg", "a.bmp"]
     assert not list((tmp_path / "data-masks").glob("*.png"))
+
+
+@pytest.fixture
+def masked(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """As ``asked``, with masks and a checksum of the network that they come from."""
+    without_masks = prepare._prepared
+
+    def prepared(config: PrepareConfig, jobs: list[Job]) -> Iterator[PreparedItem]:
+        for job, item in zip(jobs, without_masks(config, jobs), strict=True):
+            if item.reason is None and job.mask is not None:
+                job.mask.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("L", (SIZE, SIZE), 255).save(f"{job.mask}.png")
+            yield item
+
+    def checksums(config: PrepareConfig) -> dict[str, str]:
+        return {"network": "a"} | ({"person_model": str(config.person_model)} if config.masks else {})
+
+    monkeypatch.setattr(prepare, "_prepared", prepared)
+    monkeypatch.setattr(record, "checksums_of", checksums)
+    return asked
+
+
+def test_masks_of_two_networks_do_not_mix(raw: Path, tmp_path: Path, masked: list[str]) -> None:
+    first = Path("first.tflite")
+    config = PrepareConfig(
+        images=raw, out=tmp_path / "data", size=SIZE, sheet=0, masks=True, person_model=first
+    )
+    prepare.prepare_images(config)
+    prepare.prepare_images(replace(config, masks=False))  # which keeps the note of the masks
+    masked.clear()
+    prepare.prepare_images(config)
+    assert not masked
+    Image.new("RGB", (20, 20)).save(raw / "new.png")
+    other = replace(config, person_model=Path("second.tflite"))
+    with pytest.raises(
+        InputError, match=r"holds images with person_model first.tflite, expected second.tflite; "
+    ):
+        prepare.prepare_images(other)
+    assert not masked
+    prepare.prepare_images(replace(other, overwrite=True))
+    assert len(masked) == 5
+
+
+def test_masks_of_other_images_are_made_again(raw: Path, tmp_path: Path, masked: list[str]) -> None:
+    """Images were made again with other settings and without masks: the masks there belong to the images before."""
+    config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0, masks=True)
+    prepare.prepare_images(config)
+    prepare.prepare_images(replace(config, blur=3.0, masks=False, overwrite=True))
+    masked.clear()
+    prepare.prepare_images(replace(config, blur=3.0))
+    assert masked == ["b2.PNG", "b10.jpg", "broken.png", "a.bmp"]
 
 
 def test_wrong_folders_are_refused(raw: Path, tmp_path: Path, asked: list[str]) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
-from anifacegan.runtime.image_files import IMAGE_SUFFIXES, image_size, is_image_file, read_image
+from anifacegan.runtime import image_files
+from anifacegan.runtime.image_files import IMAGE_SUFFIXES, image_size, is_image_file, read_image, upright_rgb
 
 HEIGHT, WIDTH = 8, 16
 ORIENTATION = 274
@@ -88,6 +89,33 @@ def test_the_same_scene_in_every_exif_orientation_is_the_same_image(ending: str,
     came = read_image(content, "RGB")
     assert np.array_equal(came, expected) and came.flags.writeable
     assert image_size(content) == (came.shape[1], came.shape[0])
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
+def test_large_images_are_converted_in_strips(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    levels = np.random.default_rng(0).integers(0, 256, (11, 5, 4), dtype=np.uint8)
+    image = Image.fromarray(levels).convert("LA" if mode == "LA" else "RGBA")
+    if mode == "I;16":
+        image = Image.fromarray(257 * levels[..., 0].astype(np.uint16))
+    elif mode not in ("LA", "RGBA"):
+        image = image.convert("RGB").convert(mode)
+    if mode == "P":
+        image.info["transparency"] = 3
+    content = saved(image, "tiff" if mode == "CMYK" else "png")
+    whole = [read_image(content, wanted) for wanted in ("RGB", "L")]
+    monkeypatch.setattr(image_files, "_STRIP_PIXELS", 10)
+    for pixels, wanted in zip(whole, ("RGB", "L"), strict=True):
+        np.testing.assert_array_equal(read_image(content, wanted), pixels)
+
+
+def test_exif_data_that_cannot_be_written_again_turn_the_image() -> None:
+    """Pillow's own turning writes them anew, and fails."""
+    image = Image.fromarray(rgb())
+    exif = image.getexif()
+    exif[ORIENTATION], exif[ExifTags.Base.XResolution] = 6, "text"
+    with pytest.raises(Exception):  # noqa: B017 (any error of Pillow)
+        exif.tobytes()
+    np.testing.assert_array_equal(upright_rgb(image), np.rot90(rgb(), -1))
 
 
 def test_damaged_exif_data_leave_the_image_as_it_is() -> None:

@@ -56,5 +56,5 @@ def test_a_face_model_without_names_has_a_neutral_template(folder: Path) -> None
     source = load_source(DataConfig(folder / "data", SIZE), folder / "face_model.npz")
     unnamed = dataclasses.replace(source, synthetic_renderer=None)
     assert not unnamed.template_exp("neutral").any()
-    with pytest.raises(InputError, match="template_expression: .*no names of expressions, expected neutral"):
+    with pytest.raises(InputError, match="template_expression: .*no named expressions; expected neutral"):
         unnamed.template_exp("jawOpen=0.1")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from anifacegan.capture.landmark_model import landmark_model_bytes
+from anifacegan.capture.person_mask import person_model_bytes
 from anifacegan.cli.prepare.config import PrepareConfig
 from anifacegan.face_model.open_model import face_model_path, read_open_face_file
 from anifacegan.models.model_folder import weights_sha256
@@ -24,6 +25,8 @@ REJECTED_ROW, PREPARED_ROW = (str, str, str), (str, bool, float, float, float, f
 """Types of what a line holds after the photograph's path, and after the item's name: the photograph's stamp, then
 reason and message; or its stamp, whether there are several faces, and the offset of
 :class:`anifacegan.capture.prepare.PreparedItem`."""
+PERSON_MODEL = "person_model"
+"""Name of the setting that only masks share."""
 DIGITS = 16
 """Number of hexadecimal digits of a checksum that are noted."""
 
@@ -46,7 +49,8 @@ def settings_of(config: PrepareConfig) -> dict[str, Any]:
 
 
 def checksums_of(config: PrepareConfig) -> dict[str, str | None]:
-    """Return a checksum of each file that fits are made with, by its option; None where none is used.
+    """Return a checksum of each file that fits, and masks if they are asked for, are made with, by its option; None where
+    none is used.
 
     Raises:
         InputError: a file is missing.
@@ -59,11 +63,19 @@ def checksums_of(config: PrepareConfig) -> dict[str, str | None]:
         "face_model": file_sha256(face_model),
         "landmark_model": sha256([landmark_model_bytes(config.landmark_model)[1]]),
     }
+    if config.masks:
+        found[PERSON_MODEL] = sha256([person_model_bytes(config.person_model)[1]])
     return {name: None if value is None else f"sha256 {value[:DIGITS]}" for name, value in found.items()}
 
 
+def mask_folder(out: Path) -> Path:
+    """Return the folder of a data set's masks, which is beside the data set: all images in that are its items."""
+    return out.with_name(out.name + "-masks")
+
+
 def shares_settings(config: PrepareConfig, path: Path, settings: Mapping[str, Any]) -> bool:
-    """Return whether an earlier run, whose settings are in the file ``path``, had the same; False if there was none.
+    """Return whether an earlier run, whose settings are in the file ``path``, had the same; False if there was none, or
+    if there are masks of which nobody knows whether they belong to its images.
 
     Raises:
         InputError: it had others, or there was none and the folder holds images, and nothing may be replaced.
@@ -84,12 +96,21 @@ def shares_settings(config: PrepareConfig, path: Path, settings: Mapping[str, An
     for key, value in settings.items():
         if key in found and found[key] != value and not config.overwrite:
             raise InputError(f"{config.out} holds images with {key} {found[key]}, expected {value}; {again}")
-    missing = [key for key in settings if key not in found]
+    unknown_masks = PERSON_MODEL in settings and PERSON_MODEL not in found
+    missing = [key for key in settings if key not in found and key != PERSON_MODEL]
     if missing and not config.overwrite:
         raise InputError(
             f"{config.out} is of an earlier version, which did not note {', '.join(missing)}; {again}"
         )
-    return all(key in found and found[key] == value for key, value in settings.items())
+    if unknown_masks and any(mask_folder(config.out).rglob("*.png")):
+        return False
+    return not missing and all(found.get(key, value) == value for key, value in settings.items())
+
+
+def write_settings(path: Path, settings: Mapping[str, Any], goes_on: bool) -> None:
+    """Note the settings of a run; one that ``goes_on`` without masks keeps the note of the earlier ones' masks."""
+    earlier = read_json(path, "settings of 'anifacegan prepare'") if goes_on else {}
+    write_complete(path, json.dumps(earlier | settings) + "\n")
 
 
 def rows_of(path: Path, kinds: tuple[type, ...]) -> dict[str, list[Any]]:

@@ -1,6 +1,5 @@
 """Prepares all photographs of a folder in several processes; finished ones, and those left out, are kept."""
 
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -22,10 +21,12 @@ from anifacegan.cli.prepare.record import (
     REJECTED_ROW,
     SETTINGS_FILE,
     journal,
+    mask_folder,
     rows_of,
     settings_of,
     shares_settings,
     stamp_of,
+    write_settings,
 )
 from anifacegan.cli.prepare.report import REPORT_FILES, report_folder, write_report
 from anifacegan.runtime.cpu import one_blas_thread
@@ -64,11 +65,6 @@ class Job:
         return item_files(self.target, mirror) + self.masks(mirror)
 
 
-def mask_folder(out: Path) -> Path:
-    """Return the folder of a data set's masks, which is beside the data set: all images in that are its items."""
-    return out.with_name(out.name + "-masks")
-
-
 def prepare_images(config: PrepareConfig) -> str:
     """Prepare the photographs that are not finished; write the report, and return it as one line.
 
@@ -104,7 +100,7 @@ def prepare_images(config: PrepareConfig) -> str:
             _require_all_replaced(config, jobs)
             for name in (PREPARED_FILE, REJECTED_FILE):
                 write_complete(folder / name, "")
-        write_complete(folder / SETTINGS_FILE, json.dumps(settings) + "\n")
+        write_settings(folder / SETTINGS_FILE, settings, goes_on)
         prepared = rows_of(folder / PREPARED_FILE, PREPARED_ROW)
         finished = {
             job
