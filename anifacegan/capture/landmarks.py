@@ -1,9 +1,10 @@
 """Face detection and 478 landmarks in photographs, with MediaPipe's face landmarker (extra ``photo``).
 
-A face is looked for in the whole photograph first. The detector in the landmarker's file sees near faces only, so where
-it finds none, halves and then quarters of the photograph are searched (coarse to fine). It sees faces that lie on their
-sides and none that are upside down, so the photograph is turned in between. The landmarks of a found face are read
-again in an upright crop around it and in the crop's mirror image, and averaged.
+A face is looked for in the whole photograph first, then in the photograph with a margin around it (the detector misses
+some faces that the frame cuts) and turned by 180 degrees (it sees faces that lie on their sides and none that are
+upside down). It sees near faces only, so where it finds none, halves and then quarters of the photograph are searched
+(coarse to fine). The landmarks of a found face are read again in an upright crop around it and in the crop's mirror
+image, and averaged; what was found in a half or quarter and is not found again there is no face.
 """
 
 import os
@@ -33,6 +34,8 @@ READ_SIZE = 256
 """Height and width of the crops in which landmarks are read again, pixels."""
 READ_SCALE = 2.0
 """Side of these crops, in sides of the square around the landmarks."""
+MARGIN = 1.4
+"""Side of the square that is searched around a photograph, in sides of the photograph."""
 SEARCH_SHARES = (1 / 2, 1 / 4)
 """Sides of the tiles of the coarse-to-fine search, in sides of the photograph."""
 LEAST_FACE_PX = 32
@@ -110,12 +113,29 @@ class LandmarkDetector:
             InputError: the landmarker's file has another number of landmarks or no depth.
         """
         height, width = photograph.shape[:2]
-        found = self.landmarks_once(photograph) or self._upside_down(photograph)
+        found = (
+            self.landmarks_once(photograph) or self._with_margin(photograph) or self._upside_down(photograph)
+        )
+        faces = [self._read_again(photograph, points) or DetectedFace(points) for points in found]
         for share in SEARCH_SHARES:
-            if not found:
-                found = self._in_tiles(photograph, share * max(height, width))
-        faces = [self._read_again(photograph, points) for points in found]
+            if not faces:
+                tiles = self._in_tiles(photograph, share * max(height, width))
+                again = [self._read_again(photograph, points) for points in tiles]
+                faces = [face for face in again if face is not None]
         return sorted(faces, key=lambda face: -face.side)
+
+    def _with_margin(self, photograph: Photograph) -> list[Landmarks]:
+        """Look for faces in a larger square around the photograph, thinned if it is large, whose border goes on."""
+        step = max(1, max(photograph.shape[:2]) // (2 * READ_SIZE))
+        thinned = photograph[::step, ::step]
+        height, width = thinned.shape[:2]
+        crop = Crop((width - 1) / 2, (height - 1) / 2, MARGIN * max(height, width))
+        return [step * points for points in self._in_crop(thinned, crop)]
+
+    def _in_crop(self, photograph: Photograph, crop: Crop) -> list[Landmarks]:
+        size = max(READ_SIZE, min(2 * READ_SIZE, round(crop.side)))
+        found = self.landmarks_once(crop.cut(photograph, size))
+        return [crop.to_photograph(points / (size - 1) - 0.5) for points in found]
 
     def _upside_down(self, photograph: Photograph) -> list[Landmarks]:
         """Look for faces in the photograph turned by 180 degrees."""
@@ -128,17 +148,14 @@ class LandmarkDetector:
         half, found = side / 2, []
         for y in np.arange(half - 0.5, max(height - half, half) + half / 2, half):
             for x in np.arange(half - 0.5, max(width - half, half) + half / 2, half):
-                crop = Crop(float(x), float(y), side)
-                size = max(READ_SIZE, min(2 * READ_SIZE, round(side)))
-                for points in self.landmarks_once(crop.cut(photograph, size)):
-                    placed = crop.to_photograph(points / (size - 1) - 0.5)
-                    if not any(_same_face(placed, other) for other in found):
-                        found.append(placed)
+                for points in self._in_crop(photograph, Crop(float(x), float(y), side)):
+                    if not any(_same_face(points, other) for other in found):
+                        found.append(points)
         return found
 
-    def _read_again(self, photograph: Photograph, points: Landmarks) -> DetectedFace:
-        """Average the landmarks in an upright crop around a face and in its mirror image; those that are not found
-        there are left out."""
+    def _read_again(self, photograph: Photograph, points: Landmarks) -> DetectedFace | None:
+        """Average the landmarks in an upright crop around a face and in its mirror image, as far as they are found
+        there; None if they are found in neither."""
         crop = upright_crop(points, READ_SCALE)
         image = crop.cut(photograph, READ_SIZE)
         readings = []
@@ -150,7 +167,7 @@ class LandmarkDetector:
             if mirror:
                 reading = reading[self.mirrored] * np.array([-1.0, 1.0]) + np.array([READ_SIZE - 1.0, 0.0])
             readings.append(crop.to_photograph(reading / (READ_SIZE - 1) - 0.5))
-        return DetectedFace(np.mean(readings, axis=0) if readings else points)
+        return DetectedFace(np.mean(readings, axis=0)) if readings else None
 
     def landmarks_once(self, image: Photograph) -> list[Landmarks]:
         """Run the landmarker once on an image; return the landmarks of each face it finds, pixels of the image."""

@@ -8,6 +8,7 @@ from anifacegan.capture.crop import Crop
 from anifacegan.capture.face_points import SIDES_PER_MODEL_UNIT, project
 from anifacegan.capture.fit import LandmarkFit, LandmarkFitter, place_difference
 from anifacegan.capture.priors import Estimate
+from anifacegan.capture.regressed_face import DOUBT, RegressedFace, weighted_estimate
 from anifacegan.face_model.open_model import load_head_parts
 
 CROP = Crop(x=310.0, y=240.0, side=290.0, roll=-0.2)
@@ -91,6 +92,27 @@ def test_a_certain_estimate_is_followed(fitter: LandmarkFitter) -> None:
     fit = fitter.fit(landmarks, start=alone, estimate=Estimate(CROP, mean, 1e-6 * np.eye(REGRESSED)))
     assert fit.yaw == pytest.approx(YAW, abs=0.01)
     assert distance_px(fitter, fit, z_id, strengths) < distance_px(fitter, alone, z_id, strengths)
+
+
+def test_a_regressor_that_contradicts_the_landmarks_is_doubted(fitter: LandmarkFitter) -> None:
+    landmarks = seen(fitter, *person(fitter, 3), noise=0.0)
+    fit, learned = fitter.fit(landmarks), fitter.correspondence
+    agreeing = (
+        np.concatenate([[fit.pitch, fit.yaw], fit.z_id, fit.z_exp, np.zeros(4)]) - learned.regressor_mean
+    )
+    apart = np.zeros(REGRESSED)
+    apart[2:20] = 3 * learned.regressor_deviation[2:20]
+
+    def believed(numbers: np.ndarray) -> Estimate:
+        face = RegressedFace(fit.crop, numbers, np.zeros(80), np.zeros(27))
+        return weighted_estimate(face, fit, fitter, landmarks)
+
+    assert np.array_equal(believed(agreeing).covariance, learned.regressor_covariance)
+    once, twice = (believed(agreeing + k * apart) for k in (1, 2))
+    growth = twice.covariance[0, 0] / once.covariance[0, 0]
+    assert once.covariance[0, 0] > learned.regressor_covariance[0, 0]
+    assert growth == pytest.approx(4.0**DOUBT, rel=1e-6)  # a chi-squared statistic grows with the square
+    np.testing.assert_allclose(once.mean, agreeing + apart + learned.regressor_mean, atol=1e-12)
 
 
 def test_derivatives_are_differences(fitter: LandmarkFitter) -> None:

@@ -102,7 +102,36 @@ def test_a_face_that_is_upside_down_is_found(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(detector, "_read_again", lambda photograph, points: DetectedFace(points))
     assert np.array_equal(detector.faces(photograph)[0].landmarks, points) and len(asked) == 1
     (found,) = detector.faces(photograph[::-1, ::-1])
-    assert np.array_equal(found.landmarks, [79, 59] - points) and len(asked) == 3
+    assert np.array_equal(found.landmarks, [79, 59] - points) and len(asked) == 4
+
+
+def test_a_face_that_is_seen_with_a_margin_only_is_placed_in_the_photograph(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    detector = object.__new__(LandmarkDetector)
+    photograph = np.zeros((600, 1024, 3), np.uint8)
+    photograph[100:102, 300:302] = 255
+
+    def landmarks_once(image: np.ndarray) -> list[np.ndarray]:
+        rows, columns = np.nonzero(image[..., 0] > image[..., 0].max() / 2)
+        middle = np.array([columns.mean(), rows.mean()])
+        return [] if image.shape == photograph.shape else [np.broadcast_to(middle, (478, 2))]
+
+    monkeypatch.setattr(detector, "landmarks_once", landmarks_once)
+    monkeypatch.setattr(detector, "_read_again", lambda photograph, points: DetectedFace(points))
+    (found,) = detector.faces(photograph)
+    assert (
+        np.abs(found.landmarks - [300, 100]).max() < 4
+    )  # a pixel of the searched image is 2.8 of the photograph
+
+
+def test_what_a_closer_look_does_not_confirm_is_no_face(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MediaPipe took a part of a turned head with glasses for a small face."""
+    detector = object.__new__(LandmarkDetector)
+    points = np.random.default_rng(0).uniform(10, 40, (478, 2))
+    monkeypatch.setattr(detector, "landmarks_once", lambda image: [])
+    monkeypatch.setattr(detector, "_in_tiles", lambda photograph, side: [points])
+    assert detector.faces(np.zeros((80, 80, 3), np.uint8)) == []
 
 
 def test_nothing_reaches_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
