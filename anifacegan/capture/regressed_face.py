@@ -19,8 +19,8 @@ CROP_PX = 256
 """Size of the crops that R sees, pixels."""
 USUAL_RATIO, DOUBT = 2.7, 4.0
 """The chi-squared statistic of R's difference from the landmarks, over its mean, above which R is doubted, and the
-power of the quotient by which its covariance grows. Of 300 synthetic faces half have a smaller statistic; those of the two
-photographs of scripts/check_own_face.py are 3.9 and 5.0."""
+power of the quotient by which its covariance grows. Half of 300 synthetic faces have a smaller statistic; those of the
+two photographs of scripts/check_own_face.py are 3.9 and 5.0."""
 ROUNDS = 2
 """How often R looks at the face, each time in the crop that its last estimate corrected."""
 
