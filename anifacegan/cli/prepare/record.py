@@ -49,8 +49,8 @@ def settings_of(config: PrepareConfig) -> dict[str, Any]:
 
 
 def checksums_of(config: PrepareConfig) -> dict[str, str | None]:
-    """Return a checksum of each file that fits, and masks if they are asked for, are made with, by its option; None where
-    none is used.
+    """Return a checksum of each file that fits, and masks if asked for, are made with, by its option; None where none
+    is used.
 
     Raises:
         InputError: a file is missing.
