@@ -122,7 +122,11 @@ def still_views(made: PhotoAvatar) -> dict[str, Mapping[str, Any]]:
     """Return yaw, pitch and expression of the stills, by the names of their files: the photograph's own view, and
     others from the front."""
     fit, avatar = made.face.fit, made.avatar
-    own = {"yaw": float(fit.yaw), "pitch": float(fit.pitch), "expression": fit.z_exp.astype(np.float32)}
+    own: Mapping[str, Any] = {
+        "yaw": float(fit.yaw),
+        "pitch": float(fit.pitch),
+        "expression": fit.z_exp.astype(np.float32),
+    }
     others: tuple[Mapping[str, Any], ...] = (
         {},
         {"expression": "smile"},

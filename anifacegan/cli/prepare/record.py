@@ -110,7 +110,7 @@ def shares_settings(config: PrepareConfig, path: Path, settings: Mapping[str, An
 def write_settings(path: Path, settings: Mapping[str, Any], goes_on: bool) -> None:
     """Note the settings of a run; one that ``goes_on`` without masks keeps the note of the earlier ones' masks."""
     earlier = read_json(path, "settings of 'anifacegan prepare'") if goes_on else {}
-    write_complete(path, json.dumps(earlier | settings) + "\n")
+    write_complete(path, json.dumps({**earlier, **settings}) + "\n")
 
 
 def rows_of(path: Path, kinds: tuple[type, ...]) -> dict[str, list[Any]]:
