@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 
 from anifacegan.runtime.limits import LARGEST_SEED, largest, memory_bytes
 
@@ -220,7 +221,8 @@ def _exit(error: BaseException) -> SystemExit:
 def open_standard_streams() -> None:
     """Open the null device in place of standard input, output and error where they are closed (``2>&-``).
 
-    Otherwise the next file that is opened would take their place, and libraries would print into it.
+    Otherwise the next file that is opened would take their place, and libraries would print into it. What standard
+    output cannot show, such as names of files that are no UTF-8, is escaped there, as it is in errors.
     """
     for number in range(3):
         try:
@@ -230,6 +232,8 @@ def open_standard_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (open as long as the process)
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _stdout_is_broken() -> bool:

@@ -59,10 +59,15 @@ def put_in_place(temporary: Path, path: Path) -> None:
     os.replace(temporary, path)
 
 
+def encoded(text: str) -> bytes:
+    """Return a text as UTF-8; of names of files that are none, the bytes that cannot be are escaped."""
+    return text.encode(errors="backslashreplace")
+
+
 def write_complete(path: Path, content: bytes | memoryview | str) -> None:
     """Write a whole file, text as UTF-8; see :func:`complete_or_absent`."""
     with complete_or_absent(path) as temporary:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.write_bytes(encoded(content) if isinstance(content, str) else content)
 
 
 def remove_leftovers(folder: Path, names: str | Iterable[str]) -> None:

@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Any
 
 from anifacegan.runtime.errors import InputError, last_line
+from anifacegan.runtime.files import encoded
 from anifacegan.viewer.access import Access, is_loopback
 from anifacegan.viewer.connection import Connection, is_closed
 from anifacegan.viewer.page import page_html
@@ -188,7 +189,7 @@ def response(status: HTTPStatus, text: str, kind: str = "text/plain") -> Any:
     from websockets.datastructures import Headers
     from websockets.http11 import Response
 
-    body = text.encode()
+    body = encoded(text)
     headers = {
         "Content-Type": f"{kind}; charset=utf-8",
         "Content-Length": str(len(body)),

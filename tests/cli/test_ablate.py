@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,12 +14,14 @@ from anifacegan.cli.ablate import run as ablation
 from anifacegan.cli.ablate.config import FULL, IMITATION_TERMS, NONE, AblationConfig
 from anifacegan.cli.ablate.run import AblationResult, ablate, table
 from anifacegan.data.dataset import FaceDataset
+from anifacegan.data.synthetic.geometry_buffers import FILES
 from anifacegan.data.synthetic.surface.head import load_head_geometry
 from anifacegan.evaluation.config import SampleConfig
 from anifacegan.evaluation.judge import load_judge
 from anifacegan.models.config import FaceRegressorConfig
 from anifacegan.models.face_regressor import FaceRegressor
 from anifacegan.models.regressor_checkpoints import FaceRegressorCard, save_face_regressor
+from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.output_folders import MARKER
 from anifacegan.training.config import TrainConfig
 from anifacegan.training.weights import LossWeights
@@ -124,14 +128,75 @@ def test_impossible_counts_are_refused(tiny: Path, change: dict[str, int]) -> No
         requested(tiny, tiny / "unused", **change)
 
 
-def test_surfaces_that_were_half_linked_are_linked_again(tmp_path: Path) -> None:
-    (tmp_path / "there").mkdir()
-    (tmp_path / "there" / "distance.npy").write_text("distance")
-    left = tmp_path / "variant" / "surfaces.partial"
-    left.mkdir(parents=True)
-    (left / "surfaces.json").write_text("half")
-    (left / "mine.txt").write_text("mine")
-    ablation.share_surfaces(tmp_path / "there", tmp_path / "variant" / "surfaces")
-    assert sorted(path.name for path in (tmp_path / "variant").rglob("*") if path.name != MARKER) == [
-        "distance.npy", "mine.txt", "surfaces",
-    ]  # fmt: skip
+def test_shared_surfaces_are_links_to_all_files(tmp_path: Path) -> None:
+    source, target = tmp_path / "there", tmp_path / "variant" / "surfaces"
+    source.mkdir()
+    (source / "distance.npy").write_text("distance")
+    ablation.share_surfaces(source, target)
+    assert not target.parent.exists()  # the first variant's are not complete
+    for name in FILES:
+        (source / name).write_text(name)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "distance.npy").write_text("mine")
+    target.parent.mkdir()
+    (target.parent / "surfaces.partial").symlink_to(mine)  # what an earlier version filled and renamed
+    ablation.share_surfaces(source, target)
+    assert all((target / name).samefile(source / name) for name in FILES)
+    assert (mine / "distance.npy").read_text() == "mine" and len(list(mine.iterdir())) == 1
+
+
+@pytest.mark.parametrize("kind", ["a link to nowhere", "file"])
+def test_a_variant_without_room_is_refused_before_any_is_trained(
+    kind: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ablation, "run", lambda config: pytest.fail("trained"))
+    config = requested(tiny, tmp_path / "out")
+    config.out.mkdir()
+    place = config.out / NONE
+    if kind == "file":
+        place.write_text("mine")
+    else:
+        place.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=rf"{NONE}.*{kind}"):
+        ablate(config, print)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"mine": 1}', r"ablation\.json: is in the way and was not written by"),
+        ("mine", "not a JSON file"),
+        ('{"inputs": INPUTS, "result": {"aed": NaN}}', r"result\."),
+    ],
+)
+def test_measurements_of_others_stay_and_damaged_ones_are_refused(
+    content: str, message: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = requested(tiny, tmp_path / "out")
+    result = AblationResult(0.9, 0.95, 0.1, 1.5, 0.2, 0.3, 0.4)
+    monkeypatch.setattr(ablation, "ablation_result", lambda *_: result)
+    monkeypatch.setattr(
+        ablation, "load_checkpoint", lambda _: SimpleNamespace(generator=torch.nn.Linear(1, 1))
+    )
+    monkeypatch.setattr(ablation, "weights_sha256", lambda _: "0")
+    judge = load_judge(config.judge, config.face_model, torch.device("cpu"))
+    head, dataset, path = (
+        load_head_geometry(config.face_model),
+        FaceDataset(config.data),
+        tmp_path / "ablation.json",
+    )
+
+    def measured() -> AblationResult:
+        return ablation.measured(tmp_path / "model", judge, head, dataset, config.evaluation())
+
+    assert measured() == result and measured() == result
+    written = json.loads(path.read_text())
+    if "INPUTS" in content:
+        content = json.dumps(written | {"result": written["result"] | {"aed": math.nan}})
+    else:
+        (tmp_path / MARKER).unlink()
+    path.write_text(content)
+    with pytest.raises(InputError, match=message):
+        measured()
+    assert path.read_text() == content

@@ -169,11 +169,15 @@ def test_an_interrupted_refinement_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_model_of_others_is_not_replaced(photograph: Path, tmp_path: Path) -> None:
-    mine = tmp_path / "out" / "refined" / "model.safetensors"
+@pytest.mark.parametrize("name", ["refined/model.safetensors", "own_view.png", "turned_right.png"])
+def test_files_of_others_are_refused_before_anything_is_computed(
+    name: str, photograph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anifacegan.cli.animate.run.load_model", lambda _: pytest.fail("computed"))
+    mine = tmp_path / "out" / name
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
-    with pytest.raises(InputError, match=r"model.safetensors: is in the way"):
+    with pytest.raises(InputError, match=rf"{name}: is in the way"):
         main([str(photograph), "--out", str(tmp_path / "out"), *WORDS, *REFINE])
     assert mine.read_text() == "mine"
 

@@ -2,6 +2,8 @@
 
 import math
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -105,3 +107,19 @@ def test_what_an_exception_says_is_one_short_line() -> None:
     assert first_line(ValueError("\nbroken header\nat byte 7")) == "broken header"
     assert first_line(EOFError()) == "EOFError"
     assert len(first_line(ValueError("x" * 1000))) == 120
+
+
+def test_standard_output_escapes_what_it_cannot_show() -> None:
+    """The files are complete by then: the command must not fail at their names."""
+    program = (
+        "from anifacegan.runtime.errors import open_standard_streams; open_standard_streams(); "
+        "print('m' + chr(0xdcff), chr(0xe9))"
+    )
+    for encoding, shown in (("utf-8", "m\\udcff \xe9\n"), ("ascii", "m\\udcff \\xe9\n")):
+        ran = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+            check=True,
+        )
+        assert ran.stdout.decode() == shown

@@ -146,3 +146,9 @@ def test_a_temporary_file_goes_when_its_process_has_ended_long_ago(tmp_path: Pat
         os.utime(path, None if path == new else (0, 0))
     remove_abandoned(tmp_path / "a.png")
     assert not old.exists() and all(path.exists() for path in (new, running, other))
+
+
+def test_names_that_are_no_utf_8_are_escaped_in_texts(tmp_path: Path) -> None:
+    """Markdown tables name models and data sets; the whole computation would be lost with its last file."""
+    write_complete(tmp_path / "table.md", f"model {os.fsdecode(b'm' + bytes([255]))}, é")
+    assert (tmp_path / "table.md").read_text(encoding="utf-8") == "model m\\udcff, é"

@@ -25,9 +25,11 @@ def with_expressions(avatar: Avatar, names: tuple[str, ...]) -> Avatar:
     """Return an avatar whose blendshapes are the named expressions, as this one shows them.
 
     Raises:
-        InputError: an expression is unknown, or the avatar cannot show it; or it has triangles that span an opening,
-            whose texture slides.
+        InputError: there is no expression, or one twice; one is unknown, or the avatar cannot show it; or it has
+            triangles that span an opening, whose texture slides.
     """
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"expressions are {list(names)}, expected at least one, each once")
     mesh = avatar.layered_mesh
     if mesh.texel_offsets.shape[2]:
         raise InputError(

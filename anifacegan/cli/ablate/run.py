@@ -6,6 +6,7 @@ the requested expressions, how well identity is preserved under them, and how fa
 """
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import torch
 
 from anifacegan.cli.ablate.config import FULL, NONE, AblationConfig
 from anifacegan.data.dataset import FaceDataset
-from anifacegan.data.synthetic.geometry_buffers import FILES
+from anifacegan.data.synthetic.geometry_buffers import FILES, NOTE
 from anifacegan.data.synthetic.surface.head import HeadGeometry, load_head_geometry
 from anifacegan.evaluation.config import EvaluationConfig
 from anifacegan.evaluation.evaluate import evaluate
@@ -25,9 +26,12 @@ from anifacegan.models.checkpoints import load_checkpoint
 from anifacegan.models.generator import Generator
 from anifacegan.models.model_folder import weights_sha256
 from anifacegan.runtime.devices import select_device
+from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.markdown import markdown_table
+from anifacegan.runtime.output_folders import claim, filled_when_complete, require_room
+from anifacegan.runtime.paths import exists
 from anifacegan.runtime.structured_text import read_json
 from anifacegan.runtime.typed_config import from_plain, plain
 from anifacegan.training.config import TrainConfig
@@ -78,6 +82,8 @@ def ablate(config: AblationConfig, report: Callable[[str], None]) -> dict[str, A
     variants = config.variants()
     with GrowingFolder(config.out) as folder:
         folder.require_room((RESULT, "ablation.md"))
+        for variant in variants.values():
+            require_room(variant.out, [])
         results = _measured_variants(config, folder, variants, report)
         content = {name: asdict(result) for name, result in results.items()}
         write_complete(folder.file(RESULT), json.dumps(content, indent=1))
@@ -106,23 +112,20 @@ def share_surfaces(source: Path, target: Path) -> None:
     """Fill the folder ``target`` of a trained variant's surface maps (distances and visible vertices of the training
     images) with links to the files of the first variant, ``source``, or with copies where links are not possible.
 
-    All variants have the same maps, because they render the same images. Either all files are linked or none: linking
-    that was stopped halfway is done again.
+    All variants have the same maps, because they render the same images. Where a start was stopped before all files
+    were there, the training draws them again.
+
+    Raises:
+        InputError: the folder cannot be written.
     """
-    if target.exists() or not source.exists():
+    if exists(target) or not all((source / name).is_file() for name in FILES):
         return
-
-    def link_or_copy(old: str, new: str) -> None:
-        try:
-            os.link(old, new)
-        except OSError:
-            shutil.copy2(old, new)
-
-    partial = target.with_name("surfaces.partial")
-    for name in FILES:  # of a stopped start; they may be links
-        (partial / name).unlink(missing_ok=True)
-    shutil.copytree(source, partial, copy_function=link_or_copy, dirs_exist_ok=True)
-    partial.replace(target)
+    with filled_when_complete(target, last=NOTE) as folder:
+        for name in FILES:
+            try:
+                os.link(source / name, folder / name)
+            except OSError:
+                shutil.copy2(source / name, folder / name)
 
 
 def measured(
@@ -138,14 +141,21 @@ def measured(
         config: how many faces are measured.
 
     Raises:
-        InputError: the model folder is not readable.
+        InputError: the model folder is not readable, or the run folder's file of measurements is damaged or of others.
     """
     inputs = {"model": weights_sha256(model), "judge": judge.name, "evaluation": plain(config)}
     path = model.parent / RESULT
-    if path.exists():
-        content = read_json(path, "measurements of an earlier run")
-        if isinstance(content, dict) and content.get("inputs") == inputs:
-            return from_plain(AblationResult, content.get("result", {}), str(path), "result.")
+    content = read_json(path, "measurements of an earlier run") if exists(path) else {}
+    is_ours = isinstance(content, dict) and {"inputs", "result"} <= set(content)
+    if is_ours and content["inputs"] == inputs:
+        found = from_plain(AblationResult, content["result"], str(path), "result.")
+        for name, value in asdict(found).items():
+            if not math.isfinite(value):
+                raise InputError(
+                    f"{path}: result.{name} is {value}, expected a finite number; remove the file"
+                )
+        return found
+    claim(model.parent, [RESULT], overwrite=is_ours)
     generator = load_checkpoint(model).generator.to(judge.world_offset.device)
     result = ablation_result(generator, judge, head, dataset, config)
     write_complete(path, json.dumps({"inputs": inputs, "result": asdict(result)}, indent=1))

@@ -38,6 +38,8 @@ from anifacegan.runtime.output_folders import filled_when_complete, require_room
 AVATAR, FILM, BESIDE = "avatar.safetensors", "film.mp4", "beside_photograph.png"
 BESIDE_DRIVER = "beside_driver.mp4"
 """Names of the files in the output folder, beside the stills."""
+STILLS = ("own_view", "neutral", "smile", "blink", "jaw_open", "turned_left", "turned_right")
+"""Names of the stills, without suffix."""
 SYNTHETIC = "Synthetic image: made by anifacegan from one photograph; the person did not do this"
 """Text in every image and film."""
 TURN = 0.3
@@ -64,8 +66,8 @@ def animate(config: AnimateConfig) -> Animated:
         InputError: the configuration, a file that it names, the photograph or the disk is at fault; nothing is written
             then.
     """
-    refined = REFINED_FILES if config.refine else ()
-    require_room(config.out, [AVATAR, FILM, BESIDE, BESIDE_DRIVER, *refined], config.overwrite)
+    names = [AVATAR, FILM, BESIDE, BESIDE_DRIVER, *(f"{name}.png" for name in STILLS)]
+    require_room(config.out, [*names, *(REFINED_FILES if config.refine else ())], config.overwrite)
     with filled_when_complete(config.out, config.overwrite) as folder:
         return _animate_into(folder, config)
 
@@ -120,16 +122,20 @@ def still_views(made: PhotoAvatar) -> dict[str, Mapping[str, Any]]:
     """Return yaw, pitch and expression of the stills, by the names of their files: the photograph's own view, and
     others from the front."""
     fit, avatar = made.face.fit, made.avatar
-    own = {"yaw": float(fit.yaw), "pitch": float(fit.pitch), "expression": fit.z_exp.astype(np.float32)}
-    views: dict[str, Mapping[str, Any]] = {
-        "own_view": own,
-        "neutral": {},
-        "smile": {"expression": "smile"},
-        "blink": {"expression": "blink"},
-        "jaw_open": {"expression": "jaw_open=0.7"},
-        "turned_left": {"yaw": -TURN},
-        "turned_right": {"yaw": TURN},
+    own: Mapping[str, Any] = {
+        "yaw": float(fit.yaw),
+        "pitch": float(fit.pitch),
+        "expression": fit.z_exp.astype(np.float32),
     }
+    others: tuple[Mapping[str, Any], ...] = (
+        {},
+        {"expression": "smile"},
+        {"expression": "blink"},
+        {"expression": "jaw_open=0.7"},
+        {"yaw": -TURN},
+        {"yaw": TURN},
+    )
+    views = dict(zip(STILLS, (own, *others), strict=True))
     return {name: view for name, view in views.items() if _is_known(avatar, view.get("expression"))}
 
 

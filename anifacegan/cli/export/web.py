@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> None:
     from anifacegan.avatars.export.web_page import Sequence as ExpressionSequence
     from anifacegan.avatars.export.web_page import require_room_for_page, web_page
     from anifacegan.runtime.errors import warnings_in_one_line
-    from anifacegan.runtime.files import remove_abandoned, write_complete
+    from anifacegan.runtime.files import encoded, remove_abandoned, write_complete
     from anifacegan.runtime.locks import FileLock
 
     with FileLock(config.out):
@@ -65,5 +65,5 @@ def main(arguments: Sequence[str]) -> None:
         page = web_page(avatar, config.web, sequence)
         remove_abandoned(config.out)
         write_complete(config.out, page)
-    sent = len(gzip.compress(page.encode(), mtime=0)) / 1e6
+    sent = len(gzip.compress(encoded(page), mtime=0)) / 1e6
     print(f"{config.out}: {len(page) / 1e6:.2f} MB, {sent:.2f} MB as servers send it with gzip")

@@ -49,8 +49,8 @@ def settings_of(config: PrepareConfig) -> dict[str, Any]:
 
 
 def checksums_of(config: PrepareConfig) -> dict[str, str | None]:
-    """Return checksums of the files that fits (and masks, if asked for) are made with, by option; None where none is
-    used.
+    """Return a checksum of each file that fits, and masks if asked for, are made with, by its option; None where none
+    is used.
 
     Raises:
         InputError: a file is missing.
@@ -110,7 +110,7 @@ def shares_settings(config: PrepareConfig, path: Path, settings: Mapping[str, An
 def write_settings(path: Path, settings: Mapping[str, Any], goes_on: bool) -> None:
     """Note the settings of a run; one that ``goes_on`` without masks keeps the note of the earlier ones' masks."""
     earlier = read_json(path, "settings of 'anifacegan prepare'") if goes_on else {}
-    write_complete(path, json.dumps(earlier | settings) + "\n")
+    write_complete(path, json.dumps({**earlier, **settings}) + "\n")
 
 
 def rows_of(path: Path, kinds: tuple[type, ...]) -> dict[str, list[Any]]:

@@ -20,6 +20,7 @@ from anifacegan.evaluation.figures import (
 from anifacegan.evaluation.figures.config import PageConfig
 from anifacegan.evaluation.figures.figure import FigureKind
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.files import encoded
 from anifacegan.runtime.markdown import markdown_table
 from anifacegan.runtime.output_folders import filled_when_complete
 from anifacegan.runtime.structured_text import read_json
@@ -63,7 +64,8 @@ def write_page(config: PageConfig) -> Path:
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Figures</title><style>{STYLE}</style>'
     )
     with filled_when_complete(config.out, config.overwrite) as folder:
-        (folder / PAGE).write_text("\n".join([head, "<h1>Figures</h1>", *sections, "</html>", ""]))
+        page = "\n".join([head, "<h1>Figures</h1>", *sections, "</html>", ""])
+        (folder / PAGE).write_bytes(encoded(page))
     return config.out / PAGE
 
 
