@@ -261,12 +261,12 @@ class _March:
         while count or crossings:
             if count:
                 kernels.write_samples(*both, waiting, count, place.numpy())
-                s, delta = (values.numpy() for values in self.tracer.sample(place[:count]))
+                s, delta = _arrays(self.tracer.sample(place[:count]))
                 count, crossings = kernels.take_samples(
                     *both, waiting, count, s, delta, crossing, crossings, lit.numpy()
                 )
             if crossings >= CROSSINGS or not count:
-                rgb, alpha = (values.numpy() for values in self.tracer.radiance(lit[:crossings]))
+                rgb, alpha = _arrays(self.tracer.radiance(lit[:crossings]))
                 more, crossings = kernels.composite(
                     *both, crossing, crossings, lit.numpy(), rgb, alpha, waiting[count:]
                 )
@@ -286,3 +286,8 @@ class _March:
             torch.from_numpy(array) for array in (rays.distance, rays.hit, rays.interval, rays.invisible)
         )
         return TracedRays(values, *found)
+
+
+def _arrays(values: tuple[Tensor, ...]) -> tuple[np.ndarray, ...]:
+    """Return tensors as arrays without gaps: a loop would be compiled again for arrays that have some."""
+    return tuple(value.contiguous().numpy() for value in values)

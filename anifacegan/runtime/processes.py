@@ -35,7 +35,7 @@ def map_in_processes(
     """Yield ``task(shared, job)`` for all jobs, in their order.
 
     Args:
-        task: a function that can be pickled.
+        task: a function that can be pickled, or a partial one.
         shared: passed to every process, with what it has prepared.
         jobs: second arguments of the task; they can be pickled.
         processes: number of processes; None for one process on each core. With 1, the jobs run in this process.
@@ -48,7 +48,9 @@ def map_in_processes(
     if count <= 1:
         yield from (task(shared, job) for job in jobs)
         return
-    context, others = multiprocessing.get_context("spawn"), set(multiprocessing.active_children())
+    context, others = multiprocessing.get_context("forkserver"), set(multiprocessing.active_children())
+    function = task.func if isinstance(task, partial) else task
+    context.set_forkserver_preload([function.__module__])  # what it needs is imported once for all processes
     pool = ProcessPoolExecutor(count, context, initializer=_start, initargs=(task, shared))
     workers: list[multiprocessing.process.BaseProcess] = []
     try:
@@ -95,6 +97,7 @@ def _interrupts_put_off() -> Iterator[None]:
 
 
 def _start(task: Callable[[Shared, Job], Result], shared: Shared) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # also where the server of forks was started by others
     torch.set_num_threads(1)
     global _work_on
     _work_on = partial(task, shared)

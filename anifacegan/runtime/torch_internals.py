@@ -4,15 +4,14 @@ They watch single operations (:mod:`anifacegan.training.cost_counter`, and the t
 tell what torch.compile does (:mod:`anifacegan.training.compilation`).
 """
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves, tree_map
-from torch.utils.flop_counter import flop_registry
 
 __all__ = [
     "FakeTensorMode",
@@ -20,7 +19,7 @@ __all__ = [
     "TorchDispatchMode",
     "compiled_graphs",
     "compiler_error",
-    "flop_registry",
+    "flop_counts",
     "operation_name",
     "tree_leaves",
     "tree_map",
@@ -38,6 +37,14 @@ def without_numbers(make: Callable[[], Network]) -> Network:
 def operation_name(operation: torch._ops.OpOverload) -> str:
     """Return the name of an operation without its namespace and overload, such as ``add``."""
     return operation._schema.name.split("::")[1]
+
+
+def flop_counts() -> Mapping[Any, Callable[..., int]]:
+    """Return, for each operation whose floating-point operations PyTorch counts, the function that counts them."""
+    # imports triton, which takes a third of a second: for plans of training only
+    from torch.utils.flop_counter import flop_registry
+
+    return flop_registry
 
 
 def compiled_graphs() -> int:

@@ -26,7 +26,7 @@ from anifacegan.runtime.torch_internals import (
     FakeTensorMode,
     Network,
     TorchDispatchMode,
-    flop_registry,
+    flop_counts,
     operation_name,
     tree_leaves,
 )
@@ -35,9 +35,6 @@ ARITHMETIC, BANDWIDTH = 0.5, 0.7
 """Shares of a device's highest speeds that matrix products and memory accesses are assumed to reach."""
 LAUNCH_S = 5e-6
 """Shortest time of a kernel, seconds: PyTorch on a CPU issues about 200,000 in a second."""
-MATRIX_PRODUCTS = tuple(flop_registry)
-"""Operations whose floating-point operations are counted: matrix products, convolutions and attention, as PyTorch's own
-counter does."""
 WITHOUT_KERNEL = frozenset(
     "empty empty_strided empty_like new_empty new_empty_strided detach alias lift_fresh _unsafe_view".split()
 )
@@ -74,7 +71,8 @@ class CostCounter(TorchDispatchMode):
     def __init__(self, tf32: bool = False) -> None:
         super().__init__()
         self.flops = 0
-        """Floating-point operations of matrix products and convolutions; a product and a sum count as two."""
+        """Floating-point operations of matrix products, convolutions and attention, as PyTorch's own counter has
+        them; a product and a sum count as two."""
         self.kernels = 0
         """Number of operations that compute something, so that each starts at least one kernel."""
         self.live_bytes = 0
@@ -84,6 +82,7 @@ class CostCounter(TorchDispatchMode):
         self.seconds = {device.name: 0.0 for device in DEVICES}
         """Estimated time on each device."""
         self._tf32 = tf32
+        self._flop_counts = flop_counts()
         self._storages: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
@@ -93,7 +92,7 @@ class CostCounter(TorchDispatchMode):
             self._follow(tensor.untyped_storage())
         if made and starts_kernel(func):
             read = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
-            count = flop_registry.get(func.overloadpacket)
+            count = self._flop_counts.get(func.overloadpacket)
             flops = 0 if count is None else count(*args, **(kwargs or {}), out_val=result)
             self.add(flops, sum(map(_bytes, read + made)), read[0].dtype if read else torch.float32)
         return result

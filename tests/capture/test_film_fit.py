@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -44,18 +45,17 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Film:
     return open_film(path)
 
 
-@pytest.fixture
-def fitter(
-    landmark_fitter: LandmarkFitter, face_model: MorphableModel, monkeypatch: pytest.MonkeyPatch
-) -> FaceFitter:
+@pytest.fixture(scope="module")
+def fitter(landmark_fitter: LandmarkFitter, face_model: MorphableModel) -> Iterator[FaceFitter]:
     """A fitter without MediaPipe."""
     fitter = object.__new__(FaceFitter)
     fitter.model, fitter.parts, fitter.fitter = face_model, load_head_parts(), landmark_fitter
     fitter._lm68 = FacePoints(face_model, landmark_fitter.points.units, face_model.landmark_vertices.numpy())
-    monkeypatch.setattr(fitter, "detector", SimpleNamespace(sha256="of the landmarker"), raising=False)
-    monkeypatch.setattr(film_fit, "CHUNK_FRAMES", 15)
-    monkeypatch.setattr(film_fit, "OVERLAP_FRAMES", 10)
-    return fitter
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fitter, "detector", SimpleNamespace(sha256="of the landmarker"), raising=False)
+        patch.setattr(film_fit, "CHUNK_FRAMES", 15)
+        patch.setattr(film_fit, "OVERLAP_FRAMES", 10)
+        yield fitter
 
 
 def follow(monkeypatch: pytest.MonkeyPatch, motion: Motion, stop: int = 1000) -> list[int]:
@@ -86,13 +86,14 @@ def follow(monkeypatch: pytest.MonkeyPatch, motion: Motion, stop: int = 1000) ->
     return asked
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def fitted(
-    fitter: FaceFitter, film: Film, motion: Motion, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    fitter: FaceFitter, film: Film, motion: Motion, tmp_path_factory: pytest.TempPathFactory
 ) -> FittedFilm:
     """The film, fitted without an interruption."""
-    follow(monkeypatch, motion)
-    return fit_film(fitter, film, tmp_path / "unbroken", quiet=True)
+    with pytest.MonkeyPatch.context() as patch:
+        follow(patch, motion)
+        return fit_film(fitter, film, tmp_path_factory.mktemp("film") / "unbroken", quiet=True)
 
 
 def test_the_motion_is_found_and_lost_frames_are_bridged(

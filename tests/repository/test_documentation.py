@@ -4,6 +4,7 @@ Blocks marked ``bash`` and ``python`` are run in their order, those of one docum
 need what only a user has (FFHQ, BFM, the released weights, GPUs): their commands are parsed, with every option.
 """
 
+import functools
 import re
 import shlex
 import shutil
@@ -25,8 +26,8 @@ ITEMS, PIXELS = 12, 32
 SMALL_DATA = f"--count {ITEMS} --size {PIXELS} --processes 1"
 SMALL_EVALUATION = f"--size {PIXELS} --count 4 --people 2 --expressions 2 --bootstrap 2"
 SMALL = {
-    "render": "--frames 2 --size 32",
-    "bake": "--bake.texture 64 --bake.grid 24",
+    "render": "--frames 2 --size 32 --grid_yaw 0",
+    "bake": "--bake.texture 64 --bake.grid 24 --bake.inbetweens 1",
     "figure": "--size 16",
     "dataset": SMALL_DATA,
     "evaluate": SMALL_EVALUATION,
@@ -135,18 +136,24 @@ def test_paths_and_links_of_the_docs_exist(document: Path) -> None:
         assert name in files, f"{document.name}: {name}"
 
 
+@functools.cache
 def sources() -> list[Path]:
     """All Python files of the project."""
     folders = ("anifacegan", "benchmarks", "scripts", "tests")
     return [*ROOT.glob("*.py"), *(path for folder in folders for path in (ROOT / folder).rglob("*.py"))]
 
 
+@functools.cache
+def defined_names() -> set[str]:
+    """Names of functions and classes, of fields with annotations or values, and of variables, in all sources."""
+    code = "\n".join(path.read_text() for path in sources())
+    code += "\n".join(path.read_text() for path in (ROOT / "anifacegan").rglob("*.js"))
+    found = re.findall(r"\b(?:def|class|function) (\w+)\b|^ +(\w+)[:,]|\b(\w+) = ", code, re.MULTILINE)
+    return {name for names in found for name in names if name}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_functions_that_the_docs_call_are_defined(document: Path) -> None:
     text = re.sub(r"^```.*?^```$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
     called = set(re.findall(r"`(?:[A-Za-z_.]+\.)?([A-Za-z_]+)\([^`]*\)`", text))
-    code = "\n".join(path.read_text() for path in sources())
-    code += "\n".join(path.read_text() for path in (ROOT / "anifacegan").rglob("*.js"))
-    for name in called:
-        defined = rf"\b(?:def|class|function) {name}\b|^ +{name}[:,]|\b{name} = "
-        assert re.search(defined, code, re.MULTILINE), f"{document.name}: {name}"
+    assert not called - defined_names(), document.name

@@ -20,6 +20,7 @@ from anifacegan.runtime.typed_config import plain, read_config
 from anifacegan.training.config import AdversarialConfig, Split, TrainConfig
 from anifacegan.training.run import refuse_uneven_shares
 from anifacegan.training.snapshots import load_newest
+from tests.fixtures.forked_scripts import ForkedScript
 from tests.fixtures.one_line import assert_one_line
 from tests.fixtures.photographs import write_photographs
 from tests.fixtures.tiny_training_set import SCHEDULE, tiny_config, write_tiny_set
@@ -36,22 +37,24 @@ def environment(**more: str) -> dict[str, str]:
     return inherited | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | more
 
 
-def finish(processes: list[subprocess.Popen]) -> list[tuple[int, str]]:
+def finish(processes: list[ForkedScript]) -> list[tuple[int, str]]:
     """Exit codes, and what was printed on stderr."""
-    try:
-        said = [process.communicate(timeout=TIMEOUT_S)[1] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    return [(process.returncode, text) for process, text in zip(processes, said, strict=True)]
+    return [process.end(TIMEOUT_S) for process in processes]
 
 
-def started(*command: str, **more: str) -> subprocess.Popen:
-    arguments = [sys.executable, *command]
-    return subprocess.Popen(arguments, env=environment(**more), stderr=subprocess.PIPE, text=True, cwd=ROOT)
+def started(*command: str, **more: str) -> ForkedScript:
+    return ForkedScript(command, environment(**more))
 
 
-def workers_of(count: int, *command: str) -> list[subprocess.Popen]:
+def torchrun(*command: str) -> tuple[int, str]:
+    """Exit code of torchrun, and what was printed on stderr."""
+    arguments = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    options = {"env": environment(), "cwd": ROOT, "timeout": TIMEOUT_S}
+    done = subprocess.run([*arguments, *command], stderr=subprocess.PIPE, text=True, **options)
+    return done.returncode, done.stderr
+
+
+def workers_of(count: int, *command: str) -> list[ForkedScript]:
     """A command as torchrun would start it, without torchrun."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -296,16 +299,7 @@ def test_paired_renders_in_adversarial_training_have_to_divide_too(tiny: Path) -
 @pytest.mark.slow
 def test_a_signal_to_torchrun_leaves_a_snapshot_of_the_step(tiny: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    torchrun = [
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc_per_node",
-        "2",
-        "--shutdown-timeout",
-        "300",
-    ]
-    [(code, said)] = finish([started(*torchrun, *training(tiny, out, "torchrun"))])
+    code, said = torchrun("--shutdown-timeout", "300", *training(tiny, out, "torchrun"))
     assert code != 0 and errors([(code, said)]) == ["interrupted"]
     assert [path.name for path in sorted(out.glob("snapshot_*"))] == [
         "snapshot_00000003.pt",
@@ -319,8 +313,7 @@ def test_a_killed_worker_under_torchrun_costs_no_more_than_the_steps_since_the_l
     tiny: Path, unbroken: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--max-restarts", "2"]
-    [(code, said)] = finish([started(*torchrun, *training(tiny, out, "killed"))])
+    code, said = torchrun("--max-restarts", "2", *training(tiny, out, "killed"))
     assert code == 0, said
     assert "-9" in said  # torchrun tells how the worker ended
     same_end(out, unbroken)

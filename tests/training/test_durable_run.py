@@ -1,7 +1,6 @@
 """Stopped, killed or short of disk: a resumed run of any kind ends exactly as the unbroken one."""
 
 import io
-import multiprocessing
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ import torch
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.output_folders import MARKER
 from anifacegan.training.durable_run import DurableRun, deferred_interrupts
+from tests.fixtures.forked_scripts import FORKS
 from tests.fixtures.resumed_runs import KINDS, Kind, Terms, interrupt_at, run_and_tell, same_end
 from tests.fixtures.small_disk import files_of_at_most
 
@@ -215,18 +215,14 @@ def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_end(
     """SIGKILL in processes of their own, at random moments of loading, of steps, of snapshots, of the end. The whole
     is repeated with new runs until enough kills have met a living one."""
     rng = np.random.default_rng(list(KINDS).index(name))
-    processes = multiprocessing.get_context("forkserver")  # imports once, then forks
-    processes.set_forkserver_preload(["tests.fixtures.resumed_runs", "torch.utils.tensorboard"])
     kills, runs = 0, 0
     while kills < KILLS:
         runs += 1
         config = kind.config(tiny, tmp_path / f"run{runs}")
         finished = False
         while not finished:
-            heard, told = processes.Pipe(duplex=False)
-            process = processes.Process(
-                target=run_and_tell, args=(name, config, torch.get_num_threads(), told)
-            )
+            heard, told = FORKS.Pipe(duplex=False)
+            process = FORKS.Process(target=run_and_tell, args=(name, config, torch.get_num_threads(), told))
             process.start()
             told.close()
             killed = kills < KILLS and kill_after(process, heard, int(rng.integers(0, 6)), rng.uniform())

@@ -53,7 +53,7 @@ def test_the_warm_up_teaches_the_deformation_only(data: PairedData, mesh: MeshSa
 def test_the_deformation_learns_to_follow_the_mesh(data: PairedData, mesh: MeshSampler) -> None:
     """From a field that is zero everywhere."""
     schedule = Schedule(
-        warm_up_deform=150, near_surface=0, complete=0, mesh_faces=4, mesh_points=40, lr_deformation=3e-3
+        warm_up_deform=100, near_surface=0, complete=0, mesh_faces=4, mesh_points=40, lr_deformation=3e-3
     )
     deformation = DeformationConfig(hidden_dim=32, mapping_dim=32, output_scale=0.05)
     config = dataclasses.replace(GENERATOR, deformation=deformation)

@@ -40,7 +40,7 @@ def subject(model: Model, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelSubj
 
 
 def wait_for_bake(subject: ModelSubject) -> None:
-    assert subject.baked.wait(60)  # type: ignore[attr-defined]
+    assert subject.baked.wait(600)  # type: ignore[attr-defined]
     subject.baked.clear()  # type: ignore[attr-defined]
 
 

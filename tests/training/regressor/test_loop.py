@@ -124,7 +124,7 @@ def test_the_landmark_term_is_in_pixels_at_128_whatever_the_size() -> None:
 def test_eight_images_are_learnt_by_heart() -> None:
     """Coefficients and landmarks: the sum of all terms falls tenfold."""
     data, history = images(), []
-    schedule = ReconstructionSchedule(steps=120, batch=COUNT, lr=3e-3, warm_up=5)
+    schedule = ReconstructionSchedule(steps=60, batch=COUNT, lr=3e-3, warm_up=5)
     state = fresh(schedule, data)
     train(
         state,

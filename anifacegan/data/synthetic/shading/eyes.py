@@ -65,7 +65,10 @@ def eye_sample(value, looks, colour, material):
     polar = np.float32(57.29578) * np.arctan2(np.sqrt(ex * ex + ey * ey), ez)
     turn = np.arctan2(ey, ex)
     corner = min(max((polar - np.float32(36)) / np.float32(40), zero), one)
-    vein = max(zero, value_noise(turn * 6 + np.float32(0.15) * polar, polar * np.float32(0.1), 21)) * corner
+    vein = (
+        max(zero, value_noise(turn * 6 + np.float32(0.15) * polar, polar * np.float32(0.1), np.int64(21)))
+        * corner
+    )
     pink = np.float32(0.26) * corner + np.float32(0.25) * vein
     colour[0] = looks.sclera_rgb[0] * (one - np.float32(0.12) * corner)
     colour[1] = looks.sclera_rgb[1] * (one - pink)
@@ -73,10 +76,10 @@ def eye_sample(value, looks, colour, material):
     limbus = np.exp(-(((polar - IRIS_DEG) / np.float32(2.4)) ** 2))
     if polar < IRIS_DEG + 4:
         fibre = np.float32(0.55) * value_noise(
-            turn * np.float32(9.55), polar * np.float32(0.12), 3
+            turn * np.float32(9.55), polar * np.float32(0.12), np.int64(3)
         )  # wraps at 60 / 2 pi
-        fibre += np.float32(0.45) * value_noise(turn * np.float32(22.3), polar * np.float32(0.2), 4)
-        fibre += np.float32(0.25) * value_noise(turn * np.float32(4.5), polar * np.float32(0.35), 9)
+        fibre += np.float32(0.45) * value_noise(turn * np.float32(22.3), polar * np.float32(0.2), np.int64(4))
+        fibre += np.float32(0.25) * value_noise(turn * np.float32(4.5), polar * np.float32(0.35), np.int64(9))
         span = max(IRIS_DEG - looks.pupil_deg, np.float32(2))
         inner = min(max((polar - looks.pupil_deg) / span, zero), one)
         collarette = np.exp(-(((inner - np.float32(0.28)) / np.float32(0.13)) ** 2))

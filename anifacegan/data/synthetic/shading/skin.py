@@ -71,20 +71,23 @@ def skin_sample(value, detail, looks, colour, material):
     gx, gy, gz = detail[0] * looks.bump, detail[1] * looks.bump, detail[2] * looks.bump
     groove = np.float32(0)
     if value[LINES] > np.float32(0.02):
-        warp = np.float32(0.022) * value_noise(px * 5, py * 3, 31) + np.float32(0.006) * value_noise(
-            px * 19, py * 9, 32
-        )
+        warp = np.float32(0.022) * value_noise(px * 5, py * 3, np.int64(31)) + np.float32(
+            0.006
+        ) * value_noise(px * 19, py * 9, np.int64(32))
         strong = min(value[LINES] * np.float32(3.2), np.float32(1))
         strong *= min(
-            max(np.float32(0.65) + value_noise(px * 4 + 7, py * 22, 33), np.float32(0)), np.float32(1)
+            max(np.float32(0.65) + value_noise(px * 4 + 7, py * 22, np.int64(33)), np.float32(0)),
+            np.float32(1),
         )
         depth, slope = _crease(py + warp, LINE_DISTANCE)
         gy += np.float32(0.34) * strong * slope
         groove += strong * depth
     if value[FURROWS] > np.float32(0.02):
-        warp = np.float32(0.016) * value_noise(px * 6, py * 6, 34)
+        warp = np.float32(0.016) * value_noise(px * 6, py * 6, np.int64(34))
         strong = min(value[FURROWS] * np.float32(2.6), np.float32(1))
-        strong *= min(max(np.float32(0.6) + value_noise(px * 18, py * 5, 35), np.float32(0)), np.float32(1))
+        strong *= min(
+            max(np.float32(0.6) + value_noise(px * 18, py * 5, np.int64(35)), np.float32(0)), np.float32(1)
+        )
         # crow's feet fan out from the corner of the eye, furrows of the frown are upright
         across = px + (
             np.float32(0.9) * (py - np.float32(0.26)) if abs(px) > np.float32(0.38) else np.float32(0)

@@ -66,11 +66,11 @@ def cloth_sample(value, looks, colour, material):
     if edge < RIBS_END:
         pattern = np.float32(0.20) * np.sin(np.arctan2(px, pz + np.float32(0.75)) * 75)
     else:
-        column = px * 45 + np.float32(0.8) * value_noise(px * 6, down * 6, 3)
+        column = px * 45 + np.float32(0.8) * value_noise(px * 6, down * 6, np.int64(3))
         stitch = np.sin(down * 70 + np.float32(1.6) * abs(np.sin(column * np.float32(0.5))))
         pattern = np.float32(0.10) * np.sin(column) + np.float32(0.08) * stitch
-    pattern += np.float32(0.08) * value_noise(px * 60, down * 60, 8)
-    fold = value_noise(px * 3 + 5, down * np.float32(4.5), 12)
+    pattern += np.float32(0.08) * value_noise(px * 60, down * 60, np.int64(8))
+    fold = value_noise(px * 3 + 5, down * np.float32(4.5), np.int64(12))
     seam = one - np.float32(0.35) * np.exp(-(((edge - RIBS_END) / np.float32(0.009)) ** 2))
     hem = one - np.float32(0.35) * np.exp(-edge / np.float32(0.010))
     for k in range(3):

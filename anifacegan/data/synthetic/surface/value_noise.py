@@ -15,7 +15,8 @@ def value_noise(x, y, seed):
     """Evaluate a smooth random function at a point (x, y) of the plane; it is from -1 to 1 and changes within a length
     of 1.
 
-    Each integer ``seed`` gives another function.
+    Each integer ``seed`` gives another function. Compiled callers write it as np.int64(SEED): numba would compile this
+    function again for every plain number.
     """
     x0, y0 = np.floor(x), np.floor(y)
     fx, fy = np.float32(x - x0), np.float32(y - y0)
