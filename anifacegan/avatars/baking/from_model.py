@@ -26,6 +26,7 @@ def model_charts(model: Model, side: int) -> ManifoldCharts:
     )
 
 
+@torch.inference_mode()
 def person_condition(model: Model, latents: tuple[Tensor, Tensor], psi: float) -> Condition:
     """Return a function from expression coefficients to the fields of one person with this expression: deformation,
     manifold scalar and radiance.
