@@ -108,9 +108,14 @@ class ConditionedFields:
 
     def without_deformation(self) -> "ConditionedFields":
         """Return the fields of the face without deformation."""
+        return self.with_deformation(torch.zeros_like)
+
+    def with_deformation(self, deform: Callable[[Tensor], Tensor]) -> "ConditionedFields":
+        """Return the fields of the same person with another deformation field, which maps points (B, N, 3) to offsets
+        (B, N, 3), both in world units."""
         if isinstance(self.offset, AlignedOffsets):
-            return replace(self, offset=replace(self.offset, deform=torch.zeros_like))
-        return replace(self, offset=torch.zeros_like)
+            return replace(self, offset=replace(self.offset, deform=deform))
+        return replace(self, offset=deform)
 
 
 @dataclass(frozen=True)

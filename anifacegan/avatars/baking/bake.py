@@ -21,20 +21,23 @@ from jaxtyping import Float, UInt8
 
 from anifacegan.avatars.baking.blendshapes import MovingMesh, moving_mesh
 from anifacegan.avatars.baking.charts import ManifoldCharts
-from anifacegan.avatars.baking.inverse_warp import Condition
+from anifacegan.avatars.baking.inverse_warp import Condition, on_template
 from anifacegan.avatars.baking.layers import RIM, LayerMesh, Layers, LevelCells, cell_mesh, dilated, submesh
 from anifacegan.avatars.baking.refinement import refined_layers
-from anifacegan.avatars.baking.textures import background_texture, coarse_textures, fine_textures, to_bytes
+from anifacegan.avatars.baking.textures import (
+    TRANSPARENT,
+    background_texture,
+    coarse_textures,
+    fine_textures,
+    to_bytes,
+)
 from anifacegan.avatars.baking.visible_cells import occluding_cells, visible_cells
 from anifacegan.avatars.config import BakeConfig
 from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.models.generator import ConditionedFields
-from anifacegan.runtime.cpu import jobs_only
+from anifacegan.runtime.cpu import jobs_only, one_blas_thread
 from anifacegan.runtime.errors import InputError
-
-TRANSPARENT = 1 / 512
-"""Opacity up to which a texel counts as transparent."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class BakeReport:
 
 @torch.inference_mode()
 @jobs_only()
+@one_blas_thread()
 def bake(
     condition: Condition, z_exp: Float[np.ndarray, "shape 64"], charts: ManifoldCharts, config: BakeConfig
 ) -> tuple[LayeredMesh, BakeReport]:
@@ -85,16 +89,18 @@ def bake(
     if not np.isfinite(coarse).all():
         raise InputError("this person has colours that are not finite; weights or latents are broken")
     cells, occluding = _opaque_and_occluding_cells(fields, layers, coarse, config)
-    moving = moving_mesh(condition, z_exp, config.inbetweens, cell_mesh(cells, layers), layers.texels)
+    mesh = cell_mesh(cells, layers)
+    mesh = dataclasses.replace(mesh, x_template=on_template(fields, mesh.x_template))
+    moving = moving_mesh(condition, z_exp, config.inbetweens, mesh, layers.texels)
     if not (np.isfinite(moving.residual).all() and np.isfinite(moving.neutral).all()):
         raise InputError("this person's deformation is not finite; weights or latents are broken")
     coarse_mesh = _coarsely_textured(fields, moving, z_exp, layers, coarse, config)
-    visible, needed = visible_cells(coarse_mesh, moving.mesh, cells)
+    textured, needed = visible_cells(coarse_mesh, moving.mesh, cells)
     needed.reshape(-1)[moving.mesh.cell[moving.spanning]] = (
         True  # visible, perhaps, on the way to an expression
     )
-    visible |= _cells_of_openings(moving, layers)
-    textures, evaluated = fine_textures(fields, layers, coarse, visible)
+    textured |= _cells_of_openings(moving, layers)
+    textures, evaluated = fine_textures(fields, layers, coarse, textured)
     layered_mesh = _finely_textured(coarse_mesh, moving, submesh(moving.mesh, needed | occluding), textures)
     return layered_mesh, BakeReport(moving.residual, charts.folded_share, evaluated + coarse[..., 0].size)
 
@@ -110,10 +116,13 @@ def _opaque_and_occluding_cells(
     cells = dilated(layers.cells_showing(coarse[..., 3] > TRANSPARENT), RIM) & complete
     if not cells.any():
         raise InputError("nothing of this person can be seen: every manifold is transparent")
-    mesh = cell_mesh(complete, layers)
-    x = torch.from_numpy(mesh.x_template).to(fields.levels.device)
-    mesh = dataclasses.replace(mesh, x_template=fields.template_points(x[None])[0].cpu().numpy())
-    occluding = occluding_cells(cells, mesh, fields.ray_sampling.fov_deg, config.widest_rad) & complete
+    occluding = occluding_cells(
+        cells,
+        layers,
+        lambda x: on_template(fields, x),
+        fields.ray_sampling.fov_deg,
+        config.widest_rad,
+    )
     return cells | occluding, occluding
 
 

@@ -66,13 +66,18 @@ class DeformedMesh:
         units.
         """
         occluded = self.residual > OCCLUDED_RESIDUAL
-        reaching = occluded[triangles].any(1) & self.stretched[triangles].any(1)
+        reaching = _has_corner(triangles, occluded) & _has_corner(triangles, self.stretched)
+        # A side that becomes SPANNING_LENGTH long, SPANNING_STRETCH times what it was, has an end that moves so far.
+        moved = np.linalg.norm(self.x - neutral, axis=1) > SPANNING_LENGTH * (1 - 1 / SPANNING_STRETCH) / 2
+        some = np.flatnonzero(reaching | _has_corner(triangles, moved))
         long, short = (
-            np.linalg.norm(np.diff(x[triangles], axis=1), axis=2).max(1) for x in (self.x, neutral)
+            np.linalg.norm(np.diff(x[triangles[some]], axis=1), axis=2).max(1) for x in (self.x, neutral)
         )
         stretch = long / np.maximum(short, np.finfo(np.float32).tiny)
         opened = (stretch > SPANNING_STRETCH) & (long > SPANNING_LENGTH)
-        return (reaching & (stretch > SPANNING_STRETCH_AT_OCCLUDED)) | opened
+        spanning = np.zeros(len(triangles), bool)
+        spanning[some] = (reaching[some] & (stretch > SPANNING_STRETCH_AT_OCCLUDED)) | opened
+        return spanning
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,13 @@ class MovingMesh:
     0.99 quantile over the vertices is taken at each stored strength of the expression, then the largest quantile."""
 
 
+def _has_corner(
+    triangles: Int[np.ndarray, "triangle 3"], marked: Bool[np.ndarray, "vertex"]
+) -> Bool[np.ndarray, "triangle"]:
+    """Mark the triangles that have a marked corner."""
+    return marked[triangles[:, 0]] | marked[triangles[:, 1]] | marked[triangles[:, 2]]
+
+
 def deformed_mesh(condition: Condition, z_exp: Float[np.ndarray, "64"], mesh: LayerMesh) -> DeformedMesh:
     """Find the positions of a mesh's vertices on the face with an expression.
 
@@ -118,7 +130,8 @@ def deformed_mesh(condition: Condition, z_exp: Float[np.ndarray, "64"], mesh: La
     )
     x, occluded = found.cpu().numpy(), (residual > OCCLUDED_RESIDUAL).cpu().numpy()
     stretched = np.zeros(len(occluded), bool)
-    edges = np.concatenate([mesh.triangles[:, [0, 1]], mesh.triangles[:, [1, 2]], mesh.triangles[:, [2, 0]]])
+    triangles = mesh.triangles[_has_corner(mesh.triangles, occluded)]
+    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     edges = np.concatenate([edges, edges[:, ::-1]])
     edges = edges[occluded[edges[:, 1]]]  # into occluded points
     border = np.unique(edges[~occluded[edges[:, 0]], 0])

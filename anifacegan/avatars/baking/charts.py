@@ -29,15 +29,15 @@ CROWDING = 2.5
 """The number K of the projection: the middle of the chart is 2.4 times as fine as it would be without the sinh."""
 SEARCH_GRID = 96
 """Number of directions along each side of a chart in a coarse search for the manifold. The radii found by the coarse
-search are the start of a Newton search on the final grid."""
+search are the start of a secant search on the final grid."""
 LARGEST_RADIUS = 0.4
 """Largest radius of the search, world units: farther from the centre than anything that a camera sees."""
 RADIUS_SAMPLES = 128
 """Number of samples along each direction in the coarse search: one every 3 mm, as along the renderer's rays."""
-NEWTON_STEPS = 4
-LONGEST_STEP, DERIVATIVE_STEP, LARGEST_MISS = 4e-3, 1e-4, 4e-4
-"""Longest step of the Newton search, step of the finite difference for its derivative, and largest remaining error of
-the radius; world units."""
+SECANT_STEPS = 6
+LONGEST_STEP, LAST_STEP, LARGEST_MISS = 4e-3, 1e-5, 4e-4
+"""Longest step of the secant search, length of a step after which it ends, and largest last step of a radius that is
+used; world units."""
 MARGIN = 0.01
 """Points this far out of view are counted as visible, because an expression may move them into view; world units."""
 SLICE_POINTS = 2**17
@@ -100,15 +100,18 @@ def chart_manifolds(
     """
     corner = torch.ones(1, 2, device=levels.device)
     uv = _grids(-corner, corner, SEARCH_GRID)[0]  # (S, S, 2): the whole chart
-    radius, count = _outermost_crossings(scalar_field, levels, uv)  # (L, S, S) both
+    radius, slope, count = _outermost_crossings(scalar_field, levels, uv)  # (L, S, S) each
     visible = radius.isfinite() & _in_view(from_chart(uv, radius), ray_sampling)
     low, high = _visible_bounds(uv, visible)
     grid = _grids(low, high, side)
     at = (grid + 1) / 2 * (SEARCH_GRID - 1)
-    start = torch.stack(
-        [_bilinear(found, position.flatten(0, 1)) for found, position in zip(radius, at, strict=True)]
+    start, start_slope = (
+        torch.stack(
+            [_bilinear(found, position.flatten(0, 1)) for found, position in zip(part, at, strict=True)]
+        )
+        for part in (radius, slope)
     )
-    refined = _newton_radius(scalar_field, levels, grid.flatten(1, 2), start)
+    refined = _secant_radius(scalar_field, levels, grid.flatten(1, 2), start, start_slope)
     folded_share = (count[visible] > 1).float().mean().nan_to_num().item()
     return ManifoldCharts(low, high, refined.reshape(len(levels), side, side), folded_share)
 
@@ -159,14 +162,16 @@ def _grids(low: Float[Tensor, "level 2"], high: Float[Tensor, "level 2"], side: 
 
 def _outermost_crossings(
     scalar_field: Field, levels: Float[Tensor, "level"], uv: Float[Tensor, "side side 2"]
-) -> tuple[Float[Tensor, "level side side"], Float[Tensor, "level side side"]]:
+) -> tuple[
+    Float[Tensor, "level side side"], Float[Tensor, "level side side"], Float[Tensor, "level side side"]
+]:
     """Search for each level of the manifold scalar s along the directions of chart coordinates, from the centre out.
 
-    Returns the radius at which s rises through the level for the last time, NaN where it never does, and how often it
-    does.
+    Returns the radius at which s rises through the level for the last time, NaN where it never does, the slope of s
+    there, per world unit, and how often it rises through the level.
     """
     r = torch.linspace(0.0, LARGEST_RADIUS, RADIUS_SAMPLES, device=uv.device)
-    radii, counts = [], []
+    radii, slopes, counts = [], [], []
     for row in uv:  # row by row, to save memory
         x = from_chart(row[:, None].expand(-1, len(r), 2), r.expand(len(row), -1))
         s = evaluate_in_slices(scalar_field, x)  # (S, K)
@@ -178,8 +183,9 @@ def _outermost_crossings(
         outer = samples.gather(-1, last[..., None] + 1)[..., 0]
         fraction = (levels[:, None] - inner) / (outer - inner)
         radii.append(torch.where(rises.any(-1), (last + fraction) * (r[1] - r[0]), torch.nan))
+        slopes.append((outer - inner) / (r[1] - r[0]))
         counts.append(rises.sum(-1))
-    return torch.stack(radii, dim=1), torch.stack(counts, dim=1).float()
+    return torch.stack(radii, dim=1), torch.stack(slopes, dim=1), torch.stack(counts, dim=1).float()
 
 
 def _in_view(x: Float[Tensor, "*batch 3"], ray_sampling: RaySamplingConfig) -> Bool[Tensor, "*batch"]:
@@ -207,23 +213,34 @@ def _visible_bounds(
     return low, high
 
 
-def _newton_radius(
+def _secant_radius(
     scalar_field: Field,
     levels: Float[Tensor, "level"],
     uv: Float[Tensor, "level point 2"],
     start: Float[Tensor, "level point"],
+    slope: Float[Tensor, "level point"],
 ) -> Float[Tensor, "level point"]:
-    """Refine the radii of manifolds by Newton's method along directions ``uv``; NaN where it does not converge."""
-    r = start.nan_to_num(nan=LARGEST_RADIUS / 2)
-    target = levels[:, None]
-    miss = torch.full_like(r, torch.inf)
-    for _ in range(NEWTON_STEPS):
-        s = evaluate_in_slices(scalar_field, from_chart(uv, r))
-        s_farther = evaluate_in_slices(scalar_field, from_chart(uv, r + DERIVATIVE_STEP))
-        miss = (target - s) / ((s_farther - s) / DERIVATIVE_STEP)
-        r = r + miss.nan_to_num(0.0, 0.0, 0.0).clamp(-LONGEST_STEP, LONGEST_STEP)
-    converged = start.isfinite() & (miss.abs() < LARGEST_MISS)
-    return torch.where(converged, r, torch.nan)
+    """Refine the radii of manifolds by the secant method along directions ``uv``, from radii and slopes of the scalar
+    there; NaN where it does not converge."""
+    radius = torch.full_like(start, torch.nan)
+    active = start.isfinite().nonzero()
+    level, point = active.T
+    r, slope, before, step = start[level, point], slope[level, point], None, None
+    for k in range(SECANT_STEPS):
+        s = evaluate_in_slices(scalar_field, from_chart(uv[level, point], r))
+        if before is not None and step is not None:
+            secant = (s - before) / step
+            slope = torch.where((step.abs() > LAST_STEP) & (secant > 0), secant, slope)
+        miss = (levels[level] - s) / slope
+        step = miss.nan_to_num(0.0, 0.0, 0.0).clamp(-LONGEST_STEP, LONGEST_STEP)
+        r, before = r + step, s
+        ends = miss.abs() < (LAST_STEP if k < SECANT_STEPS - 1 else LARGEST_MISS)
+        radius[level[ends], point[ends]] = r[ends]
+        going = ~ends
+        level, point, r, slope, before, step = (
+            part[going] for part in (level, point, r, slope, before, step)
+        )
+    return radius
 
 
 def _bilinear(values: Float[Tensor, "row column"], at: Float[Tensor, "point 2"]) -> Float[Tensor, "point"]:

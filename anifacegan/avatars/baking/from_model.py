@@ -7,6 +7,7 @@ from torch import Tensor
 
 from anifacegan.avatars.baking.charts import ManifoldCharts, chart_manifolds
 from anifacegan.avatars.baking.inverse_warp import Condition
+from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import ConditionedFields
 from anifacegan.models.numba_fields import with_numba_fields
@@ -25,6 +26,7 @@ def model_charts(model: Model, side: int) -> ManifoldCharts:
     )
 
 
+@torch.inference_mode()
 def person_condition(model: Model, latents: tuple[Tensor, Tensor], psi: float) -> Condition:
     """Return a function from expression coefficients to the fields of one person with this expression: deformation,
     manifold scalar and radiance.
@@ -34,9 +36,11 @@ def person_condition(model: Model, latents: tuple[Tensor, Tensor], psi: float) -
     """
     device = model.generator.device
     z_id, z_noise = (latent.to(device) for latent in latents)
+    neutral = Latents(z_id, torch.zeros(1, EXP_DIM, device=device), z_noise)
+    person = with_numba_fields(model.generator.condition(neutral, psi))
 
     def condition(z_exp: Float[np.ndarray, "64"]) -> ConditionedFields:
-        person_latents = Latents(z_id, torch.as_tensor(z_exp[None], device=device), z_noise)
-        return with_numba_fields(model.generator.condition(person_latents, psi))
+        deformation = model.generator.deformation.bind(z_id, torch.as_tensor(z_exp[None], device=device))
+        return with_numba_fields(person.with_deformation(deformation))
 
     return condition

@@ -2,25 +2,33 @@
 
 D is the deformation field of one person with one expression. A target point is a point of the deformed face, a template
 point one of the face without deformation. The fixed-point iteration ``x <- x_template - D(x)`` is tried first. Where it
-does not converge, for example between lips that open, Newton's method is run with the expression at 25, 50, 75 and
-100 % of its strength. Each run starts from the result of the previous one. All points are in world units.
+converges slowly, Newton's method goes on from its result. Where it does not converge, for example between lips that
+open, Newton's method is run with the expression at 25, 50, 75 and 100 % of its strength, and each run starts from the
+result of the previous one. A point takes no more steps than it needs. All points are in world units.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from anifacegan.avatars.baking.charts import Field, evaluate_in_slices
 from anifacegan.models.generator import ConditionedFields
 
 TOLERANCE = 3e-5
-"""The fixed-point iteration stops at a point if its residual |x + D(x) - x_template| is smaller, world units."""
+"""An iteration stops at a point if its residual |x + D(x) - x_template| is smaller, world units."""
+LAST_STEP, LAST_SHARE = 1e-4, 0.3
+"""The fixed-point iteration takes its last step already if the residual before the step is at most LAST_STEP, world
+units, and at most LAST_SHARE of the residual one step earlier: the step then leaves about that share again."""
+SLOW = 3e-4
+"""Largest residual, world units, at which the fixed-point iteration counts as slow and not as diverging."""
 FIXED_POINT_STEPS, NEWTON_STEPS = 6, 8
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 """Factors of the expression coefficients at which Newton's method is run; each run starts from the previous result."""
+ON_THE_WAY = 3e-4
+"""Residual, world units, at which Newton's method stops with all of these factors but the last."""
 DIFFERENCE, LONGEST_STEP = 1e-4, 3e-3
 """Step of the finite differences for the Jacobian, and longest Newton step, world units."""
 
@@ -29,28 +37,52 @@ Condition = Callable[[Float[np.ndarray, "64"]], ConditionedFields]
 
 
 def target_points(
-    condition: Condition, z_exp: Float[np.ndarray, "64"], x_manifold: Float[Tensor, "vertex 3"]
+    condition: Condition, z_exp: Float[np.ndarray, "64"], x_template: Float[Tensor, "vertex 3"]
 ) -> tuple[Float[Tensor, "vertex 3"], Float[Tensor, "vertex"]]:
-    """Find the points of the deformed face that an expression's deformation D maps to given points of manifolds.
+    """Find the points of the deformed face that an expression's deformation D maps to given points of the template.
 
-    ``condition`` is a function from expression coefficients to the fields of one person with this expression.
-    ``x_manifold`` are points of the template; of the mean head, if the manifolds are aligned. Returns the points x of
-    the deformed face and the residuals |x + D(x) - x_template|. All are in world units.
+    ``condition`` is a function from expression coefficients to the fields of one person with this expression. Returns
+    the points x of the deformed face and the residuals |x + D(x) - x_template|. All are in world units.
     """
     fields = condition(z_exp)
-    x_template = fields.template_points(x_manifold[None])[0]
     x, residual = _fixed_point(fields.deformation, x_template)
+    _improve(x, residual, (residual > TOLERANCE) & (residual <= SLOW), fields.deformation, x_template, x)
     diverged = residual > TOLERANCE
     if diverged.any():
         goal = x_template[diverged]
         found = goal
-        for strength in STRENGTHS:
+        for strength in STRENGTHS[:-1]:
             offset = condition((strength * z_exp).astype(np.float32)).deformation
-            found, newton_residual = _newton(offset, goal, found)
-        better = newton_residual < residual[diverged]
-        x[diverged] = torch.where(better[:, None], found, x[diverged])
-        residual[diverged] = torch.where(better, newton_residual, residual[diverged])
+            found, _ = _newton(offset, goal, found, ON_THE_WAY)
+        start = x.clone()
+        start[diverged] = found
+        _improve(x, residual, diverged, fields.deformation, x_template, start)
     return x, residual
+
+
+def _improve(
+    x: Float[Tensor, "vertex 3"],
+    residual: Float[Tensor, "vertex"],
+    which: Bool[Tensor, "vertex"],
+    offset: Field,
+    x_template: Float[Tensor, "vertex 3"],
+    start: Float[Tensor, "vertex 3"],
+) -> None:
+    """Run Newton's method at the points ``which`` from ``start``; write what has a smaller residual to x and
+    residual."""
+    if not which.any():
+        return
+    found, newton_residual = _newton(offset, x_template[which], start[which], TOLERANCE)
+    better = newton_residual < residual[which]
+    x[which] = torch.where(better[:, None], found, x[which])
+    residual[which] = torch.where(better, newton_residual, residual[which])
+
+
+def on_template(fields: ConditionedFields, x: Float[np.ndarray, "point 3"]) -> Float[np.ndarray, "point 3"]:
+    """Return the points of a person's template that correspond to points x of the manifolds, world units: x itself,
+    unless the manifolds are aligned to the mean head."""
+    points = torch.from_numpy(x).to(fields.levels.device)
+    return fields.template_points(points[None])[0].cpu().numpy()
 
 
 def volume_ratio(offset: Field, x: Float[Tensor, "vertex 3"]) -> Float[Tensor, "vertex"]:
@@ -66,36 +98,48 @@ def volume_ratio(offset: Field, x: Float[Tensor, "vertex 3"]) -> Float[Tensor, "
 
 def _fixed_point(offset: Field, x_template: Float[Tensor, "vertex 3"]) -> tuple[Tensor, Tensor]:
     """Run the iteration ``x <- x_template - D(x)``; return, for each point, the x with the smallest residual, and this
-    residual."""
+    residual.
+
+    Where the iteration converges quickly, the result is one step further, and its residual is estimated from the last
+    two: by the factor by which the step before it made the residual smaller.
+    """
     best, least = x_template.clone(), torch.full_like(x_template[:, 0], torch.inf)
     active = torch.arange(len(x_template), device=x_template.device)
-    x = x_template
+    x, before = x_template, least.clone()
     for _ in range(FIXED_POINT_STEPS):
-        step = evaluate_in_slices(offset, x)
-        residual = (x + step - x_template[active]).norm(dim=-1)
+        goal = x_template[active]
+        following = goal - evaluate_in_slices(offset, x)
+        residual = (x - following).norm(dim=-1)
         better = residual < least[active]
         best[active[better]], least[active[better]] = x[better], residual[better]
-        unfinished = residual > TOLERANCE
-        active, x = active[unfinished], x_template[active[unfinished]] - step[unfinished]
+        ends = (residual <= LAST_STEP) & (residual <= LAST_SHARE * before) & before.isfinite()
+        best[active[ends]], least[active[ends]] = following[ends], (residual.square() / before)[ends]
+        unfinished = ~ends & (residual > TOLERANCE)
+        active, x, before = active[unfinished], following[unfinished], residual[unfinished]
         if not len(active):
             break
     return best, least
 
 
 def _newton(
-    offset: Field, x_template: Float[Tensor, "vertex 3"], start: Float[Tensor, "vertex 3"]
+    offset: Field, x_template: Float[Tensor, "vertex 3"], start: Float[Tensor, "vertex 3"], tolerance: float
 ) -> tuple[Tensor, Tensor]:
-    """Run a damped Newton method for x + D(x) = x_template; return, for each point, the x with the smallest residual,
-    and this residual."""
+    """Run a damped Newton method for x + D(x) = x_template until the residual is at most ``tolerance``; return, for
+    each point, the x with the smallest residual, and this residual."""
     axes = DIFFERENCE * torch.eye(3, device=start.device)
-    x, best, least = start, start, torch.full_like(start[:, 0], torch.inf)
+    best, least = start.clone(), torch.full_like(start[:, 0], torch.inf)
+    active, x = torch.arange(len(start), device=start.device), start
     for _ in range(NEWTON_STEPS):
         probes = torch.cat([x[:, None], x[:, None] + axes], dim=1)  # (V, 4, 3)
         template = probes + evaluate_in_slices(offset, probes)
-        miss = template[:, 0] - x_template
+        miss = template[:, 0] - x_template[active]
         residual = miss.norm(dim=-1)
-        better = residual < least
-        best, least = torch.where(better[:, None], x, best), torch.where(better, residual, least)
+        better = residual < least[active]
+        best[active[better]], least[active[better]] = x[better], residual[better]
+        unfinished = ~(residual <= tolerance)  # also where it is NaN
+        if not unfinished.any():
+            break
+        active, x, template, miss = active[unfinished], x[unfinished], template[unfinished], miss[unfinished]
         jacobian = (template[:, 1:] - template[:, :1]).transpose(1, 2) / DIFFERENCE  # (V, 3, 3)
         damped = jacobian.transpose(1, 2) @ jacobian + 1e-4 * torch.eye(3, device=start.device)
         step = torch.linalg.solve(damped, (jacobian.transpose(1, 2) @ miss[..., None]))[..., 0]

@@ -7,11 +7,12 @@ both mesh and texture are finer where lines are closer together.
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import binary_dilation, binary_erosion
 from torch import Tensor
 
 from anifacegan.avatars.baking.charts import ManifoldCharts, to_chart
@@ -64,6 +65,10 @@ class Layers:
         """Return the points at the corners of the cells in template space (the face without deformation), world units;
         NaN where there is no manifold.
         """
+        return self._vertices
+
+    @cached_property
+    def _vertices(self) -> Float[Tensor, "level row column 3"]:
         row, column = torch.meshgrid(self.rows, self.columns, indexing="ij")
         positions = torch.stack([column, row], dim=-1).reshape(-1, 2)
         points = torch.stack([self.charts.points(level, positions) for level in range(self.levels)])
@@ -107,6 +112,11 @@ class Layers:
         exists = self.vertices().isfinite().all(-1).cpu().numpy()
         return exists[:, :-1, :-1] & exists[:, 1:, :-1] & exists[:, :-1, 1:] & exists[:, 1:, 1:]
 
+    def halved(self) -> "Layers":
+        """Return layers with every second of the lines between cells, and the last of them."""
+        rows, columns = (torch.cat([lines[:-1:2], lines[-1:]]) for lines in (self.rows, self.columns))
+        return Layers(self.charts, rows, columns, self.height, self.width)
+
     def cells_showing(self, texels: Bool[np.ndarray, "level height width"]) -> LevelCells:
         """Mark, in an array (level, cell row, cell column), the cells that show at least one of the marked texels.
 
@@ -142,12 +152,33 @@ def unrefined_layers(charts: ManifoldCharts, texture: int) -> Layers:
     return Layers(charts, line, line, texture, texture)
 
 
+def halved_cells(cells: LevelCells) -> Bool[np.ndarray, "level half_row half_column"]:
+    """Mark the cells of the halved layers (:meth:`Layers.halved`) of which all cells of the layers are marked."""
+    padded = np.pad(cells, ((0, 0), *((0, count % 2) for count in cells.shape[1:])), mode="edge")
+    return padded[:, ::2, ::2] & padded[:, 1::2, ::2] & padded[:, ::2, 1::2] & padded[:, 1::2, 1::2]
+
+
+def doubled_cells(cells: Bool[np.ndarray, "level half_row half_column"], like: LevelCells) -> LevelCells:
+    """Mark the cells of layers, with as many as ``like``, that are in one of the marked cells of the halved layers."""
+    return cells.repeat(2, axis=1).repeat(2, axis=2)[:, : like.shape[1], : like.shape[2]]
+
+
 def dilated(cells: LevelCells, by: int) -> LevelCells:
     """Also mark the cells of the same layer that are at most ``by`` rows and columns away from a marked cell.
 
     ``cells`` and the result are masks (level, cell row, cell column).
     """
     return binary_dilation(cells, np.ones((1, 3, 3)), iterations=by)
+
+
+def closed(cells: LevelCells, gap: int) -> LevelCells:
+    """Also mark the cells of the same layer in gaps between marked cells that are at most ``gap`` rows or columns wide.
+
+    ``cells`` and the result are masks (level, cell row, cell column).
+    """
+    by = -(-gap // 2)
+    padded = np.pad(cells, ((0, 0), (by, by), (by, by)))
+    return binary_erosion(dilated(padded, by), np.ones((1, 3, 3)), iterations=by)[:, by:-by, by:-by]
 
 
 def _interpolate(values: Float[Tensor, "value"], index: Float[Tensor, "index"]) -> Float[Tensor, "index"]:

@@ -1,13 +1,15 @@
 """Refinement: where expressions stretch the skin, the grid lines of the layers are closer together. The vertices of the
 mesh and the texels of the textures are then closer together, too."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from jaxtyping import Float
 
 from anifacegan.avatars.baking.blendshapes import deformed_mesh
 from anifacegan.avatars.baking.charts import ManifoldCharts
-from anifacegan.avatars.baking.inverse_warp import Condition
+from anifacegan.avatars.baking.inverse_warp import Condition, on_template
 from anifacegan.avatars.baking.layers import (
     RIM,
     LayerMesh,
@@ -59,8 +61,9 @@ def refined_layers(
         cells = np.zeros_like(opaque)
         cells[level] = opaque[level]
         mesh = cell_mesh(dilated(cells, RIM) & complete, even)
+        of_person = replace(mesh, x_template=on_template(fields, mesh.x_template))
         for expression in z_exp:
-            x = deformed_mesh(condition, expression, mesh).x
+            x = deformed_mesh(condition, expression, of_person).x
             _divide_stretched(row_parts, column_parts, mesh, x, opaque)
     rows, columns = (
         torch.from_numpy(np.concatenate([[0], np.cumsum(np.repeat(1 / count, count.astype(int)))])).to(

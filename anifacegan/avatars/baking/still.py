@@ -72,7 +72,7 @@ def colours_on_manifolds(
     extra_gain, align = fields.radiance_offset_gain - 1, fields.align
 
     def offset_to_colour(x_template: Float[Tensor, "1 point 3"]) -> Float[Tensor, "1 point 3"]:
-        x, _ = target_points(condition, z_exp, x_template[0])
+        x, _ = target_points(condition, z_exp, fields.template_points(x_template)[0])
         y = x_template + extra_gain * (x_template - x)
         return y - x_template if align is None else y - x_template + evaluate_in_slices(align, y)
 

@@ -15,6 +15,8 @@ from anifacegan.avatars.baking.layers import Layers, LevelCells
 from anifacegan.avatars.config import COARSE
 from anifacegan.models.generator import ConditionedFields
 
+TRANSPARENT = 1 / 512
+"""Opacity up to which a texel counts as transparent."""
 BACKGROUND_SIDE = 384
 """Height and width of the background's texture, texels."""
 
@@ -47,7 +49,8 @@ def fine_textures(
         fields: the person's fields.
         layers: the grid of cells on each layer.
         coarse: textures in [0, 1] with fewer texels; they are interpolated in cells that are not visible.
-        visible: mask (level, cell row, cell column) of the cells that are evaluated texel by texel.
+        visible: mask (level, cell row, cell column) of the cells that are evaluated texel by texel, but for texels
+            around which the coarse textures are transparent.
 
     Returns:
         The textures (255 stands for 1), and the number of evaluated points.
@@ -67,7 +70,9 @@ def fine_textures(
         )[0]
         texture = smooth.permute(1, 2, 0).reshape(-1, 4).to(positions)
         level_cells = torch.from_numpy(visible[level]).to(positions.device)
-        selected = level_cells[cell_of_row][:, cell_of_column].reshape(-1)
+        opaque = torch.nn.functional.max_pool2d(small[:, 3:], 3, stride=1, padding=1) > TRANSPARENT
+        near = torch.nn.functional.interpolate(opaque.float(), size=(height, width), mode="nearest")[0, 0] > 0
+        selected = (level_cells[cell_of_row][:, cell_of_column] & near.to(positions.device)).reshape(-1)
         x = layers.charts.points(level, positions[selected])
         exists = x.isfinite().all(-1)
         values = texture[selected]

@@ -16,6 +16,8 @@ from anifacegan.runtime.compiled import kernel
 
 LEAST_TRANSMITTANCE = 1 / 1024
 """When the transmittance of a ray is smaller than this, everything farther along the ray is skipped."""
+LEAST_SHOWING = 1 / 64
+"""A point whose part of a ray's light is smaller may have a blurred colour."""
 LEAST_DEPTH = np.float32(1e-3)
 """Nothing nearer to the camera than this is drawn; depth along the viewing axis, world units."""
 BLOCK, TILE = 16, 4
@@ -299,6 +301,8 @@ def _composite_layer(scene, band, surface, rays, layer, count, visible):
             visible[0, t] = True
             if t_back >= 0:
                 visible[1, t_back] = True
+            if transmittance * opacity > LEAST_SHOWING:
+                visible[2, t] = True
         transmittance *= np.float32(1) - opacity
         light[0] = transmittance
         if transmittance < LEAST_TRANSMITTANCE:

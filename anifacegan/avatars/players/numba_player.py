@@ -65,9 +65,9 @@ def play(
 
 def visible_triangles(
     layered_mesh: LayeredMesh, pose: Pose, *, yaw: float, pitch: float, size: int
-) -> Bool[np.ndarray, "2 triangle"]:
-    """Mark, row 0, the triangles that are visible in a view, and, row 1, those through which rays leave a visible
-    layer.
+) -> Bool[np.ndarray, "3 triangle"]:
+    """Mark, row 0, the triangles that are visible in a view, row 1, those through which rays leave a visible layer,
+    and, row 2, those that are so opaque that a blurred texture could be seen.
 
     ``pose`` are the vertices with an expression; angles are radians from frontal, ``size`` is pixels.
     """
@@ -75,7 +75,7 @@ def visible_triangles(
     scene = _projected_scene(
         pose.vertices, layered_mesh.triangles, layered_mesh.layer_starts, layered_mesh.is_clear, view
     )
-    visible = np.zeros((2, len(layered_mesh.triangles)), np.bool_)
+    visible = np.zeros((3, len(layered_mesh.triangles)), np.bool_)
     _drawn(layered_mesh, pose, view, scene, _every_pixel(size), visible=visible)
     return visible
 
@@ -202,7 +202,7 @@ def _drawn(
     number: Int[np.ndarray, "side side"],
     *,
     scale: int = 1,
-    visible: Bool[np.ndarray, "2 marked"] | None = None,
+    visible: Bool[np.ndarray, "3 marked"] | None = None,
 ) -> Float[np.ndarray, "8 pixel"]:
     """Draw the numbered pixels of a projected view, on all cores; return the eight planes of the image.
 
@@ -219,7 +219,7 @@ def _drawn(
     )
     rays = _PixelRays(*view.origin_and_axes, *limits)
     planes = np.empty((8, int(number.max()) + 1), np.float32)
-    marks = np.zeros((2, 0), np.bool_) if visible is None else visible
+    marks = np.zeros((3, 0), np.bool_) if visible is None else visible
     on_all_cores(
         range(0, len(number), BAND_ROWS),
         lambda row: numba_kernels.draw_rows(

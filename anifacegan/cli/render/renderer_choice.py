@@ -40,6 +40,8 @@ MOST_SHAPES = 32
 
 LEAST_PSNR = 36.0
 """Lowest PSNR between baked and adaptive frames, in dB, with which ``auto`` uses the baked avatar."""
+PROBE_SIZE = 96
+"""Largest height and width, pixels, of the frames that both renderers draw to be compared."""
 MARGIN_RAD, WIDEST_BAKE_RAD = 0.05, 1.2
 """Angles from frontal, radians: the margin that is added to the widest view of the frames when an avatar is baked, and
 the widest view that can be baked."""
@@ -224,10 +226,10 @@ class RendererChoice:
 
     @staticmethod
     def _psnr(one: FrameRenderer, other: FrameRenderer, target: VideoRequest, k: int) -> float:
-        """Return the PSNR between two renderers on frame ``k``, in dB, rendered at no more than 128 px: with one ray a
-        pixel, these are some of the rays of a larger frame."""
+        """Return the PSNR between two renderers on frame ``k``, in dB, rendered at no more than PROBE_SIZE pixels: with
+        one ray a pixel, these are some of the rays of a larger frame."""
         video = target.trajectory
-        yaw, pitch, size = float(video.yaw[k]), float(video.pitch[k]), min(target.size, 128)
+        yaw, pitch, size = float(video.yaw[k]), float(video.pitch[k]), min(target.size, PROBE_SIZE)
         first, second = (
             renderer.image(video.z_exp[k], yaw=yaw, pitch=pitch, size=size).rgb for renderer in (one, other)
         )

@@ -76,6 +76,35 @@ def test_a_small_deformation_needs_no_newton_steps() -> None:
     assert (x + move(x, ON) - line_of_points()).norm(dim=-1).max() < 4e-5
 
 
+def test_points_take_no_more_steps_than_they_need() -> None:
+    """Half of the points are not moved, and one evaluation says so. A part of the others needs Newton's method, with
+    four evaluations a step; its last steps are quadratic.
+    """
+    points = []
+    move = along_y(lambda y: torch.where(y > 0, -0.7 * 0.01 * (y / 0.01).tanh(), 0 * y))
+
+    def counted(x: Tensor, z_exp: np.ndarray) -> Tensor:
+        points.append(x[0, :, 1])
+        return move(x, z_exp)
+
+    x_template = line_of_points()
+    x, residual = target_points(person(counted), ON, x_template)
+    assert residual.max() < 3e-5 and (x + move(x, ON) - x_template).norm(dim=-1).max() < 6e-5
+    evaluated = torch.cat(points)
+    # Newton's probes lie off the points by DIFFERENCE, so those of moved points may be below 0.
+    assert 29 <= (evaluated < -2e-4).sum() <= 30
+    assert len(evaluated) < 30 + 31 * 25
+
+
+def test_a_quick_iteration_estimates_its_residual_from_the_last_two() -> None:
+    """A step that is a hundredth of the one before leaves a hundredth of the residual."""
+    move = along_y(lambda y: 0.01 * y + 0.002)
+    x_template = line_of_points()
+    x, residual = _fixed_point(person(move)(ON).offset, x_template)
+    true = (x + move(x, ON) - x_template).norm(dim=-1)
+    assert true.max() < 1e-6 and (residual - true).abs().max() < 1e-6
+
+
 def test_a_volume_ratio_is_the_determinant() -> None:
     matrix = torch.tensor([[0.5, 0.1, 0.0], [0.0, 2.0, 0.3], [0.2, 0.0, 0.8]])
     ratio = volume_ratio(lambda x: x @ (matrix - torch.eye(3)).T, 0.05 * torch.randn(5, 3))

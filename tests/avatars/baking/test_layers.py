@@ -1,9 +1,19 @@
 """Lines, texels and triangles of layers on the charts of spheres."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from anifacegan.avatars.baking.layers import cell_mesh, dilated, submesh, unrefined_layers
+from anifacegan.avatars.baking.layers import (
+    cell_mesh,
+    closed,
+    dilated,
+    doubled_cells,
+    halved_cells,
+    submesh,
+    unrefined_layers,
+)
 from tests.fixtures.ball_people import (
     LEVELS,
     SIDE,
@@ -94,3 +104,27 @@ def test_cells_grow_on_their_own_layer() -> None:
     cells[1, 4, 4] = True
     found = dilated(cells, 2)
     assert found[1, 2:7, 2:7].all() and found.sum() == 25
+
+
+def test_gaps_are_filled_up_to_their_width_and_the_outline_stays() -> None:
+    """Also at the edge of the layer."""
+    cells = np.zeros((2, 7, 20), bool)
+    cells[1, :, :4] = cells[1, :, 8:10] = cells[1, :, 15:] = True  # gaps of four and of five columns
+    filled = closed(cells, 4)
+    assert filled[1, :, 4:8].all() and not filled[1, :, 10:15].any() and not filled[0].any()
+    np.testing.assert_array_equal(filled[1, :, 8:], cells[1, :, 8:])
+
+
+@pytest.mark.parametrize("parts", [3, 4])
+def test_halved_layers_have_every_second_line_and_the_last(parts: int) -> None:
+    layers = uneven_layers(40, 31)
+    layers = dataclasses.replace(layers, rows=layers.rows[: parts + 1], columns=layers.columns[:6])
+    halved = layers.halved()
+    assert halved.rows.tolist() == [*layers.rows[:-1:2].tolist(), layers.rows[-1].item()]
+    cells = np.ones((1, parts, 5), bool)
+    cells[0, 0, 1] = False
+    smaller = halved_cells(cells)
+    assert smaller.shape[1:] == (len(halved.rows) - 1, len(halved.columns) - 1)
+    assert smaller.sum() == smaller.size - 1 and not smaller[0, 0, 0]
+    back = doubled_cells(smaller, cells)
+    assert back.shape == cells.shape and back.sum() == cells.size - 4 and not back[0, :2, :2].any()

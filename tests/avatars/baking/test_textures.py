@@ -33,4 +33,6 @@ def test_fine_textures_are_exact_where_cells_are_visible_and_close_elsewhere() -
         assert 0.6 / 255 < error[column < 10].max()
         # Corner texels are the same points in both resolutions.
         np.testing.assert_allclose(coarse[level][[0, -1]][:, [0, -1]], exact[[0, -1]][:, [0, -1]], atol=1e-5)
-    assert evaluated == len(LEVELS) * 90 * (column >= 10).sum()
+    # Where the coarse texture is transparent, nothing is evaluated.
+    shown = sum((texture[:, column >= 10, 3] > 0).sum() for texture in textures)
+    assert shown <= evaluated < 0.6 * len(LEVELS) * 90 * (column >= 10).sum()

@@ -28,7 +28,7 @@ def test_a_transparent_nose_occludes_the_cheek_behind_it(nose: float) -> None:
     complete = cell_mesh(layers.complete_cells(), layers)
     cheek = np.zeros((1, side - 1, side - 1), bool)
     cheek[:, :, 26:] = True  # the nose ends at about column 25
-    occluding = occluding_cells(cheek, complete, 12.0, widest)
+    occluding = occluding_cells(cheek, layers, lambda x: x, 12.0, widest)
     assert (occluding & ~cheek).any() == (nose > 0)
     selected = submesh(complete, cheek | occluding)
     occluded = 0

@@ -214,7 +214,7 @@ def test_neighbouring_triangles_leave_no_cracks_and_do_not_overlap() -> None:
 def test_triangles_by_which_rays_leave_a_visible_layer_are_marked() -> None:
     front, back = square(0.05), square(0.0, outwards=False)
     layered_mesh = layered_mesh_of(together(front, back), square(-0.05))
-    seen, left = visible_triangles(layered_mesh, layered_mesh.neutral, yaw=0.0, pitch=0.0, size=33)
+    seen, left, _ = visible_triangles(layered_mesh, layered_mesh.neutral, yaw=0.0, pitch=0.0, size=33)
     assert seen.tolist() == [True, True, False, False, False, False]  # the opaque front hides the last
     assert left.tolist() == [False, False, True, True, False, False]
 
