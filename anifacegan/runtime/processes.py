@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -55,16 +56,19 @@ def map_in_processes(
     workers: list[multiprocessing.process.BaseProcess] = []
     try:
         with _interrupts_put_off():  # the new processes never see them: Ctrl-C is this process's to handle
-            results = pool.map(_work, jobs, chunksize=chunk)
+            parts = (jobs[k : k + chunk] for k in range(0, len(jobs), chunk))
+            results = deque(pool.submit(_work, part) for part in parts)
             workers += set(multiprocessing.active_children()) - others
-        yield from results
+        while results:
+            yield from results.popleft().result()
     except BrokenProcessPool:
         raise LostWorkerError(
             f"one of {count} processes has ended before its work, as where memory is too small; "
             "expected room for all, or fewer processes"
         ) from None
-    except BaseException:  # nobody waits for the other jobs
-        pool.shutdown(wait=False, cancel_futures=True)
+    except (
+        BaseException
+    ):  # nobody waits for the other jobs; they are not cancelled, or the pool's thread could fail
         for worker in workers:
             worker.terminate()
         raise
@@ -103,7 +107,7 @@ def _start(task: Callable[[Shared, Job], Result], shared: Shared) -> None:
     _work_on = partial(task, shared)
 
 
-def _work(job: Job) -> Result:
-    """Run the task of this worker process on one job."""
+def _work(jobs: Sequence[Job]) -> list[Result]:
+    """Run the task of this worker process on some jobs."""
     assert _work_on is not None, "a process of the pool starts with its task"
-    return _work_on(job)
+    return [_work_on(job) for job in jobs]

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
@@ -44,17 +45,33 @@ def test_a_process_that_is_killed_ends_the_work() -> None:
 
 
 def test_ctrl_c_while_processes_start_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    start = ProcessPoolExecutor.map
+    start = ProcessPoolExecutor.submit
 
     def interrupted(*arguments: Any, **options: Any) -> Any:
         os.kill(os.getpid(), signal.SIGINT)
         return start(*arguments, **options)
 
-    monkeypatch.setattr(ProcessPoolExecutor, "map", interrupted)
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", interrupted)
     with pytest.raises(KeyboardInterrupt):
         list(map_in_processes(with_pid, "", range(4), processes=2, chunk=1))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def waiting(label: str, job: int) -> int:
+    time.sleep(0.02)
+    return job
+
+
+def test_work_that_is_broken_off_leaves_no_failing_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pool's own thread failed where jobs were cancelled and processes ended at once."""
+    failures: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", failures.append)
+    results = map_in_processes(waiting, "", range(400), processes=2, chunk=1)
+    assert next(results) == 0
+    with pytest.raises(KeyboardInterrupt):
+        results.throw(KeyboardInterrupt)
+    assert failures == []
 
 
 def after_ctrl_c(label: str, job: int) -> int:
