@@ -36,11 +36,15 @@ moves most has weight 1."""
 MOUTH_SHARE = 1.0
 """Number added to the sampling weight of the vertices of teeth and tongue, because the upper teeth never move, and all
 of them are hidden most of the time; the vertex that moves most has weight 1."""
+LIP_SHARE, LIP_REACH = 1.0, 0.008
+"""Number added to the sampling weight of the vertices within this distance (world units) of the lips' inner contours in
+the mean face, because lips that meet are a line at which offsets jump; the vertex that moves most has weight 1."""
 
 UPPER_LIP, LOWER_LIP = (60, 61, 62, 63, 64), (60, 67, 66, 65, 64)
 """Indices of the landmarks on the inner contours of the lips, from corner to corner."""
 OPEN_LIPS = 0.001
-"""Smallest distance between the lips' inner contours, in world units, at which the mouth counts as open."""
+"""Smallest height of the upper lip's inner contour above the lower one's, in world units, at which the mouth counts as
+open; lips that are pressed together overlap in the face model."""
 MOUTH_GAP_DEPTHS = (0.0005, 0.004)
 """Smallest and largest distance of mouth-gap points (points between open lips) in front of the lips' inner contours,
 along z, in world units. Behind the contours are the teeth, which lie where they lie in the neutral face."""
@@ -107,6 +111,8 @@ class MeshSampler:
             share[eye.ball] += EYEBALL_SHARE
             share[eye.lids] += LID_SHARE
         share[torch.from_numpy(mesh.inside_mouth)] += MOUTH_SHARE
+        from_lips = WORLD_PER_MODEL_UNIT * torch.cdist(self.mean, self.mean[self.lips]).amin(dim=1)
+        share[from_lips < LIP_REACH] += LIP_SHARE
         self.cumulative = share.cumsum(0) / share.sum()
 
     def vertices(self, count: int, rng: torch.Generator) -> Int[np.ndarray, " point"]:
@@ -190,7 +196,7 @@ class MeshSampler:
         return MeshPoints(
             x_target=x_target,
             delta=delta,
-            confidence=((upper - lower).norm(dim=-1) > OPEN_LIPS).to(x_target),
+            confidence=((upper - lower)[..., 1] > OPEN_LIPS).to(x_target),
         )
 
     def visible_share(self, items: Int[np.ndarray, " item"]) -> Float[np.ndarray, " vertex"]:

@@ -99,7 +99,7 @@ def test_only_vertices_that_the_item_shows_have_confidence(sampler: MeshSampler,
     assert np.array_equal(points.confidence.numpy(), expected.astype(np.float32))
 
 
-def test_vertices_that_move_and_those_of_eyes_lids_and_mouth_are_drawn_more_often(
+def test_vertices_that_move_and_those_of_eyes_lids_lips_and_mouth_are_drawn_more_often(
     head: HeadGeometry, sampler: MeshSampler
 ) -> None:
     draws = 200_000
@@ -108,6 +108,9 @@ def test_vertices_that_move_and_those_of_eyes_lids_and_mouth_are_drawn_more_ofte
     share = 0.05 + moving / moving.max() + 0.5 * np.isin(head.parts.part, EYE_LABELS)
     share[np.concatenate([eye.lids for eye in head.eyes])] += 1.0
     share[np.isin(head.parts.part, MOUTH_PARTS)] += 1.0
+    mean = head.mean.reshape(-1, 3)
+    contours = mean[head.landmark_vertices[60:68]]
+    share[np.linalg.norm(mean[:, None] - contours, axis=2).min(axis=1) < 0.08] += 1.0  # 8 mm
     expected = draws * share / share.sum()
     assert len(counts) == len(share)
     assert (np.abs(counts - expected) < 5 * np.sqrt(expected)).all()  # five deviations of a Poisson count
@@ -287,3 +290,10 @@ def test_lips_that_touch_have_no_mouth_gap(head: HeadGeometry, sampler: MeshSamp
     assert sampler.mouth_gap(*latents(2), 50, rng()).confidence.mean() > 0.8  # they meet in the corners
     touching = MeshSampler(replace(head, landmark_vertices=np.full(68, 7)), sampler.visible)
     assert not touching.mouth_gap(*latents(2), 50, rng()).confidence.any()
+
+
+def test_lips_that_are_pressed_together_have_no_mouth_gap(face_model: MorphableModel) -> None:
+    """The neutral face's inner contours overlap: the upper lip's is a millimetre below the lower lip's."""
+    sampler = MeshSampler(load_head_geometry(), np.zeros((1, 1), np.uint8))
+    gap = sampler.mouth_gap(torch.zeros(1, 80), torch.zeros(1, 64), 500, rng(1))
+    assert not gap.confidence.any()
