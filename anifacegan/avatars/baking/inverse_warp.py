@@ -27,8 +27,6 @@ SLOW = 3e-4
 FIXED_POINT_STEPS, NEWTON_STEPS = 6, 8
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 """Factors of the expression coefficients at which Newton's method is run; each run starts from the previous result."""
-ON_THE_WAY = 3e-4
-"""Residual, world units, at which Newton's method stops with all of these factors but the last."""
 DIFFERENCE, LONGEST_STEP = 1e-4, 3e-3
 """Step of the finite differences for the Jacobian, and longest Newton step, world units."""
 
@@ -53,7 +51,7 @@ def target_points(
         found = goal
         for strength in STRENGTHS[:-1]:
             offset = condition((strength * z_exp).astype(np.float32)).deformation
-            found, _ = _newton(offset, goal, found, ON_THE_WAY)
+            found, _ = _newton(offset, goal, found)
         start = x.clone()
         start[diverged] = found
         _improve(x, residual, diverged, fields.deformation, x_template, start)
@@ -72,7 +70,7 @@ def _improve(
     residual."""
     if not which.any():
         return
-    found, newton_residual = _newton(offset, x_template[which], start[which], TOLERANCE)
+    found, newton_residual = _newton(offset, x_template[which], start[which])
     better = newton_residual < residual[which]
     x[which] = torch.where(better[:, None], found, x[which])
     residual[which] = torch.where(better, newton_residual, residual[which])
@@ -122,10 +120,10 @@ def _fixed_point(offset: Field, x_template: Float[Tensor, "vertex 3"]) -> tuple[
 
 
 def _newton(
-    offset: Field, x_template: Float[Tensor, "vertex 3"], start: Float[Tensor, "vertex 3"], tolerance: float
+    offset: Field, x_template: Float[Tensor, "vertex 3"], start: Float[Tensor, "vertex 3"]
 ) -> tuple[Tensor, Tensor]:
-    """Run a damped Newton method for x + D(x) = x_template until the residual is at most ``tolerance``; return, for
-    each point, the x with the smallest residual, and this residual."""
+    """Run a damped Newton method for x + D(x) = x_template; return, for each point, the x with the smallest residual,
+    and this residual."""
     axes = DIFFERENCE * torch.eye(3, device=start.device)
     best, least = start.clone(), torch.full_like(start[:, 0], torch.inf)
     active, x = torch.arange(len(start), device=start.device), start
@@ -136,7 +134,7 @@ def _newton(
         residual = miss.norm(dim=-1)
         better = residual < least[active]
         best[active[better]], least[active[better]] = x[better], residual[better]
-        unfinished = ~(residual <= tolerance)  # also where it is NaN
+        unfinished = ~(residual <= TOLERANCE)  # also where it is NaN
         if not unfinished.any():
             break
         active, x, template, miss = active[unfinished], x[unfinished], template[unfinished], miss[unfinished]
