@@ -118,6 +118,9 @@ def load_initial_model(generator: Generator, folder: Path, face_model: str) -> d
         raise InputError(
             f"initial_model: {folder} holds other networks than 'generator' says, see its card.yaml"
         )
+    before, now = (networks.config.template_expression for networks in (initial.generator, generator))
+    if before != now:
+        print(f"initial_model: the template's expression changes from '{before}' to '{now}'", file=sys.stderr)
     generator.load_state_dict(initial.generator.state_dict())
     return {"path": str(folder), "licence": initial.card.licence} | initial.card.training
 

@@ -232,12 +232,17 @@ def test_one_finished_prior_leaves_the_other_to_be_fitted(
 
 
 def test_a_finished_prior_takes_the_place_of_the_initial_models(
-    tiny: Path, finished: dict[PriorKind, Path], tmp_path: Path
+    tiny: Path, finished: dict[PriorKind, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """And another expression of the template is said."""
     no_steps = dataclasses.replace(SCHEDULE, warm_up_deform=0, near_surface=0, complete=0)
     first = run_generator(dataclasses.replace(tiny_config(tiny, tmp_path / "first"), schedule=no_steps))
     requested = with_priors(tiny, tmp_path / "second", {"identity": finished["identity"]})
-    second = run_generator(dataclasses.replace(requested, initial_model=first, schedule=no_steps))
+    requested = dataclasses.replace(requested, initial_model=first, schedule=no_steps)
+    generator = dataclasses.replace(requested.generator, template_expression="jawOpen=0.1")
+    second = run_generator(dataclasses.replace(requested, generator=generator))
+    line = "initial_model: the template's expression changes from 'neutral' to 'jawOpen=0.1'"
+    assert line in capsys.readouterr().err.splitlines()
     before, after = (load_checkpoint(folder).generator.state_dict() for folder in (first, second))
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert {name.split(".")[0] for name in changed} == {"identity_prior", "mean_frequencies", "mean_phases"}
