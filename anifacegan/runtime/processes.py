@@ -66,9 +66,8 @@ def map_in_processes(
             f"one of {count} processes has ended before its work, as where memory is too small; "
             "expected room for all, or fewer processes"
         ) from None
-    except (
-        BaseException
-    ):  # nobody waits for the other jobs; they are not cancelled, or the pool's thread could fail
+    except BaseException:
+        # Nobody waits for the other jobs. They are not cancelled: the pool's own thread would fail on such jobs.
         for worker in workers:
             worker.terminate()
         raise
