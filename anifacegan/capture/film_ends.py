@@ -33,9 +33,8 @@ def missing_end(path: Path) -> str | None:
             whole = file.read().rstrip(b"\0").endswith(GIF_END)
             return None if whole else "its last byte is not that of a GIF"
         if head.startswith(AVI) and head[8:12] == AVI_KIND:
-            announced = int.from_bytes(
-                head[4:8], "little"
-            )  # what follows it; some programs count these 8 bytes, too
+            # The size of what follows these 8 bytes; some programs count them, too.
+            announced = int.from_bytes(head[4:8], "little")
         elif head == ASF:
             announced = _asf_size(head + file.read(ASF_HEADER_BYTES))
         else:

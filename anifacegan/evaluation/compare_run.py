@@ -25,7 +25,7 @@ from anifacegan.rendering.images import write_png
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import encoded
+from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.output_folders import filled_when_complete, require_room
 from anifacegan.runtime.provenance import installed_versions, without_nan
 from anifacegan.runtime.resources import located_model
@@ -75,7 +75,7 @@ def run(config: CompareConfig) -> str:
         }
         text = "\n".join([table(metrics, not_measured), "", *_legend(document), result.text, ""])
         write_png(folder / "sheet.png", sheet.image)
-        (folder / "table.md").write_bytes(encoded(text))
+        write_complete(folder / "table.md", text)
         content = json.dumps(without_nan(document), indent=1, allow_nan=False)
         (folder / "comparison.json").write_text(content + "\n")
     return text

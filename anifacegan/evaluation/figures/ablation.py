@@ -16,7 +16,7 @@ from anifacegan.evaluation.figures.panels import Pixels
 from anifacegan.rendering.contact_sheet import FONT_PX, GAP_PX
 from anifacegan.rendering.images import INK, WHITE
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import encoded
+from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.markdown import markdown_table
 from anifacegan.runtime.structured_text import read_json
 
@@ -39,7 +39,7 @@ def draw(config: AblationConfig) -> Drawing:
     table = read_table(config.results)
     text = markdown(table)
     return Drawing(
-        table_image(table), {"table": table}, {".md": lambda path: path.write_bytes(encoded(text))}, text
+        table_image(table), {"table": table}, {".md": lambda path: write_complete(path, text)}, text
     )
 
 

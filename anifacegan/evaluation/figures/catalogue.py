@@ -20,7 +20,7 @@ from anifacegan.evaluation.figures import (
 from anifacegan.evaluation.figures.config import PageConfig
 from anifacegan.evaluation.figures.figure import FigureKind
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import encoded
+from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.markdown import markdown_table
 from anifacegan.runtime.output_folders import filled_when_complete
 from anifacegan.runtime.structured_text import read_json
@@ -65,7 +65,7 @@ def write_page(config: PageConfig) -> Path:
     )
     with filled_when_complete(config.out, config.overwrite) as folder:
         page = "\n".join([head, "<h1>Figures</h1>", *sections, "</html>", ""])
-        (folder / PAGE).write_bytes(encoded(page))
+        write_complete(folder / PAGE, page)
     return config.out / PAGE
 
 
