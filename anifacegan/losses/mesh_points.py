@@ -8,12 +8,15 @@ and have their vertex's offset, with a confidence that falls with the distance d
 Only vertices that the camera sees count: behind a closed lid the eyeball stays where it is, a millimetre from skin that
 has moved a centimetre, and a smooth field can follow only one of them.
 
+Closed lids meet in a line at which offsets jump by a centimetre, and few vertices are near it; so more points are drawn
+in the triangles at the lids' margins.
+
 An open mouth has no vertices between the lips. Without offsets there the field would stretch the lips' colours across
 the opening, so mouth-gap points between the lips lead to the line where the template's closed lips meet; if they are
 apart in the template, to the gap between them.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -60,6 +63,11 @@ class MeshPoints:
     """Template minus expressive position: the offset that the deformation field should have at ``x_target``."""
     confidence: Float[Tensor, "batch point"]
     """Weight of each point, in [0, 1]; 0 for vertices that the face's camera does not see, and between closed lips."""
+
+    def joined(self, others: "MeshPoints") -> "MeshPoints":
+        """Return these points followed by other points of the same faces."""
+        pairs = ((getattr(self, field.name), getattr(others, field.name)) for field in fields(self))
+        return MeshPoints(*(torch.cat(pair, dim=1) for pair in pairs))
 
     def moved_along(
         self, normals: Float[Tensor, "batch point 3"], distance: Float[Tensor, "point"]
@@ -114,6 +122,9 @@ class MeshSampler:
         from_lips = WORLD_PER_MODEL_UNIT * torch.cdist(self.mean, self.mean[self.lips]).amin(dim=1)
         share[from_lips < LIP_REACH] += LIP_SHARE
         self.cumulative = share.cumsum(0) / share.sum()
+        margins = [margin for eye in self.eyes for margin in (eye.closing.upper, eye.closing.lower)]
+        at_margin = np.isin(mesh.triangles, np.concatenate(margins or [[]])).any(axis=1)
+        self.margin_triangles = mesh.triangles[at_margin].astype(np.int64)
 
     def vertices(self, count: int, rng: torch.Generator) -> Int[np.ndarray, " point"]:
         """Draw ``count`` indices of mesh vertices; vertices that expressions move farther are drawn more often."""
@@ -143,21 +154,48 @@ class MeshSampler:
         """
         drawn = self.vertices(count, rng)
         rings = self.triangles.around(drawn if max_distance else drawn[:0])
-        selected, eyes = subset_with_lids(np.concatenate([drawn, rings.vertices]), self.eyes)
-        template, expressive = self._shapes(selected, z_id, z_exp)
-        lids_of = self.template_exp.expand_as(z_exp) if self.template_exp.any() else None
-        template = place_lids(template, lids_of, eyes)
-        expressive = place_lids(expressive, z_exp, eyes)
-        bytes_of_drawn = self.visible[items][:, drawn // 8]
-        visible = (bytes_of_drawn >> (7 - drawn % 8)) & 1
+        template, expressive = self._placed(np.concatenate([drawn, rings.vertices]), z_id, z_exp)
         points = MeshPoints(
             x_target=WORLD_PER_MODEL_UNIT * expressive[:, :count] + self.offset,
             delta=WORLD_PER_MODEL_UNIT * (template - expressive)[:, :count],
-            confidence=torch.from_numpy(visible.astype(np.float32)),
+            confidence=self._visible(items, drawn),
         )
         if not max_distance:
             return points
-        normals = rings.normals(expressive[:, count : count + len(rings.vertices)])
+        normals = rings.normals(expressive[:, count:])
+        return points.moved_along(normals, max_distance * (2 * torch.rand(count, generator=rng) - 1))
+
+    def lid_margins(
+        self,
+        items: Int[np.ndarray, " batch"],
+        z_id: Float[Tensor, "batch 80"],
+        z_exp: Float[Tensor, "batch 64"],
+        count: int,
+        rng: torch.Generator,
+        max_distance: float = 0.0,
+    ) -> MeshPoints:
+        """Draw ``count`` points inside triangles that have a corner on a margin of a lid, and move each along its
+        triangle's normal by a random distance.
+
+        The arguments are those of :meth:`points`. A point counts if the camera sees all corners of its triangle.
+        Without lids that are apart from the eyeballs, as in BFM, there are no points.
+        """
+        if not len(self.margin_triangles):
+            nothing = z_id.new_zeros(len(z_id), 0, 3)
+            return MeshPoints(nothing, nothing, nothing[..., 0])
+        drawn = torch.randint(len(self.margin_triangles), (count,), generator=rng)
+        corners = self.margin_triangles[drawn.numpy()]
+        u, v = torch.rand(2, count, generator=rng)
+        shares = torch.stack([1 - u.sqrt(), u.sqrt() * (1 - v), u.sqrt() * v], dim=-1)[..., None]  # uniform
+        placed = self._placed(corners.reshape(-1), z_id, z_exp)
+        template, expressive = (shape.unflatten(1, (-1, 3)) for shape in placed)
+        points = MeshPoints(
+            x_target=WORLD_PER_MODEL_UNIT * (shares * expressive).sum(dim=2) + self.offset,
+            delta=WORLD_PER_MODEL_UNIT * (shares * (template - expressive)).sum(dim=2),
+            confidence=self._visible(items, corners).amin(dim=2),
+        )
+        a, b, c = expressive.unbind(dim=2)
+        normals = torch.nn.functional.normalize(torch.cross(b - a, c - a, dim=-1), dim=-1)
         return points.moved_along(normals, max_distance * (2 * torch.rand(count, generator=rng) - 1))
 
     def mouth_gap(
@@ -203,6 +241,27 @@ class MeshSampler:
         """Return in how many of the items each vertex is visible, from 0 to 1."""
         bits = np.unpackbits(self.visible[items], axis=1, count=len(self.mean))
         return bits.mean(axis=0, dtype=np.float32)
+
+    def _visible(
+        self, items: Int[np.ndarray, " batch"], vertices: Int[np.ndarray, "*point"]
+    ) -> Float[Tensor, "batch *point"]:
+        """Return 1 for each of the vertices that the item's camera sees, else 0."""
+        bytes_of_vertices = self.visible[items][:, vertices // 8]
+        visible = (bytes_of_vertices >> (7 - vertices % 8)) & 1
+        return torch.from_numpy(visible.astype(np.float32))
+
+    def _placed(
+        self,
+        selected: Int[np.ndarray, " point"],
+        z_id: Float[Tensor, "batch 80"],
+        z_exp: Float[Tensor, "batch 64"],
+    ) -> tuple[Float[Tensor, "batch point 3"], Float[Tensor, "batch point 3"]]:
+        """Return vertices with the template's expression and with that of ``z_exp``, model units, with placed lids."""
+        count = len(selected)
+        selected, eyes = subset_with_lids(selected, self.eyes)
+        template, expressive = self._shapes(selected, z_id, z_exp)
+        lids_of = self.template_exp.expand_as(z_exp) if self.template_exp.any() else None
+        return place_lids(template, lids_of, eyes)[:, :count], place_lids(expressive, z_exp, eyes)[:, :count]
 
     def _shapes(
         self,
