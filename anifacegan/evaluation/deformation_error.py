@@ -139,7 +139,7 @@ def deformation_items(
         template = surfaces.vertices(z_id, torch.from_numpy(template_exp).to(z_exp).expand_as(z_exp))
         visible = visible_face_vertices(surfaces, view.pose, expressive)
         x, delta = expressive[:, visible], (template - expressive)[:, visible]
-        predicted = generator.deformation.bind(z_id, z_exp)(x)
+        predicted = generator.bind_deformation(z_id, z_exp)(x)
         error = MM_PER_WORLD * (predicted - delta)[0].norm(dim=-1)  # (N,) mm
         step = MM_PER_WORLD * delta[0].norm(dim=-1)
         moving = step > MOVING_MM

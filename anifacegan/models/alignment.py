@@ -18,7 +18,7 @@ The offset belongs to the point of the mean head that is sought, so some rounds 
 Points and offsets are in world units.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -98,6 +98,10 @@ class BoundAlignment:
                 for _ in range(self.config.rounds - 1):
                     correction = self.remainder_at(affine + correction) @ self.inverse
             return affine + self.remainder_at(affine + correction) @ self.inverse - x_template
+
+    def in_one_round(self) -> "BoundAlignment":
+        """Return the alignment that looks up each point's offset once, at the place of the affine map."""
+        return replace(self, config=replace(self.config, rounds=1))
 
     def template_points(self, x: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
         """Return the points of each person's template that correspond to points x of the mean head: x - a(x)."""

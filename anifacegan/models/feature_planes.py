@@ -38,7 +38,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from anifacegan.models.config import FeaturePlanesConfig
+from anifacegan.models.planes_config import FeaturePlanesConfig
 from anifacegan.models.table_lookup import weighted_rows
 
 TABLE_BOUND = 0.1

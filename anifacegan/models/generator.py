@@ -50,6 +50,20 @@ class Alignment(Protocol):
 
 
 @dataclass(frozen=True)
+class DeformationAfterAlignment:
+    """Deformation field whose network reads aligned points: offsets from points of a person's expressive face to the
+    template, as without alignment."""
+
+    deform: Callable[[Tensor], Tensor]
+    """The network: offsets to the person's template as a function of points of the mean head."""
+    align: Callable[[Tensor], Tensor]
+    """Alignment field: offsets from points of the person to points of the mean head."""
+
+    def __call__(self, x: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
+        return self.deform(x + self.align(x))
+
+
+@dataclass(frozen=True)
 class AlignedOffsets:
     """Deformation and alignment one after the other: offsets from points of a person's expressive face to the
     corresponding points of the mean head."""
@@ -199,6 +213,18 @@ class Generator(nn.Module):
         if self.mean_mix is not None:
             self.mean_mix.copy_(film.mix.mean(0, keepdim=True))
 
+    def bind_deformation(
+        self, z_id: Float[Tensor, "batch 80"], z_exp: Float[Tensor, "batch 64"]
+    ) -> Callable[[Tensor], Tensor]:
+        """Fix the latents of a batch of faces; return their deformation field, from points (B, N, 3) to offsets to the
+        template (B, N, 3), world units.
+        """
+        deform = self.deformation.bind(z_id, z_exp)
+        if not self.config.deformation.aligned:
+            return deform
+        assert self.alignment is not None  # the configuration says so
+        return DeformationAfterAlignment(deform, self.alignment.bind(z_id).in_one_round())
+
     def condition(self, latents: Latents, psi: float = 1.0) -> ConditionedFields:
         """Fix the latents of a batch of faces; return the fields (deformation, manifolds, radiance) as functions of
         points only.
@@ -210,7 +236,7 @@ class Generator(nn.Module):
         if psi != 1.0:
             mean = FiLMParameters(self.mean_frequencies, self.mean_phases, self.mean_mix)
             film = film.truncated(mean, psi)
-        offset: Callable[[Tensor], Tensor] = self.deformation.bind(latents.z_id, latents.z_exp)
+        offset = self.bind_deformation(latents.z_id, latents.z_exp)
         align = None
         if self.alignment is not None:
             align = self.alignment.bind(latents.z_id)

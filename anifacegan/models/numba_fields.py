@@ -19,7 +19,12 @@ from anifacegan.geometry.conventions import WORLD_PER_NETWORK_UNIT
 from anifacegan.models.alignment import BoundAlignment
 from anifacegan.models.deformation import BoundDeformation
 from anifacegan.models.feature_planes import BoundPlanes
-from anifacegan.models.generator import AlignedOffsets, ConditionedFields, FrozenField
+from anifacegan.models.generator import (
+    AlignedOffsets,
+    ConditionedFields,
+    DeformationAfterAlignment,
+    FrozenField,
+)
 from anifacegan.models.manifolds import ManifoldField
 from anifacegan.models.template import RGB_WIDENING, BoundTemplate, alpha_from_sigma
 from anifacegan.runtime.cpu import cores, on_all_cores, one_blas_thread
@@ -54,6 +59,8 @@ def _numba_version(field: Callable) -> Callable:
         field = field.field  # numba fields have no gradients anyway
     if isinstance(field, AlignedOffsets):
         return AlignedOffsets(_numba_version(field.deform), _numba_version(field.align))
+    if isinstance(field, DeformationAfterAlignment):
+        return DeformationAfterAlignment(_numba_version(field.deform), _numba_version(field.align))
     if isinstance(field, BoundDeformation) and _is_single_on_cpu(field.layers[0].frequency):
         scale, layers = field.output_scale, [(layer.weight[0], layer.bias[0, 0]) for layer in field.layers]
         return NumbaOffsets(_Layers.with_head(layers, scale * field.head.weight.T), scale * field.head.bias)

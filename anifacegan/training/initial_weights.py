@@ -121,6 +121,12 @@ def load_initial_model(generator: Generator, folder: Path, face_model: str) -> d
     before, now = (networks.config.template_expression for networks in (initial.generator, generator))
     if before != now:
         print(f"initial_model: the template's expression changes from '{before}' to '{now}'", file=sys.stderr)
+    before, now = (str(networks.config.deformation.aligned) for networks in (initial.generator, generator))
+    if before != now:
+        print(
+            f"initial_model: deformation.aligned changes from {before.lower()} to {now.lower()}",
+            file=sys.stderr,
+        )
     generator.load_state_dict(initial.generator.state_dict())
     return {"path": str(folder), "licence": initial.card.licence} | initial.card.training
 
@@ -132,5 +138,9 @@ def _networks(config: GeneratorConfig) -> GeneratorConfig:
         planes = dataclasses.replace(template.planes, finest_moves_points=False, half_precision=True)
         template = dataclasses.replace(template, planes=planes)
     return dataclasses.replace(
-        config, template=template, ray_sampling=RaySamplingConfig(), template_expression=NEUTRAL
+        config,
+        template=template,
+        deformation=dataclasses.replace(config.deformation, aligned=False),
+        ray_sampling=RaySamplingConfig(),
+        template_expression=NEUTRAL,
     )

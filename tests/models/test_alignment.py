@@ -224,6 +224,53 @@ def test_compiled_fields_align_the_manifolds_too() -> None:
         torch.testing.assert_close(compiled.offset(x), fields.offset(x), atol=1e-6, rtol=0)
 
 
+# ---------------------------------------------------------------------------- a deformation that reads aligned points
+def with_aligned_deformation(generator: Generator) -> Generator:
+    config = dataclasses.replace(
+        generator.config, deformation=dataclasses.replace(generator.config.deformation, aligned=True)
+    )
+    aligned = Generator(config)
+    aligned.load_state_dict(generator.state_dict())
+    return aligned
+
+
+@pytest.mark.parametrize("manifolds", [False, True])
+def test_an_aligned_deformation_is_the_network_at_the_point_of_the_mean_head(manifolds: bool) -> None:
+    """D(x + A(x)) with A after one look-up; it leads to the person's template, where A is taken once more."""
+    before = with_aligned_manifolds(aligned_generator()) if manifolds else aligned_generator()
+    after, who, x = with_aligned_deformation(before), latents(), points(2).float()
+    affine = before.alignment.bind(who.z_id)
+    moved = (x + affine.shift) @ affine.inverse
+    moved = moved + affine.remainder_at(moved) @ affine.inverse
+    expected = before.deformation.bind(who.z_id, who.z_exp)(moved)
+    fields = after.condition(who)
+    torch.testing.assert_close(fields.deformation(x), expected, atol=1e-6, rtol=0)  # float32 coordinates
+    torch.testing.assert_close(after.bind_deformation(who.z_id, who.z_exp)(x), expected, atol=1e-6, rtol=0)
+    assert (expected - before.condition(who).deformation(x)).abs().max() > 1e-4
+    if manifolds:
+        onward = affine(x + expected)
+        torch.testing.assert_close(fields.offset(x), expected + onward, atol=1e-6, rtol=0)
+
+
+def test_the_compiled_aligned_deformation_is_the_same() -> None:
+    generator = with_aligned_deformation(with_aligned_manifolds(aligned_generator()))
+    everyone = latents()
+    who = Latents(everyone.z_id[:1], everyone.z_exp[:1], everyone.z_noise[:1])
+    with torch.no_grad():
+        fields = generator.condition(who)
+        compiled = with_numba_fields(fields)
+        x = points(1).float()
+        assert compiled.deformation.deform is not fields.deformation.deform
+        assert compiled.deformation.align is not fields.deformation.align
+        torch.testing.assert_close(compiled.offset(x), fields.offset(x), atol=1e-6, rtol=0)
+
+
+def test_an_aligned_deformation_without_an_alignment_is_refused() -> None:
+    deformation = dataclasses.replace(SMALL.deformation, aligned=True)
+    with pytest.raises(ConfigError, match="deformation.aligned is True, expected false, or an 'alignment'"):
+        dataclasses.replace(SMALL, deformation=deformation, alignment=None)
+
+
 def test_colours_beside_aligned_manifolds_are_refused() -> None:
     aligned = dataclasses.replace(SMALL_ALIGNMENT, manifolds=True)
     with pytest.raises(ConfigError, match="radiance_offset_gain is 8.3, expected 1 with aligned manifolds"):

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from anifacegan.models.config import FeaturePlanesConfig, TemplateConfig
+from anifacegan.models.config import TemplateConfig
 from anifacegan.models.feature_planes import FeaturePlanes, corners
+from anifacegan.models.planes_config import FeaturePlanesConfig
 from anifacegan.models.siren import FiLMParameters
 from anifacegan.models.template import TemplateField
 from anifacegan.runtime.errors import ConfigError

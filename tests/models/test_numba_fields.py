@@ -7,9 +7,10 @@ import torch
 
 from anifacegan.models import numba_fields
 from anifacegan.models.coefficient_vae import Latents
-from anifacegan.models.config import FeaturePlanesConfig, TemplateConfig
+from anifacegan.models.config import TemplateConfig
 from anifacegan.models.generator import ConditionedFields, Generator
 from anifacegan.models.numba_fields import with_numba_fields
+from anifacegan.models.planes_config import FeaturePlanesConfig
 from anifacegan.runtime.cpu import torch_threads
 from tests.fixtures.small_models import PLANES, SMALL, SMALL_ALIGNMENT, small_generator, with_random_offsets
 

@@ -40,7 +40,7 @@ def person_condition(model: Model, latents: tuple[Tensor, Tensor], psi: float) -
     person = with_numba_fields(model.generator.condition(neutral, psi))
 
     def condition(z_exp: Float[np.ndarray, "64"]) -> ConditionedFields:
-        deformation = model.generator.deformation.bind(z_id, torch.as_tensor(z_exp[None], device=device))
+        deformation = model.generator.bind_deformation(z_id, torch.as_tensor(z_exp[None], device=device))
         return with_numba_fields(person.with_deformation(deformation))
 
     return condition
