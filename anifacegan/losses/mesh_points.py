@@ -43,6 +43,10 @@ LIP_SHARE, LIP_REACH = 1.0, 0.008
 """Number added to the sampling weight of the vertices within this distance (world units) of the lips' inner contours in
 the mean face, because lips that meet are a line at which offsets jump; the vertex that moves most has weight 1."""
 
+LID_MARGIN_WEIGHT = 2.0
+"""Weight of a visible point at the margin of a lid; that of other visible points is 1. Closed lids are a small part of
+all faces' points, and the jump of the offsets there is the steepest."""
+
 UPPER_LIP, LOWER_LIP = (60, 61, 62, 63, 64), (60, 67, 66, 65, 64)
 """Indices of the landmarks on the inner contours of the lips, from corner to corner."""
 OPEN_LIPS = 0.001
@@ -62,7 +66,7 @@ class MeshPoints:
     delta: Float[Tensor, "batch point 3"]
     """Template minus expressive position: the offset that the deformation field should have at ``x_target``."""
     confidence: Float[Tensor, "batch point"]
-    """Weight of each point, in [0, 1]; 0 for vertices that the face's camera does not see, and between closed lips."""
+    """Weight of each point; 0 for points that the face's camera does not see, and between closed lips."""
 
     def joined(self, others: "MeshPoints") -> "MeshPoints":
         """Return these points followed by other points of the same faces."""
@@ -177,7 +181,8 @@ class MeshSampler:
         """Draw ``count`` points inside triangles that have a corner on a margin of a lid, and move each along its
         triangle's normal by a random distance.
 
-        The arguments are those of :meth:`points`. A point counts if the camera sees all corners of its triangle.
+        The arguments are those of :meth:`points`. A point has LID_MARGIN_WEIGHT if the camera sees all corners of its
+        triangle, else 0.
         Without lids that are apart from the eyeballs, as in BFM, there are no points.
         """
         if not len(self.margin_triangles):
@@ -192,7 +197,7 @@ class MeshSampler:
         points = MeshPoints(
             x_target=WORLD_PER_MODEL_UNIT * (shares * expressive).sum(dim=2) + self.offset,
             delta=WORLD_PER_MODEL_UNIT * (shares * (template - expressive)).sum(dim=2),
-            confidence=self._visible(items, corners).amin(dim=2),
+            confidence=LID_MARGIN_WEIGHT * self._visible(items, corners).amin(dim=2),
         )
         a, b, c = expressive.unbind(dim=2)
         normals = torch.nn.functional.normalize(torch.cross(b - a, c - a, dim=-1), dim=-1)

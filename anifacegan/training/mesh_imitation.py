@@ -66,9 +66,9 @@ def draw_imitation_batch(
     z_id, z_exp = data.z_id[items], data.z_exp[items]
     few = max(1, schedule.mesh_points // 4)
     on_mesh = mesh.points(items.numpy(), z_id, z_exp, schedule.mesh_points, rng, schedule.mesh_offset)
-    seam_count = max(1, schedule.mesh_points // 8)
-    margins = mesh.lid_margins(items.numpy(), z_id, z_exp, seam_count, rng, schedule.mesh_offset)
-    mouth_gap = mesh.mouth_gap(data.z_id[all_items], data.z_exp[all_items], seam_count, rng)
+    margins = mesh.lid_margins(items.numpy(), z_id, z_exp, few, rng, schedule.mesh_offset)
+    gap_count = max(1, schedule.mesh_points // 8)
+    mouth_gap = mesh.mouth_gap(data.z_id[all_items], data.z_exp[all_items], gap_count, rng)
     volume = WORLD_PER_NETWORK_UNIT * (2 * workers.draw(torch.rand, (len(items), few, 3), rng) - 1)
     batch = ImitationBatch(
         z_id=z_id,

@@ -152,7 +152,7 @@ def test_points_at_lid_margins_lie_in_triangles_there_and_lead_to_the_same_place
         assert np.abs(shares[nearest] @ neutral[nearest] - end).max() < 2e-4  # a fifth of a millimetre of 5
         used.add(nearest)
     assert len(used) > 0.5 * len(triangles)
-    assert points.delta.norm(dim=-1).max() > 0.003 and (points.confidence == 1).all()
+    assert points.delta.norm(dim=-1).max() > 0.003 and (points.confidence == 2).all()
 
 
 def test_a_point_at_a_lid_margin_counts_if_all_corners_are_seen(head: HeadGeometry, seen: np.ndarray) -> None:
@@ -161,7 +161,7 @@ def test_a_point_at_a_lid_margin_counts_if_all_corners_are_seen(head: HeadGeomet
     hidden[2, at_margin[:, 0]] = False
     items = np.array([1, 2])
     confidence = MeshSampler(head, packed(hidden)).lid_margins(items, *latents(2), 200, rng(1)).confidence
-    assert (confidence[0] == 1).all() and (confidence[1] == 0).all()
+    assert (confidence[0] == 2).all() and (confidence[1] == 0).all()
 
 
 def test_points_off_lid_margins_lie_on_the_normals_of_triangles(sampler: MeshSampler) -> None:
