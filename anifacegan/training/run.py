@@ -34,7 +34,7 @@ from anifacegan.training.initial_weights import initialize
 from anifacegan.training.logging import RunLog
 from anifacegan.training.loop import train
 from anifacegan.training.paired import PairedData
-from anifacegan.training.previews import held_out_faces, sheets
+from anifacegan.training.previews import held_out_faces, held_out_psnr, sheets
 from anifacegan.training.prior_faces import PRIOR_FACES, add_prior_faces, sample_prior_faces
 from anifacegan.training.resume_check import fixed_values
 from anifacegan.training.snapshots import SURFACES, load_snapshot
@@ -261,9 +261,10 @@ def preview(
     known.
     """
     reporting = config.reporting
-    image, psnr = held_out_faces(state.average, data, reporting.held_out, reporting.preview_size)
-    if psnr is not None:
-        log.record(state.step, {"held_out_psnr": round(psnr, 3)})
+    faces = state.average, data, reporting.held_out, reporting.preview_size
+    image = held_out_faces(*faces)
+    if data.appearance_known:
+        log.record(state.step, {"held_out_psnr": round(held_out_psnr(*faces), 3)})
     expressions = source.expressions(reporting.held_out)
     contact_sheets = sheets(state.average, expressions, reporting.sheet_size)
     for name, sheet in {"preview": image, **contact_sheets}.items():

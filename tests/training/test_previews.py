@@ -7,9 +7,10 @@ from torch import Tensor
 
 from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.rendering.deformation_maps import heat_colours, render_deformation
-from anifacegan.training.previews import PEOPLE, YAW, sheets
+from anifacegan.training.previews import PEOPLE, YAW, held_out_faces, held_out_psnr, sheets
 from tests.fixtures.closed_forms import constant_step, numbers, spheres
 from tests.fixtures.small_models import small_generator
+from tests.fixtures.small_training_data import random_paired_data
 
 SIZE = 9
 """Odd: one pixel looks at the centre."""
@@ -56,3 +57,17 @@ def test_sheets_show_every_person_with_every_expression_and_view() -> None:
     other = sheets(generator, {"neutral": np.zeros(64, np.float32), "smile": 0 * smile}, size)
     changed = {name for name in drawn if not np.array_equal(drawn[name], other[name])}
     assert changed == {"expressions", "deformation"}
+
+
+def test_the_error_of_held_out_faces_is_that_of_their_renderings() -> None:
+    """All pixels of small images, of two faces: the mean of the squared differences that the preview shows."""
+    generator, data, count, size = small_generator(), random_paired_data(held_out=2), 2, 8
+    drawn = held_out_faces(generator, data, count, size).astype(np.float64) / 255
+    squared = (drawn[:size] - drawn[size : 2 * size]) ** 2
+    # Bytes: each value is off by up to 0.002, the differences are tenths.
+    assert held_out_psnr(generator, data, count, size) == pytest.approx(
+        -10 * np.log10(squared.mean()), abs=0.05
+    )
+    one = held_out_psnr(generator, data, 1, size)
+    assert one == pytest.approx(-10 * np.log10(squared[:, :size].mean()), abs=0.05)
+    assert one != held_out_psnr(generator, data, count, size)
