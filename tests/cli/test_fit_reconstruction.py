@@ -99,23 +99,19 @@ def test_its_files_drive_models_of_bfm_and_no_others(
             "none.mat: no such file, expected Deep3DFaceRecon's BFM_model_front.mat",
         ),
         (("--network", "none.pth"), "none.pth: no such file or folder"),
-        (("--network", None), "face_model is"),
+        (
+            ("--network", "checkpoints/reconstruction", "--face_model", "BFM_model_front.mat"),
+            "face_model is BFM_model_front.mat, expected an open face model, or beside it --network epoch_20.pth",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_said_in_one_line(
     folder: Path,
     tmp_path: Path,
-    words: tuple[str, str | None],
+    words: tuple[str, ...],
     expected: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    if words == ("--network", None):  # BFM with the open face model's network
-        words = (
-            "--network",
-            "checkpoints/reconstruction",
-            "--face_model",
-            str(folder / "BFM_model_front.mat"),
-        )
     assert fit(folder, tmp_path / "out", *words) == 2
     assert expected in one_error_line(capsys)
     assert not (tmp_path / "out").exists()
@@ -148,6 +144,7 @@ def test_a_synthetic_portrait_is_aligned_by_what_mediapipe_finds(
     from anifacegan.data.synthetic.renderer import render_item
 
     image, truth = render_item(real_renderer, 4711, 1, 256)
+    assert truth.lm68 is not None
     true = reconstruction_crop(truth.lm68.astype(np.float64) * 255 / 223)
     try:
         reconstructor = FaceReconstructor(None, None, folder / "epoch_20.pth")
