@@ -91,8 +91,8 @@ class Correspondence:
         return REGRESSOR_SHARE * self.regressor_correlation * np.outer(deviation, deviation)
 
 
-def load_correspondence(vertex_count: int, path: Path = CORRESPONDENCE_FILE) -> Correspondence:
-    """Read the correspondence for a face model of ``vertex_count`` vertices.
+def load_correspondence(vertex_count: int | None, path: Path = CORRESPONDENCE_FILE) -> Correspondence:
+    """Read the correspondence for a face model of ``vertex_count`` vertices; None if the face model is not used.
 
     Raises:
         InputError: the file is missing or broken, or belongs to another face model.
@@ -106,7 +106,7 @@ def load_correspondence(vertex_count: int, path: Path = CORRESPONDENCE_FILE) -> 
     if str(arrays.pop("face_model", "")) != OPEN_FACE_MODEL:
         raise InputError(f"{path}: belongs to another face model, expected '{OPEN_FACE_MODEL}'; {remedy}")
     expected = {
-        "vertices": Expected("iu", (COUNT,), (0, vertex_count - 1)),
+        "vertices": Expected("iu", (COUNT,), (0, (vertex_count or 2**31) - 1)),
         "mirrored": Expected("iu", (COUNT,), (0, COUNT - 1)),
         "mean": Expected("f", (2 * COUNT,)),
         "factors": Expected("f", (2 * COUNT, "factors")),

@@ -106,3 +106,9 @@ def _times(pixels: slice, factor: int) -> slice:
 def to_pixels(unit: Float[np.ndarray, "*point 2"], size: int) -> Float[np.ndarray, "*point 2"]:
     """Convert unit coordinates of a crop to pixel coordinates of its image of ``size`` x ``size`` pixels."""
     return (unit + 0.5) * (size - 1)
+
+
+def to_unit_coordinates(pixels: Float[np.ndarray, "*point 2"], size: int) -> Float[np.ndarray, "*point 2"]:
+    """Convert pixel coordinates of a crop's image of ``size`` x ``size`` pixels to unit coordinates, the inverse of
+    :func:`to_pixels`."""
+    return pixels / (size - 1) - 0.5

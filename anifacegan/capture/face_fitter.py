@@ -21,7 +21,7 @@ from anifacegan.capture.regressed_face import (
 )
 from anifacegan.capture.sharpness import CROP_PX, edge_width
 from anifacegan.data.mirroring import Mirroring, mirroring_of
-from anifacegan.face_model.coefficients import OPEN_FACE_MODEL, FaceCoefficients
+from anifacegan.face_model.coefficients import BFM, OPEN_FACE_MODEL, FaceCoefficients
 from anifacegan.face_model.open_model import load_head_parts, load_open_face_model
 from anifacegan.geometry.cameras import RECONSTRUCTION_SIZE_PX, euler_from_rotation
 from anifacegan.models.face_regressor import FaceRegressor
@@ -107,8 +107,9 @@ class FaceFitter:
         if network is not None:
             self._regressor, card = load_face_regressor(network)
             if card.face_model != OPEN_FACE_MODEL:
+                advice = "; 'anifacegan fit' takes it" if card.face_model == BFM else ""
                 raise InputError(
-                    f"{network}: belongs to face model '{card.face_model}', expected '{OPEN_FACE_MODEL}'"
+                    f"{network}: belongs to face model '{card.face_model}', expected '{OPEN_FACE_MODEL}'{advice}"
                 )
             self._mirroring = mirroring_of(self.model)
         self.detector = LandmarkDetector(landmark_model, self.correspondence.mirrored)
@@ -141,21 +142,7 @@ class FaceFitter:
             InputError: ``number`` is none, no face, no face of this number, or the face is too small; the message names
                 ``label``.
         """
-        number = None if number is None else whole_number("face", number, 1, MOST_NUMBER)
-        faces = self.detector.faces(photograph)
-        if not faces:
-            raise FaceRefusedError(
-                "no face", f"{label}: no face found, expected a photograph of a face (a profile is not found)"
-            )
-        if number is not None and number > len(faces):
-            raise InputError(f"{label}: has {len(faces)} faces, expected at least {number} (--face)")
-        face = faces[(number or 1) - 1]
-        if face.side < LEAST_FACE_PX:
-            raise FaceRefusedError(
-                "too small",
-                f"{label}: the face is {face.side:.0f} px wide, too small, expected at least {LEAST_FACE_PX} px",
-            )
-        return face, len(faces)
+        return select_face(self.detector, photograph, label, number)
 
     def fit(
         self,
@@ -189,6 +176,27 @@ class FaceFitter:
     def lm68(self, fit: LandmarkFit) -> Float[np.ndarray, "68 2"]:
         """Return the 68 landmarks of a fitted face, unit coordinates of its crop."""
         return project(self._lm68.unposed(fit.z_id, fit.z_exp), fit.pitch, fit.yaw)
+
+
+def select_face(
+    detector: LandmarkDetector, photograph: Photograph, label: Path, number: int | None
+) -> tuple[DetectedFace, int]:
+    """Detect the faces of a photograph, see :meth:`FaceFitter.select`."""
+    number = None if number is None else whole_number("face", number, 1, MOST_NUMBER)
+    faces = detector.faces(photograph)
+    if not faces:
+        raise FaceRefusedError(
+            "no face", f"{label}: no face found, expected a photograph of a face (a profile is not found)"
+        )
+    if number is not None and number > len(faces):
+        raise InputError(f"{label}: has {len(faces)} faces, expected at least {number} (--face)")
+    face = faces[(number or 1) - 1]
+    if face.side < LEAST_FACE_PX:
+        raise FaceRefusedError(
+            "too small",
+            f"{label}: the face is {face.side:.0f} px wide, too small, expected at least {LEAST_FACE_PX} px",
+        )
+    return face, len(faces)
 
 
 def shared_identity(fits: list[LandmarkFit]) -> Float[np.ndarray, "80"]:

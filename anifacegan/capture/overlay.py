@@ -9,7 +9,8 @@ from torch import Tensor
 from anifacegan.capture.crop import to_pixels
 from anifacegan.capture.fit import LandmarkFit
 from anifacegan.face_model.morphable import MorphableModel
-from anifacegan.geometry.cameras import orbit_camera
+from anifacegan.face_model.regressed import Reconstruction
+from anifacegan.geometry.cameras import Camera, orbit_camera, reconstruction_camera
 from anifacegan.geometry.conventions import FOV_DEG
 from anifacegan.geometry.rasterization.rasterizer import interpolate, rasterize
 from anifacegan.geometry.resampling import read_pixels
@@ -66,7 +67,30 @@ def mesh_of_coefficients(
     vertices = model.shape(z_id, z_exp)
     pitch, yaw = (torch.tensor([angle]).float() for angle in pose)
     camera = orbit_camera(yaw=yaw, pitch=pitch, size=supersampling * len(crop), fov_deg=fov_deg)
-    fragments = rasterize(model.to_world(vertices), model.triangles, camera)
+    return _mesh_in_camera(model, vertices, model.to_world(vertices), camera, crop)
+
+
+def mesh_of_reconstruction(
+    model: MorphableModel,
+    face: Reconstruction,
+    crop: UInt8[np.ndarray, "size size 3"],
+    supersampling: int = SUPERSAMPLING,
+) -> UInt8[np.ndarray, "size size 3"]:
+    """Draw one face in grey over its crop, as Deep3DFaceRecon's camera sees it."""
+    vertices = model.shape(face.id, face.exp)
+    camera = reconstruction_camera(face.angle, face.trans, supersampling * len(crop))
+    return _mesh_in_camera(model, vertices, vertices, camera, crop)
+
+
+def _mesh_in_camera(
+    model: MorphableModel,
+    vertices: Float[Tensor, "1 vertex 3"],
+    points: Float[Tensor, "1 vertex 3"],
+    camera: Camera,
+    crop: UInt8[np.ndarray, "size size 3"],
+) -> UInt8[np.ndarray, "size size 3"]:
+    """Draw a face's vertices in grey over an image; ``points`` are the vertices as the camera takes them."""
+    fragments = rasterize(points, model.triangles, camera)
     light = torch.nn.functional.normalize(torch.tensor(FRONT_LIGHT), dim=0)
     brightness = 0.25 + 0.65 * (model.normals(vertices) @ light).clamp(min=0)
     drawn = interpolate(brightness[..., None], model.triangles, fragments)

@@ -76,6 +76,20 @@ def load_face_regressor(path: Path) -> tuple[FaceRegressor, FaceRegressorCard]:
     return network.eval(), card
 
 
+def regressor_face_model(path: Path) -> str:
+    """Return the name of the face model whose coefficients a network regresses; its weights are not read.
+
+    Raises:
+        InputError: a file is missing, or a card is broken.
+    """
+    path = located_model(path, "a model folder or Deep3DFaceRecon's epoch_20.pth")
+    return (
+        read_card(path, FaceRegressorCard, FaceRegressorConfig, _CONFIG)[0].face_model
+        if path.is_dir()
+        else BFM
+    )
+
+
 def load_deep3dfacerecon(path: Path) -> FaceRegressor:
     """Read Deep3DFaceRecon's ResNet-50 from the user's own copy of the released weights.
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from anifacegan.capture.crop import Crop
-from anifacegan.capture.face_fitter import FaceFitter, require_plausible, shared_identity
+from anifacegan.capture.face_fitter import FaceFitter, require_plausible, select_face, shared_identity
 from anifacegan.capture.fit import LandmarkFit
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.runtime.errors import InputError
@@ -52,11 +52,9 @@ class NoDetector:
 
 @pytest.mark.parametrize("number", [0, -1, 1.5, "1", True, 10**9])
 def test_a_number_that_is_no_face_is_refused(number: object) -> None:
-    fitter = object.__new__(FaceFitter)
-    fitter.detector = NoDetector()
-    select = inspect.unwrap(FaceFitter.select)  # without the checks of types in tests
+    select = inspect.unwrap(select_face)  # without the checks of types in tests
     with pytest.raises(InputError, match=r"face is .*, expected a whole number from 1 to"):
-        select(fitter, np.zeros((9, 9, 3), np.uint8), Path("a.jpg"), number)
+        select(NoDetector(), np.zeros((9, 9, 3), np.uint8), Path("a.jpg"), number)
 
 
 @pytest.fixture(scope="module")

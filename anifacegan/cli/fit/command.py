@@ -1,4 +1,4 @@
-"""``anifacegan fit``: fit the open face model to photographs.
+"""``anifacegan fit``: fit the open face model to photographs, or BFM with Deep3DFaceRecon's network.
 
 docs/own_face.md explains the files that are written.
 """

@@ -113,7 +113,7 @@ def _pictures(
             if config.crops:
                 write_coefficients(folder.file(crop_files[2 * k]), faces[k])
                 write_complete(
-                    folder.file(crop_files[2 * k + 1]), encoded_image(crop.cut(frame, config.size))
+                    folder.file(crop_files[2 * k + 1]), encoded_image(crop.cut(frame, config.crop_px))
                 )
             if config.overlays:
                 face = fitted.frame(k, fitter)

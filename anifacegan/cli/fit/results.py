@@ -1,0 +1,102 @@
+"""What the two ways of fitting photographs share: finding the face, the files that are written, and counts."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import UInt8
+from tqdm import tqdm
+
+from anifacegan.capture.crop import Photograph
+from anifacegan.capture.face_fitter import BLURRED_PX
+from anifacegan.capture.landmarks import DetectedFace
+from anifacegan.capture.photographs import read_photograph
+from anifacegan.cli.fit.config import FitConfig
+from anifacegan.cli.fit.film import FACES, OVERLAYS
+from anifacegan.face_model.coefficients import FaceCoefficients, write_coefficients
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.files import write_complete
+from anifacegan.runtime.growing_folders import GrowingFolder
+from anifacegan.runtime.image_files import encoded_image
+
+OVERLAY_PX = 384
+"""Height of the overlays, pixels."""
+Fitted = TypeVar("Fitted")
+Select = Callable[[Photograph, Path, int | None], tuple[DetectedFace, int]]
+"""A method that finds a face, as :meth:`anifacegan.capture.face_fitter.FaceFitter.select`."""
+
+
+def result_names(file: Path) -> tuple[str, str, str]:
+    """Return the names of a photograph's files in the output folder: overlay, coefficients, crop."""
+    return f"{OVERLAYS}/{file.stem}.png", f"{FACES}/{file.stem}.mat", f"{FACES}/{file.stem}.png"
+
+
+def found_face(config: FitConfig, select: Select, file: Path) -> tuple[Photograph, DetectedFace]:
+    """Read a photograph and find the face that is asked for, with ``select``; say on stderr if there are several.
+
+    Raises:
+        InputError: the photograph cannot be read or has no such face.
+    """
+    photograph = read_photograph(file)
+    detected, count = select(photograph, file, config.face)
+    if count > 1 and config.face is None:
+        tqdm.write(f"{file}: {count} faces, the largest is fitted (--face selects)", file=sys.stderr)
+    return photograph, detected
+
+
+def each_photograph(
+    files: list[Path], fit: Callable[[Path], Fitted], write: Callable[[Path, Fitted], None]
+) -> tuple[int, int]:
+    """Fit photographs one after another, and write each; return how many were fitted and how many were refused.
+
+    Raises:
+        InputError: all were refused, or files cannot be written.
+    """
+    refused: list[str] = []
+    for file in tqdm(files, unit="image", disable=None if len(files) > 1 else True):
+        try:
+            fitted = fit(file)
+        except InputError as error:
+            refused.append(str(error))
+        else:
+            write(file, fitted)
+    return counts(files, refused)
+
+
+def counts(files: list[Path], refused: list[str]) -> tuple[int, int]:
+    """Print the refused photographs of a folder; return how many were fitted and how many were refused.
+
+    Raises:
+        InputError: all were refused.
+    """
+    if len(refused) == len(files):
+        more = f" (and {len(refused) - 1} more photographs, none could be fitted)" if len(files) > 1 else ""
+        raise InputError(refused[0] + more)
+    for line in refused:
+        print(f"refused: {line}", file=sys.stderr)
+    return len(files) - len(refused), len(refused)
+
+
+def warn_of_blur(file: Path, edge_px: float) -> None:
+    """Say on stderr if a face's edges are wide."""
+    if edge_px > BLURRED_PX:
+        warning = f"blurred (edges {edge_px:.1f} px of 256 wide), the fit is less exact"
+        tqdm.write(f"{file}: {warning}", file=sys.stderr)
+
+
+def write_results(
+    folder: GrowingFolder,
+    file: Path,
+    overlay: UInt8[np.ndarray, "height width 3"],
+    coefficients: FaceCoefficients,
+    crop: UInt8[np.ndarray, "size size 3"],
+) -> None:
+    """Write the three files of a photograph, the crop last."""
+    names = result_names(file)
+    folder.claim(names)
+    overlay_file, coefficient_file, crop_file = map(folder.file, names)
+    write_complete(overlay_file, encoded_image(overlay))
+    write_coefficients(coefficient_file, coefficients)
+    write_complete(crop_file, encoded_image(crop))
