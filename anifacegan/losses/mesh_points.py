@@ -8,8 +8,8 @@ and have their vertex's offset, with a confidence that falls with the distance d
 Only vertices that the camera sees count: behind a closed lid the eyeball stays where it is, a millimetre from skin that
 has moved a centimetre, and a smooth field can follow only one of them.
 
-Closed lids meet in a line at which offsets jump by a centimetre, and few vertices are near it; so more points are drawn
-in the triangles at the lids' margins.
+Closed lids meet in a line, and so do closed lips: seams, at which offsets jump by up to a centimetre. Few vertices are
+near them; so more points are drawn inside the triangles there.
 
 An open mouth has no vertices between the lips. Without offsets there the field would stretch the lips' colours across
 the opening, so mouth-gap points between the lips lead to the line where the template's closed lips meet; if they are
@@ -22,6 +22,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from anifacegan.face_model.face_mesh import FaceMesh
@@ -43,9 +44,11 @@ LIP_SHARE, LIP_REACH = 1.0, 0.008
 """Number added to the sampling weight of the vertices within this distance (world units) of the lips' inner contours in
 the mean face, because lips that meet are a line at which offsets jump; the vertex that moves most has weight 1."""
 
-LID_MARGIN_WEIGHT = 2.0
-"""Weight of a visible point at the margin of a lid; that of other visible points is 1. Closed lids are a small part of
-all faces' points, and the jump of the offsets there is the steepest."""
+SEAM_WEIGHT = 2.0
+"""Weight of a visible point at a seam; that of other visible points is 1."""
+SEAM_REACH = 0.0025
+"""Largest distance, in world units, of the corners of a triangle at the lips' seam from the inner contours of the lips
+in the mean face."""
 
 UPPER_LIP, LOWER_LIP = (60, 61, 62, 63, 64), (60, 67, 66, 65, 64)
 """Indices of the landmarks on the inner contours of the lips, from corner to corner."""
@@ -126,9 +129,7 @@ class MeshSampler:
         from_lips = WORLD_PER_MODEL_UNIT * torch.cdist(self.mean, self.mean[self.lips]).amin(dim=1)
         share[from_lips < LIP_REACH] += LIP_SHARE
         self.cumulative = share.cumsum(0) / share.sum()
-        margins = [margin for eye in self.eyes for margin in (eye.closing.upper, eye.closing.lower)]
-        at_margin = np.isin(mesh.triangles, np.concatenate(margins or [[]])).any(axis=1)
-        self.margin_triangles = mesh.triangles[at_margin].astype(np.int64)
+        self.seams, self.seam_chances = _seam_triangles(mesh)
 
     def vertices(self, count: int, rng: torch.Generator) -> Int[np.ndarray, " point"]:
         """Draw ``count`` indices of mesh vertices; vertices that expressions move farther are drawn more often."""
@@ -169,7 +170,7 @@ class MeshSampler:
         normals = rings.normals(expressive[:, count:])
         return points.moved_along(normals, max_distance * (2 * torch.rand(count, generator=rng) - 1))
 
-    def lid_margins(
+    def seam_points(
         self,
         items: Int[np.ndarray, " batch"],
         z_id: Float[Tensor, "batch 80"],
@@ -178,18 +179,15 @@ class MeshSampler:
         rng: torch.Generator,
         max_distance: float = 0.0,
     ) -> MeshPoints:
-        """Draw ``count`` points inside triangles that have a corner on a margin of a lid, and move each along its
-        triangle's normal by a random distance.
+        """Draw ``count`` points inside triangles at the seams of lids and lips, and move each along its triangle's
+        normal by a random distance.
 
-        The arguments are those of :meth:`points`. A point has LID_MARGIN_WEIGHT if the camera sees all corners of its
-        triangle, else 0.
-        Without lids that are apart from the eyeballs, as in BFM, there are no points.
+        The arguments are those of :meth:`points`. Half of the points belong to the lids, if they are apart from the
+        eyeballs (not in BFM), the others to the lips. A point has the confidence SEAM_WEIGHT if the camera sees all
+        corners of its triangle, else 0.
         """
-        if not len(self.margin_triangles):
-            nothing = z_id.new_zeros(len(z_id), 0, 3)
-            return MeshPoints(nothing, nothing, nothing[..., 0])
-        drawn = torch.randint(len(self.margin_triangles), (count,), generator=rng)
-        corners = self.margin_triangles[drawn.numpy()]
+        drawn = torch.searchsorted(self.seam_chances, torch.rand(count, generator=rng))
+        corners = self.seams[drawn.clamp(max=len(self.seams) - 1).numpy()]
         u, v = torch.rand(2, count, generator=rng)
         shares = torch.stack([1 - u.sqrt(), u.sqrt() * (1 - v), u.sqrt() * v], dim=-1)[..., None]  # uniform
         placed = self._placed(corners.reshape(-1), z_id, z_exp)
@@ -197,7 +195,7 @@ class MeshSampler:
         points = MeshPoints(
             x_target=WORLD_PER_MODEL_UNIT * (shares * expressive).sum(dim=2) + self.offset,
             delta=WORLD_PER_MODEL_UNIT * (shares * (template - expressive)).sum(dim=2),
-            confidence=LID_MARGIN_WEIGHT * self._visible(items, corners).amin(dim=2),
+            confidence=SEAM_WEIGHT * self._visible(items, corners).amin(dim=2),
         )
         a, b, c = expressive.unbind(dim=2)
         normals = torch.nn.functional.normalize(torch.cross(b - a, c - a, dim=-1), dim=-1)
@@ -282,3 +280,22 @@ class MeshSampler:
         if self.template_exp.any():
             template = neutral + torch.einsum("vck,k->vc", basis[..., ID_DIM:], self.template_exp)
         return template, neutral + torch.einsum("vck,bk->bvc", basis[..., ID_DIM:], z_exp)
+
+
+def _seam_triangles(mesh: FaceMesh) -> tuple[Int[np.ndarray, "triangle 3"], Float[Tensor, "triangle"]]:
+    """Return the corners of the triangles at the seams of lids and lips, and cumulative chances to draw each.
+
+    At the lids they are the triangles with a corner on a margin, at the lips those with a corner within SEAM_REACH of
+    the inner contours in the mean face, but for teeth and tongue.
+    """
+    mean = mesh.mean.reshape(-1, 3)
+    part = np.linspace(0, 1, 17)[:, None, None]
+    upper, lower = (mean[mesh.landmark_vertices[list(lip)]] for lip in (UPPER_LIP, LOWER_LIP))
+    contours = np.concatenate([lip[:-1] + part * np.diff(lip, axis=0) for lip in (upper, lower)])
+    distance = WORLD_PER_MODEL_UNIT * cKDTree(contours.reshape(-1, 3)).query(mean)[0]
+    lips = np.flatnonzero((distance < SEAM_REACH) & ~mesh.inside_mouth)
+    lids = [margin for eye in mesh.eyes for margin in (eye.closing.upper, eye.closing.lower)]
+    seams = [np.isin(mesh.triangles, corners).any(axis=1) for corners in (np.concatenate([*lids, []]), lips)]
+    triangles = [mesh.triangles[at_seam].astype(np.int64) for at_seam in seams if at_seam.any()]
+    chances = np.concatenate([np.full(len(some), 1 / (len(triangles) * len(some))) for some in triangles])
+    return np.concatenate(triangles), torch.from_numpy(chances.cumsum()).float()

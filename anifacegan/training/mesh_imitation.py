@@ -33,7 +33,7 @@ class ImitationBatch:
     template_exp: Float[Tensor, "batch 64"]
     """Expression coefficients of the template's faces, the same in every row."""
     mesh: MeshPoints
-    """Points on the expressive mesh or near it; the last ones are at the margins of the lids."""
+    """Points on the expressive mesh or near it; the last third are at the seams of lids and lips."""
     mouth_gap: MeshPoints
     """Points between the lips of open mouths."""
     volume: Float[Tensor, "batch few 3"]
@@ -66,7 +66,7 @@ def draw_imitation_batch(
     z_id, z_exp = data.z_id[items], data.z_exp[items]
     few = max(1, schedule.mesh_points // 4)
     on_mesh = mesh.points(items.numpy(), z_id, z_exp, schedule.mesh_points, rng, schedule.mesh_offset)
-    margins = mesh.lid_margins(items.numpy(), z_id, z_exp, few, rng, schedule.mesh_offset)
+    at_seams = mesh.seam_points(items.numpy(), z_id, z_exp, 2 * few, rng, schedule.mesh_offset)
     gap_count = max(1, schedule.mesh_points // 8)
     mouth_gap = mesh.mouth_gap(data.z_id[all_items], data.z_exp[all_items], gap_count, rng)
     volume = WORLD_PER_NETWORK_UNIT * (2 * workers.draw(torch.rand, (len(items), few, 3), rng) - 1)
@@ -74,7 +74,7 @@ def draw_imitation_batch(
         z_id=z_id,
         z_exp=z_exp,
         template_exp=mesh.template_exp.expand_as(z_exp),
-        mesh=on_mesh.joined(margins),
+        mesh=on_mesh.joined(at_seams),
         mouth_gap=workers.share(mouth_gap),
         volume=volume,
         jitter=workers.draw(torch.rand, (len(items), few, 3), rng),

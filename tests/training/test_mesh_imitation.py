@@ -74,7 +74,7 @@ def test_mesh_offset_is_the_largest_distance_of_the_points_from_the_mesh(
     on_mesh, off_mesh = (
         draw(data, mesh, dataclasses.replace(SCHEDULE, mesh_offset=far)).mesh for far in (0.0, 0.003)
     )
-    count = SCHEDULE.mesh_points  # after them come points at the lids' margins, which are other ones
+    count = SCHEDULE.mesh_points  # after them come points at seams, which are other ones
     distance = (on_mesh.x_target - off_mesh.x_target)[:, :count].norm(dim=-1)
     assert 0.002 < distance.max() < 0.0031 and (on_mesh.confidence[:, :count] == 1).all()
     assert torch.allclose(off_mesh.confidence[:, :count], 1 - distance**2 / 1e-5, atol=1e-3)
