@@ -1,6 +1,6 @@
 """The face regressor R as a second witness of a face: its estimate in the fitted crop, with its errors' covariance."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,12 +22,15 @@ USUAL_RATIO, DOUBT = 2.7, 4.0
 power of the quotient by which its covariance grows. Half of 300 synthetic faces have a smaller statistic; those of the
 two photographs of scripts/check_own_face.py are 3.9 and 5.0."""
 ROUNDS = 2
-"""How often R looks at the face, each time in the crop that its last estimate corrected."""
+"""How often R looks at the face to find its crop, each time in the crop that its last estimate corrected."""
+ZOOMS = (0.94, 1.0, 1.06)
+"""Sides of the crops whose estimates are averaged, as shares of that of the found crop. Their errors differ: on 150
+synthetic portraits the mean of three is wrong by 1.18 degrees of pitch, one alone by 1.23."""
 
 
 @dataclass(frozen=True)
 class RegressedFace:
-    """R's estimate of one face, the mean of a crop's and its mirror image's."""
+    """R's estimate of one face: the mean over some crops and their mirror images."""
 
     crop: Crop
     """What the generator's camera sees of the photograph, in R's view."""
@@ -48,27 +51,31 @@ def regressed_face(
     so another place corrects the crop.
     """
     for _ in range(ROUNDS):
-        fields, pose = _mean_of_mirrored(network, mirroring, crop.cut(photograph, CROP_PX))
+        fields, pose = _mean_estimate(network, mirroring, [crop.cut(photograph, CROP_PX)])
         crop = _corrected(crop, fields["angle"], fields["trans"], pose)
+    zoomed = [replace(crop, side=zoom * crop.side).cut(photograph, CROP_PX) for zoom in ZOOMS]
+    fields, pose = _mean_estimate(network, mirroring, zoomed)
     numbers = np.concatenate([pose, fields["id"], fields["exp"], np.zeros(4)])
     return RegressedFace(crop, numbers, fields["tex"], fields["gamma"])
 
 
 @torch.no_grad()
-def _mean_of_mirrored(
-    network: FaceRegressor, mirroring: Mirroring, image: UInt8[np.ndarray, "size size 3"]
+def _mean_estimate(
+    network: FaceRegressor, mirroring: Mirroring, images: list[UInt8[np.ndarray, "size size 3"]]
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Run R on an image and its mirror image; return the means of the coefficients and of (pitch, yaw)."""
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+    """Run R on images of one face and their mirror images; return the means of the coefficients and of (pitch, yaw)."""
+    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
     rows = network(torch.cat([pixels, pixels.flip(3)])).rows().double()
-    pose = pose_of(rows[:, FIELD_COLUMNS["angle"]]).numpy() * np.array([[1, 1], [1, -1]])
+    pose = pose_of(rows[:, FIELD_COLUMNS["angle"]]).numpy()
     fields = {name: rows[:, columns].numpy().copy() for name, columns in FIELD_COLUMNS.items()}
+    mirrored = slice(len(images), None)
+    pose[mirrored] *= np.array([1, -1])
     for name in ("id", "exp", "tex"):
-        fields[name][1] = fields[name][1] @ getattr(mirroring, name)
-    fields["angle"][1] *= np.array([1, -1, -1])
-    fields["trans"][1] *= np.array([-1, 1, 1])
-    light = fields["gamma"].reshape(2, 3, 9)
-    light[1][:, ODD_IN_X] *= -1
+        fields[name][mirrored] = fields[name][mirrored] @ getattr(mirroring, name)
+    fields["angle"][mirrored] *= np.array([1, -1, -1])
+    fields["trans"][mirrored] *= np.array([-1, 1, 1])
+    light = fields["gamma"].reshape(-1, 3, 9)
+    light[mirrored][..., ODD_IN_X] *= -1
     return {name: values.mean(axis=0) for name, values in fields.items()}, pose.mean(axis=0)
 
 
