@@ -1,11 +1,11 @@
 """Learn which vertex of the open face model each of MediaPipe's landmarks is, and the errors of landmarks and R.
 
-    anifacegan dataset --out data/learn --count 15588 --size 256 --seed 1
-    python scripts/learn_landmark_correspondence.py --data data/learn --first 15076 --count 512
+    anifacegan dataset --out data/learn --count 7254 --size 256 --seed 2
+    python scripts/learn_landmark_correspondence.py --data data/learn --first 6744 --count 510
 
 Writes anifacegan/capture/correspondence.npz. The images must be new to R, or its errors come out too small: the shipped
-R was trained on the first 15,076 images of seed 1. A landmark's vertex is the one whose projection stays closest to it
-over all images. What is left has a mean and a covariance, with which the fit weighs the landmarks.
+R was trained on the first 15,076 images of seed 1 and 6,744 of seed 2. A landmark's vertex is the one whose projection
+stays closest to it over all images. What is left has a mean and a covariance, with which the fit weighs the landmarks.
 """
 
 import sys
@@ -56,9 +56,9 @@ class LearnConfig:
 
     data: Path
     """Folder of 'anifacegan dataset'."""
-    first: int = 15_076
+    first: int = 6744
     """Number of the first image."""
-    count: int = 512
+    count: int = 510
     """Number of images."""
     landmark_model: Path | None = None
     """MediaPipe's face_landmarker.task. null: see docs/own_face.md."""
