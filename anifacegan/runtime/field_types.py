@@ -98,6 +98,13 @@ def item_type(hint: Any) -> Any:
     return next((typing.get_args(part)[0] for part in lists), None)
 
 
+def takes_single(hint: Any, word: str) -> bool:
+    """Return whether one word can be a value where an annotation allows a list: it allows single values, too, or it is
+    null where that is allowed."""
+    others = [part for part in _alternatives(hint) if typing.get_origin(part) is not tuple]
+    return any(part is not type(None) or from_yaml(word) is None for part in others)
+
+
 def literals(hint: Any) -> tuple:
     """Return the values of every Literal in an annotation, also of those in unions and lists."""
     parts = typing.get_args(hint)

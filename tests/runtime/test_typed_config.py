@@ -258,6 +258,29 @@ def test_a_group_keeps_the_defaults_that_its_owner_gives_it() -> None:
     )
 
 
+@dataclass(frozen=True)
+class Lists:
+    """Values of which there may be several, but none that stands alone."""
+
+    names: tuple[str, ...] | None = None
+    """Names."""
+    levels: tuple[float, ...] = ()
+    """Levels."""
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("smile",), ("smile",)),
+        (("smile", "blink"), ("smile", "blink")),
+        (("[smile, blink]",), ("smile", "blink")),
+        (("null",), None),
+    ],
+)
+def test_a_list_may_have_one_word(words: tuple[str, ...], expected: tuple[str, ...] | None) -> None:
+    assert read_config(Lists, ["--names", *words, "--levels", "1"], "test") == Lists(expected, (1.0,))
+
+
 def test_a_value_that_is_missing_is_named() -> None:
     with pytest.raises(InputError, match="^here: no value for 'rate', expected a number$"):
         from_plain(Narrow, {}, "here")
