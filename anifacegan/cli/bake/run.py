@@ -1,7 +1,6 @@
 """Bakes one person of a model with the expressions that the options name."""
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from anifacegan.avatars.avatar import Avatar, AvatarCard
 from anifacegan.avatars.baking.bake import bake
 from anifacegan.avatars.baking.from_model import model_charts, person_condition
 from anifacegan.cli.bake.config import BakeCommand
-from anifacegan.face_model.expressions import is_expression_file
+from anifacegan.face_model.expressions import names_of
 from anifacegan.models.latent_files import read_people
 from anifacegan.rendering.model import Model
 from anifacegan.runtime.errors import InputError, warnings_in_one_line
@@ -21,9 +20,11 @@ def baked_avatar(config: BakeCommand, model: Model) -> Avatar:
     """Bake the person with the expressions that the configuration names into textured meshes; return the avatar.
 
     Raises:
-        InputError: no expression is given, the model does not know one of them, or there is not exactly one person.
+        InputError: no expression is given, or two with one name, the model does not know one of them, or there is not
+            exactly one person.
     """
     labels = tuple(model.card.presets) if config.expressions is None else as_tuple(config.expressions)
+    names = names_of(labels)
     with warnings_in_one_line():
         z_exp = [model.expressions.coefficients(label) for label in labels]
     if not z_exp:
@@ -40,7 +41,7 @@ def baked_avatar(config: BakeCommand, model: Model) -> Avatar:
         model=model.card.name,
         face_model=model.card.face_model,
         psi=config.psi,
-        expressions=tuple(Path(label).stem if is_expression_file(label) else label for label in labels),
+        expressions=names,
         pitch_offset=model.card.pitch_offset,
         licence=model.card.licence,
         presets=model.card.presets,
