@@ -338,6 +338,16 @@ def test_two_files_of_one_name_are_not_baked(
     assert not out.exists()
 
 
+def test_an_expression_that_is_too_strong_to_be_baked_is_said(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "torn.safetensors"
+    assert (
+        bake_command(folder, out, "--expressions", "smile=1000") == 0
+    )  # random weights tear at any strength
+    assert "expression 'smile=1000': 1 % of the points miss their places by" in capsys.readouterr().err
+
+
 def test_an_avatar_file_brings_its_own_truncation(avatar: Path, tmp_path: Path) -> None:
     baked = load_avatar(avatar)
     other = replace(baked, card=replace(baked.card, psi=1.0))
