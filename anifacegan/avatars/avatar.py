@@ -81,7 +81,7 @@ class AvatarCard:
     were not trained on its images, and in files of older versions."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Avatar:
     """A baked person who can be turned and make expressions without networks."""
 
@@ -204,13 +204,13 @@ class Avatar:
             )
 
 
-def save_avatar(path: Path, avatar: Avatar) -> None:
+def save_avatar(path: Path | str, avatar: Avatar) -> None:
     """Write an avatar to the file ``path`` (.safetensors); if writing fails, there is no incomplete file.
 
     Raises:
         InputError: the file cannot be written.
     """
-    layered_mesh = avatar.layered_mesh
+    path, layered_mesh = user_path(path), avatar.layered_mesh
     arrays = {name: getattr(layered_mesh, name).astype(kind) for name, (kind, _) in ARRAYS.items()}
     if avatar.basis is not None:
         arrays[UNITS] = avatar.basis.units_to_exp

@@ -21,7 +21,7 @@ from anifacegan.geometry.cameras import from_frontal
 from anifacegan.geometry.config import RaySamplingConfig
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LayeredMesh:
     """A baked person: one textured triangle mesh for each radiance manifold (a layer), and blendshapes of all layers.
 

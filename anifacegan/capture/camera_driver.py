@@ -27,7 +27,7 @@ class CameraBlendshapes:
         InputError: MediaPipe, one of its system libraries, or the file is missing or not usable.
     """
 
-    def __init__(self, model: Path | None = None) -> None:
+    def __init__(self, model: Path | str | None = None) -> None:
         path, content = landmark_model_bytes(model)
         with quiet_stderr():
             mediapipe = import_mediapipe()

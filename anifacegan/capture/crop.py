@@ -10,9 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from torch import Tensor
 
 from anifacegan.geometry.resampling import read_pixels
 
+STRIP_PIXELS = 2**22
+"""Number of pixels of a photograph, about, that are averaged at a time."""
 Photograph = UInt8[np.ndarray, "height width 3"]
 
 
@@ -75,7 +78,8 @@ class Crop:
     def cut(self, photograph: Photograph, size: int) -> UInt8[np.ndarray, "size size 3"]:
         """Resample the crop to ``size`` x ``size`` pixels, with averages where it shrinks.
 
-        Beyond the photograph's border its outermost pixels go on. Memory is needed for the part that the crop touches.
+        Beyond the photograph's border its outermost pixels go on. Memory is needed for what is averaged, not for all
+        pixels that the crop touches.
         """
         height, width = photograph.shape[:2]
         factor = max(1, min(height, width, int(self.side / (size - 1))))
@@ -84,12 +88,21 @@ class Crop:
         places = (places - (factor - 1) / 2) / factor  # pixels of the averages
         columns, rows = (_touched(places[..., k], count // factor) for k, count in enumerate((width, height)))
         part = photograph[_times(rows, factor), _times(columns, factor)]
-        image = torch.from_numpy(np.array(part)).permute(2, 0, 1)[None].float()
-        if factor > 1:
-            image = torch.nn.functional.avg_pool2d(image, factor)
+        image = _averages(part, factor)
         places = torch.from_numpy(places - [columns.start, rows.start]).float()[None]
         cut = read_pixels(image, places, beyond="border")[0]
         return cut.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+
+
+def _averages(part: Photograph, factor: int) -> Float[Tensor, "1 3 row column"]:
+    """Average squares of ``factor`` pixels, strip by strip: as float32, a large photograph would be gigabytes."""
+    height, width = part.shape[:2]
+    rows = factor * max(1, STRIP_PIXELS // (factor * max(width, 1)))
+    strips = (
+        torch.from_numpy(np.array(part[top : top + rows])).permute(2, 0, 1)[None].float()
+        for top in range(0, height, rows)
+    )
+    return torch.cat([torch.nn.functional.avg_pool2d(strip, factor) for strip in strips], dim=2)
 
 
 def _touched(places: Float[np.ndarray, "row column"], count: int) -> slice:

@@ -96,7 +96,9 @@ class FaceFitter:
         InputError: a file or package is missing, or files do not belong together.
     """
 
-    def __init__(self, face_model: Path | None, landmark_model: Path | None, network: Path | None) -> None:
+    def __init__(
+        self, face_model: Path | None, landmark_model: Path | str | None, network: Path | None
+    ) -> None:
         self.model, self.parts = load_open_face_model(face_model), load_head_parts(face_model)
         self.correspondence = load_correspondence(len(self.model.mean))
         units = FittedUnits.of(self.parts.expression_basis())

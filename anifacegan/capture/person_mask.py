@@ -14,6 +14,7 @@ from anifacegan.capture.crop import Photograph
 from anifacegan.capture.landmarks import import_mediapipe, mediapipe_image, quiet_stderr, reading_step
 from anifacegan.face_model.open_model import face_model_path
 from anifacegan.runtime.errors import InputError, last_line
+from anifacegan.runtime.paths import user_path
 from anifacegan.runtime.zip_entries import read_entry, read_whole
 
 PERSON_FILE = "selfie_segmentation.tflite"
@@ -27,7 +28,7 @@ WHEEL_COMMAND = (
 """Command that downloads the wheel with the file."""
 
 
-def person_model_bytes(path: Path | None = None) -> tuple[Path, bytes]:
+def person_model_bytes(path: Path | str | None = None) -> tuple[Path, bytes]:
     """Read the segmentation network; return its path and its content.
 
     Args:
@@ -37,7 +38,7 @@ def person_model_bytes(path: Path | None = None) -> tuple[Path, bytes]:
     Raises:
         InputError: the file is missing, or the wheel holds no such network.
     """
-    place = _cached() if path is None else path.expanduser()
+    place = _cached() if path is None else user_path(path)
     if place.suffix != ".whl":
         return place, read_whole(place, f"{PERSON_FILE} or the wheel that holds it")
     return place, read_entry(place, f"/{PERSON_FILE}", "the wheel of mediapipe 0.10.21")
@@ -66,7 +67,7 @@ class PersonSegmenter:
         InputError: MediaPipe, one of its system libraries, or the file is missing or not usable.
     """
 
-    def __init__(self, model: Path | None) -> None:
+    def __init__(self, model: Path | str | None) -> None:
         self.path, content = person_model_bytes(model)
         with quiet_stderr():
             self._mediapipe = import_mediapipe()

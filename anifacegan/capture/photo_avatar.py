@@ -53,17 +53,19 @@ class PhotoAvatarMaker:
         network: folder of the face regressor R; None: landmarks alone.
 
     Raises:
-        InputError: a file or package is missing, or the model belongs to another face model.
+        InputError: a file or package is missing, or the model is none or belongs to another face model.
     """
 
     def __init__(
         self,
         model: Model,
         face_model: Path | None = None,
-        landmark_model: Path | None = None,
-        person_model: Path | None = None,
+        landmark_model: Path | str | None = None,
+        person_model: Path | str | None = None,
         network: Path | None = REGRESSOR,
     ) -> None:
+        if not isinstance(model, Model):
+            raise InputError(f"model is a {type(model).__name__}, expected one of load_model")
         if model.card.face_model != OPEN_FACE_MODEL:
             raise InputError(
                 f"model '{model.card.name}' takes face model '{model.card.face_model}', expected '{OPEN_FACE_MODEL}': "
@@ -131,8 +133,8 @@ def avatar_from_photo(
     image: Path | str | Image.Image | Photograph | Tensor,
     *,
     face: int | None = None,
-    person_model: Path | None = None,
-    landmark_model: Path | None = None,
+    person_model: Path | str | None = None,
+    landmark_model: Path | str | None = None,
 ) -> Avatar:
     """Make an avatar of a photograph: turn it, give it expressions, save it, and play it without networks.
 

@@ -130,8 +130,8 @@ def refined_from_photo(
     *,
     face: int | None = None,
     config: RefinementConfig | None = None,
-    person_model: Path | None = None,
-    landmark_model: Path | None = None,
+    person_model: Path | str | None = None,
+    landmark_model: Path | str | None = None,
 ) -> RefinedPerson:
     """Fine-tune a copy of a model to the person of a photograph; takes minutes.
 
@@ -147,11 +147,14 @@ def refined_from_photo(
     Raises:
         InputError: a file or package is missing, or no face can be fitted.
     """
+    config = RefinementConfig() if config is None else config
+    if not isinstance(config, RefinementConfig):
+        raise InputError(f"config is a {type(config).__name__}, expected a RefinementConfig or None")
     photograph, label = labelled_photograph(image)
     with PhotoAvatarMaker(model, landmark_model=landmark_model, person_model=person_model) as maker:
         made = maker.make(photograph, label, face)
         view = maker.view(photograph, made.face)
-    return refined_person(model, made, view, config or RefinementConfig())
+    return refined_person(model, made, view, config)
 
 
 class _FieldsOf:

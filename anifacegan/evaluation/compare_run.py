@@ -56,7 +56,7 @@ def run(config: CompareConfig) -> str:
         setup.evaluation(config, a.model, a.psi),
         setup.evaluation(config, b.model, b.psi, priors),
     )
-    with filled_when_complete(config.out, config.overwrite) as folder:
+    with filled_when_complete(config.out, config.overwrite, whole=True) as folder:
         metrics, not_measured = _compare_metrics(config, evaluations)
         result = verdict(statistic for metric in metrics for statistic in metric.statistics)
         sheet = comparison_sheet((a, b), a.model, config.sheet_people, config.sheet_size, config.seed)

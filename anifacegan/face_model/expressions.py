@@ -169,6 +169,22 @@ def is_expression_file(text: str) -> bool:
     return is_mat_file(text) or is_blendshape_file(text)
 
 
+def names_of(expressions: Sequence[str]) -> tuple[str, ...]:
+    """Return what expressions are called where they become a file's: a file's name without its ending, or the names.
+
+    Raises:
+        InputError: two have the same name, so that only one of them could be asked for.
+    """
+    names = tuple(Path(text).stem if is_expression_file(text) else text for text in expressions)
+    for k, name in enumerate(names):
+        if name in names[:k]:
+            first = expressions[names.index(name)]
+            raise InputError(
+                f"expressions: '{first}' and '{expressions[k]}' are both called '{name}', expected each name once"
+            )
+    return names
+
+
 @dataclass(frozen=True)
 class ExpressionReader:
     """Converter of expressions to coefficients for one trained generator, or for an avatar baked from it."""

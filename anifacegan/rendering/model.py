@@ -36,7 +36,7 @@ from anifacegan.runtime.limits import LARGEST_SEED
 from anifacegan.runtime.resources import located_model
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Face:
     """One person with one expression, which can be rendered from any side by :meth:`render`."""
 
@@ -102,7 +102,7 @@ class Face:
         return self.image(yaw=yaw, pitch=pitch, size=size, antialias=antialias).rgb
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """A loaded generator: our own or the one that AniFaceGAN's authors released."""
 

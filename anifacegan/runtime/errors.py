@@ -61,6 +61,11 @@ class ConfigError(InputError):
 
     def __init__(self, key: str, value: object, expected: str) -> None:
         super().__init__(f"{key} is {value}, expected {expected}")
+        self._parts = key, str(value), expected
+
+    def __reduce__(self) -> tuple[type["ConfigError"], tuple[str, str, str]]:
+        """Let a process of a pool send it: pickle would call the class with the message alone."""
+        return type(self), self._parts
 
 
 def require_at_least(config: object, bound: int | float, *names: str) -> None:

@@ -16,6 +16,9 @@ from anifacegan.runtime.number_texts import real_number_of
 from anifacegan.runtime.paths import user_path
 from anifacegan.runtime.structured_text import parse_yaml
 
+NAMED_KEYS = 3
+"""Largest number of a group's keys that are named where a group is expected."""
+
 
 def converted(hint: Any, value: Any) -> Any:
     """Convert a plain value to the type ``hint``. A text is parsed where ``hint`` is not a text.
@@ -98,6 +101,13 @@ def item_type(hint: Any) -> Any:
     return next((typing.get_args(part)[0] for part in lists), None)
 
 
+def takes_single(hint: Any, word: str) -> bool:
+    """Return whether one word can be a value where an annotation allows a list: it allows single values, too, or it is
+    null where that is allowed."""
+    others = [part for part in _alternatives(hint) if typing.get_origin(part) is not tuple]
+    return any(part is not type(None) or from_yaml(word) is None for part in others)
+
+
 def literals(hint: Any) -> tuple:
     """Return the values of every Literal in an annotation, also of those in unions and lists."""
     parts = typing.get_args(hint)
@@ -120,7 +130,12 @@ def type_name(hint: Any) -> str:
         return f"a list, each {type_name(parts[0])}"
     if origin is typing.Literal:
         return ("one of " if len(parts) > 1 else "") + ", ".join(str(part) for part in parts)
-    return "keys and values" if is_dataclass(hint) or origin is dict else str(hint)
+    if origin is dict:
+        return f"keys and values, each {type_name(parts[1])}"
+    if is_dataclass(hint):
+        names = [field.name for field in fields(hint)]
+        return f"keys and values ({', '.join([*names[:NAMED_KEYS], *['...'] * (len(names) > NAMED_KEYS)])})"
+    return str(hint)
 
 
 def nested_fields(kind: type, prefix: str, start: Any) -> Iterator[tuple[str, Any, Any]]:

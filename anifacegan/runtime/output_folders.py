@@ -110,13 +110,17 @@ def withdraw_claim(out: Path, names: Iterable[str]) -> None:
 
 
 @contextmanager
-def filled_when_complete(out: Path, overwrite: bool = False, last: str = MANIFEST) -> Iterator[Path]:
+def filled_when_complete(
+    out: Path, overwrite: bool = False, last: str = MANIFEST, whole: bool = False
+) -> Iterator[Path]:
     """Yield a temporary folder, whose files move into ``out`` when the block ends without an error, ``last`` last.
 
     The temporary folder is ``out/unfinished-PID-RANDOM``. When the block fails or is interrupted, it is removed, and
     ``out`` is as it was before; a killed process leaves it behind. A file in ``out`` is replaced only by a file of the
-    same name, and only if this program wrote it or ``overwrite`` is set; all other files stay. ``out`` is locked within
-    the block: one process at a time fills it.
+    same name, and only if this program wrote it or ``overwrite`` is set; all other files stay. Those of an earlier run
+    that would be taken for the new one's are counted on standard error: where ``whole``, what a run writes belongs
+    together, so these are all; otherwise, those that continue its numbered series. ``out`` is locked within the block:
+    one process at a time fills it.
 
     Raises:
         InputError: ``out`` cannot be written, another process writes there, it has a folder where a file should go, or
@@ -132,7 +136,7 @@ def filled_when_complete(out: Path, overwrite: bool = False, last: str = MANIFES
         process = {"program": _PROGRAM, "host": socket.gethostname(), "pid": os.getpid()}
         (temporary / MARKER).write_text(json.dumps(process))
         yield temporary
-        _publish(temporary, out, overwrite, last)
+        _publish(temporary, out, overwrite, last, whole)
     except OSError as error:
         raise not_writable_error(out, error) from None
     finally:
@@ -196,12 +200,13 @@ def _is_inside(name: str) -> bool:
     return bool(name) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
-def _publish(temporary: Path, out: Path, overwrite: bool, last: str) -> None:
+def _publish(temporary: Path, out: Path, overwrite: bool, last: str, whole: bool) -> None:
     found = (path.relative_to(temporary) for path in temporary.rglob("*") if path.is_file())
     paths = sorted(path for path in found if path != Path(MARKER))  # that goes last, with the folder
     paths.sort(key=lambda path: path == Path(last))  # stable
     names = [path.as_posix() for path in paths]
-    older = numbered_beside(own_files(out), names)
+    earlier = own_files(out)
+    older = sorted(earlier.difference(names)) if whole else numbered_beside(earlier, names)
     claim(out, names, overwrite)
     remove_unfinished(out, names)
     for path in paths:

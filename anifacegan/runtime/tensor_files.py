@@ -65,7 +65,8 @@ def read_safetensors(path: Path, expected: str) -> tuple[dict[str, Tensor], dict
     require_kind(path, expected)
     try:
         content = path.read_bytes()  # a mapped file that shrinks meanwhile would end the process
-        tensors = load(content)
+        with torch.device("cpu"):  # also where the calling program has another default device
+            tensors = load(content)
         header, numbers = _parts(content)
         texts = header.get("__metadata__") or {}
     except Exception as error:  # the library raises kinds of its own, and PyTorch others

@@ -25,6 +25,7 @@ from anifacegan.runtime.field_types import (
     item_type,
     literals,
     nested_fields,
+    takes_single,
     type_name,
 )
 from anifacegan.runtime.option_help import print_help
@@ -225,7 +226,7 @@ def _plain_value(key: str, words: list[str], hint: Any) -> Any:
         return words[0]
     if one and item in (int, float):
         words = words[0].split(",")
-    return words[0] if len(words) == 1 and typing.get_origin(hint) is not tuple else words
+    return words[0] if len(words) == 1 and takes_single(hint, words[0]) else words
 
 
 # ------------------------------------------------------------------------------------------------------- plain values

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
+import torch
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
@@ -291,6 +292,18 @@ def test_an_expression_that_was_not_baked_is_refused_with_the_baked_ones_names()
         lambda: avatar.render(expression="mouthSmileRight"), "mouthSmileRight", "jawOpen", "mouthSmileLeft"
     )
     assert_one_line(lambda: avatar.render(expression="laugh"), "laugh", "not known", "gape")
+
+
+def test_a_default_device_of_the_calling_program_changes_nothing(path: Path) -> None:
+    with torch.device("meta"):
+        image = load_avatar(path).render(size=16, yaw=0.1)
+    assert torch.equal(image, load_avatar(path).render(size=16, yaw=0.1))
+
+
+def test_avatars_are_equal_to_themselves_alone(path: Path) -> None:
+    """NumPy's arrays have no single answer to ==."""
+    avatar, other = load_avatar(path), load_avatar(path)
+    assert avatar == avatar and avatar != other and len({avatar, other}) == 2
 
 
 def test_an_image_of_one_pixel_is_refused() -> None:

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
+from anifacegan.capture import crop
 from anifacegan.capture.crop import Crop, to_pixels
 
 TURNED = Crop(x=40.0, y=25.0, side=30.0, roll=0.3)
@@ -55,6 +57,22 @@ def test_only_the_part_of_a_photograph_that_is_seen_needs_memory() -> None:
     photograph = np.broadcast_to(np.uint8(77), (1_000_000, 1_000_000, 3))
     assert (Crop(999_990.0, 3e5, 60.0, 0.3).cut(photograph, 20) == 77).all()
     assert (Crop(-50.0, 2e6, 3000.0, 0.3).cut(photograph, 20) == 77).all()
+
+
+def test_a_large_photograph_is_averaged_in_strips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As float32, one of 169 megapixels would be 2 GB."""
+    photograph = np.random.default_rng(0).integers(0, 256, (310, 400, 3), dtype=np.uint8)
+    at_once = Crop(190.0, 160.0, 290.0, 0.2).cut(photograph, 24)
+    average, pixels = torch.nn.functional.avg_pool2d, []
+
+    def noted(image: torch.Tensor, factor: int) -> torch.Tensor:
+        pixels.append(image[0, 0].numel())
+        return average(image, factor)
+
+    monkeypatch.setattr(torch.nn.functional, "avg_pool2d", noted)
+    monkeypatch.setattr(crop, "STRIP_PIXELS", 10_000)
+    assert (Crop(190.0, 160.0, 290.0, 0.2).cut(photograph, 24) == at_once).all()
+    assert len(pixels) > 5 and max(pixels) <= 10_000
 
 
 @pytest.mark.parametrize("side", [9.0, 70.0])

@@ -13,6 +13,7 @@ from anifacegan.capture import film_ends, film_files
 from anifacegan.capture.film_files import Film, is_film, open_film
 from anifacegan.rendering.video import write_video
 from anifacegan.runtime.errors import InputError
+from tests.fixtures.one_line import assert_one_line
 
 
 @pytest.fixture(scope="module")
@@ -283,3 +284,14 @@ def test_a_playlist_in_place_of_a_film_fetches_nothing(tmp_path: Path) -> None:
             open_film(tmp_path / "a.mp4")
         with pytest.raises(TimeoutError):
             server.accept()
+
+
+def test_a_film_with_endless_breaks_is_not_shown_at_a_constant_rate() -> None:
+    """Three frames of 40 ms and one after 30 years are a file of some kilobytes, and 25 billion frames at 25 a
+    second."""
+    broken = Film(Path("broken.mp4"), np.array([0.0, 0.04, 0.08, 1e9]))
+    assert_one_line(
+        lambda: broken.at_constant_rate(), "broken.mp4", "4 frames last 1000000000 s", "at most 100000"
+    )
+    steps = np.tile([0.08, 0.02, 0.02], 50_000)  # of a film of an hour and more, as phones make it
+    assert Film(Path("hours.mp4"), np.cumsum(steps) - steps[0]).at_constant_rate()[0] == 50

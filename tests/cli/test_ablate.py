@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -160,6 +161,23 @@ def test_a_variant_without_room_is_refused_before_any_is_trained(
         place.symlink_to(tmp_path / "nowhere")
     with pytest.raises(InputError, match=rf"{NONE}.*{kind}"):
         ablate(config, print)
+
+
+def test_other_cameras_are_measured_anew(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data with the same faces, turned otherwise, had the results of the first."""
+    config, count = requested(tiny, tmp_path / "out"), []
+    result = AblationResult(0.9, 0.95, 0.1, 1.5, 0.2, 0.3, 0.4)
+    monkeypatch.setattr(ablation, "ablation_result", lambda *_: count.append(1) or result)
+    network = SimpleNamespace(generator=torch.nn.Linear(1, 1))
+    monkeypatch.setattr(ablation, "load_checkpoint", lambda _: network)
+    monkeypatch.setattr(ablation, "weights_sha256", lambda _: "0")
+    judge = load_judge(config.judge, config.face_model, torch.device("cpu"))
+    head, dataset = load_head_geometry(config.face_model), FaceDataset(config.data)
+    turned = FaceDataset(config.data)
+    turned._poses = turned._poses + np.float32(0.1)
+    for data, measurements in ((dataset, 1), (dataset, 1), (turned, 2), (turned, 2)):
+        ablation.measured(tmp_path / "model", judge, head, data, config.evaluation())
+        assert len(count) == measurements
 
 
 @pytest.mark.parametrize(

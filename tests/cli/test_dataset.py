@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,6 +98,20 @@ def test_what_was_killed_is_continued_to_the_same_result(made: Path, face_file: 
     assert contents(out) == contents(made)
     assert (out / "000000.png").stat().st_mtime_ns == written_ns
     assert (tmp_path / "set.zip").read_bytes() == (made.parent / "set.zip").read_bytes()
+
+
+def test_fewer_images_leave_the_archive_of_all(made: Path, face_file: Path, tmp_path: Path) -> None:
+    """It had two of six images, with a description of six."""
+    whole = (made.parent / "set.zip").read_bytes()
+    assert command("dataset", *arguments(made, face_file, count=2), "--zip") == 0
+    assert (made.parent / "set.zip").read_bytes() == whole
+    out = tmp_path / "set"
+    shutil.copytree(made, out)
+    (out / "000003.png").unlink()  # as where a longer run was stopped
+    assert command("dataset", *arguments(out, face_file, count=2), "--zip") == 0
+    with zipfile.ZipFile(tmp_path / "set.zip") as archive:
+        assert json.loads(archive.read("dataset.json"))["count"] == 3
+        assert len(archive.namelist()) == 1 + 2 * 3
 
 
 @pytest.mark.parametrize(

@@ -76,9 +76,12 @@ def test_an_avatar_file_keeps_the_identity(folder: Path) -> None:
         ("missing/me.glb", (), "expected a file in a folder that exists"),
         ("me.glb", ("--glb.quality", "0"), "from 1 to 100"),
         ("me.glb", ("--fps", "0"), "fps is 0"),
+        ("me.glb", ("--fps", "1e-320"), "expected 0.01 to 1000"),
+        ("me.glb", ("--expressions", "a/jaw.mat", "b/jaw.mat"), "are both called 'jaw'"),
+        ("me.glb", ("--expressions", "jaw_open", "jawOpen"), "is one of ARKit's movements"),
         ("me.glb", ("--seed", "7"), "got avatar and seed, expected one of"),
         ("me.glb", ("--sequence", "absent.mat"), "absent.mat"),
-        ("me.glb", ("--expressions", "grimace"), "grimace"),
+        ("me.glb", ("--expressions", "grimace"), "expression 'grimace' is not known"),
     ],
 )
 def test_wrong_options_are_refused_and_nothing_is_written(

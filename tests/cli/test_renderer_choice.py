@@ -301,6 +301,53 @@ def test_an_avatar_file_is_rendered_with_names_files_sequences_and_a_sheet(
     assert len(file) == 2 and len(sequence) == 3
 
 
+def test_cameras_of_an_earlier_run_are_said(
+    avatar: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They look like those of the new frames beside them, whose names are the same."""
+    out = tmp_path / "out"
+    short = (
+        "--model",
+        avatar,
+        "--size",
+        12,
+        "--frames",
+        1,
+        "--grid",
+        "false",
+        "--video",
+        "false",
+        "--out",
+        out,
+    )
+    still = ("--expression", f"smile={GENTLE}")
+    assert command("render", *short, *still, "--yaw", 0.2, "--cameras") == 0
+    assert "earlier run" not in capsys.readouterr().err
+    assert command("render", *short, *still, "--yaw", -0.2) == 0
+    assert f"{out}: beside the new files, 5 of an earlier run stay, the first is dataset.json" in (
+        capsys.readouterr().err
+    )
+
+
+def test_two_files_of_one_name_are_not_baked(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "twins.safetensors"
+    assert bake_command(folder, out, "--expressions", "a/smile.mat", "b/smile.mat") == 2
+    assert "'a/smile.mat' and 'b/smile.mat' are both called 'smile'" in one_error_line(capsys)
+    assert not out.exists()
+
+
+def test_an_expression_that_is_too_strong_to_be_baked_is_said(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "torn.safetensors"
+    assert (
+        bake_command(folder, out, "--expressions", "smile=1000") == 0
+    )  # random weights tear at any strength
+    assert "expression 'smile=1000': 1 % of the points miss their places by" in capsys.readouterr().err
+
+
 def test_an_avatar_file_brings_its_own_truncation(avatar: Path, tmp_path: Path) -> None:
     baked = load_avatar(avatar)
     other = replace(baked, card=replace(baked.card, psi=1.0))

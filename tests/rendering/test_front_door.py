@@ -49,11 +49,19 @@ CASES = {
     "odd sizes": "[refused(lambda s=s: model.face(1).render(size=s)) for s in (1, 0, -3, 10**9, 8.5, '8', None, nan)]; "
     "model.face(1).render(size=np.int64(8))",
     "odd psi": "[refused(lambda p=p: model.face(1, psi=p)) for p in (nan, 'a', None, 1e30, 1j)]",
+    "sets": "face = model.face(1); assert len({face, model, model.face(1)}) == 3 and face == face",
     "odd switches": "[refused(lambda v=v: model.face(1).render(size=8, antialias=v)) for v in ('no', '', 2.0)]; "
     "model.face(1).render(size=8, antialias=np.bool_(False))",
     "odd paths": "[refused(lambda p=p: load_model(p)) for p in ('', 'a\\0b', 3, None, '~nobody-here/x', "
     "'x' * 5000, [])]; "
     "[refused(lambda p=p: load_avatar(p)) for p in ('', 'a\\0b', 3, None, '.', 'x' * 5000)]",
+    "files of photographs": "from anifacegan.capture import avatar_from_photo, refined_from_photo; "
+    "grey = np.zeros((64, 64), np.uint8); "
+    "[refused(lambda p=p: avatar_from_photo(model, grey, person_model=p)) for p in ('absent.whl', '', 3, [])]; "
+    "[refused(lambda m=m: avatar_from_photo(m, grey)) for m in ('demo', None, avatar_from_photo)]; "
+    "[refused(lambda c=c: refined_from_photo(model, grey, config=c)) for c in (3, 'x', {})]; "
+    "from anifacegan.capture.landmark_model import landmark_model_bytes; "
+    "[refused(lambda p=p: landmark_model_bytes(p)) for p in ('absent.task', '', 3)]",
 }
 
 

@@ -2,6 +2,7 @@
 
 import math
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,6 +32,13 @@ def test_bad_input_is_one_line_on_stderr_and_exit_code_2(
     printed = capsys.readouterr()
     assert stopped.value.code == 2
     assert (printed.out, printed.err) == ("", "error: mat/smile.mat: no 'exp'\n")
+
+
+def test_errors_come_through_a_pool_of_processes() -> None:
+    """One that cannot be unpickled would break the pool, and hang one of multiprocessing."""
+    for error in (InputError("a.mat: no 'exp'"), ConfigError("size", 7, "8 to 4096")):
+        same = pickle.loads(pickle.dumps(error))
+        assert type(same) is type(error) and str(same) == str(error)
 
 
 def test_an_interrupt_exits_with_code_130(capsys: pytest.CaptureFixture) -> None:

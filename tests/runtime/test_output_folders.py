@@ -135,6 +135,23 @@ def test_frames_of_an_earlier_longer_run_are_said(tmp_path: Path, capsys: pytest
     assert capsys.readouterr().err == ""
 
 
+def test_what_belongs_to_an_earlier_run_is_said_where_a_run_is_a_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Cameras and films of other frames, with the names that the new run's would have, look like its own."""
+    out = tmp_path / "out"
+    with filled_when_complete(out, whole=True) as folder:
+        (folder / "seed7").mkdir()
+        for name in ("dataset.json", "seed7.mp4", "seed7/depth_000.png", "seed7/frame_000.png"):
+            (folder / name).write_text("old")
+    (out / "notes.txt").write_text("mine")
+    with filled_when_complete(out, whole=True) as folder:
+        (folder / "seed7").mkdir()
+        (folder / "seed7" / "frame_000.png").write_text("new")
+    said = capsys.readouterr().err
+    assert said == f"{out}: beside the new files, 3 of an earlier run stay, the first is dataset.json\n"
+
+
 NO_LISTS = [
     '["mine.txt", "../mine.txt"]',
     '["/etc/passwd"]',

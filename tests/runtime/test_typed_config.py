@@ -120,7 +120,7 @@ def test_options_win_over_files_and_later_files_over_earlier(tmp_path: Path) -> 
         (("--inner.width", "0"), "test.py: inner.width is 0, expected at least 1"),
         (("--option.wdith=3",), "test.py: unknown option '--option.wdith', did you mean '--option.width'?"),
         (("--two-wrods", "3"), "test.py: unknown option '--two-wrods', did you mean '--two_words'?"),
-        (("--option", "3"), "test.py: option is 3, expected keys and values or null"),
+        (("--option", "3"), "test.py: option is 3, expected keys and values (width) or null"),
         (("stray",), "test.py: unrecognized arguments: stray"),
         (("--config",), "--config: no value given, expected a path"),
     ],
@@ -189,7 +189,7 @@ def test_plain_values_become_what_they_came_from() -> None:
         ),
         ({"name": 5}, "here: in.name is 5, expected text"),
         ({"switch": 1}, "here: in.switch is 1, expected true or false"),
-        ({"inner": None}, "here: in.inner is null, expected keys and values"),
+        ({"inner": None}, "here: in.inner is null, expected keys and values (width)"),
         ({"path": [1]}, "here: in.path is [1], expected a path or null"),
     ],
 )
@@ -256,6 +256,29 @@ def test_a_group_keeps_the_defaults_that_its_owner_gives_it() -> None:
     assert read_config(Narrow, ["--rate", "-1e-3", "--levels", "3"], "t") == Narrow(
         Settings(), -1e-3, levels=(3.0,)
     )
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Values of which there may be several, but none that stands alone."""
+
+    names: tuple[str, ...] | None = None
+    """Names."""
+    levels: tuple[float, ...] = ()
+    """Levels."""
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("smile",), ("smile",)),
+        (("smile", "blink"), ("smile", "blink")),
+        (("[smile, blink]",), ("smile", "blink")),
+        (("null",), None),
+    ],
+)
+def test_a_list_may_have_one_word(words: tuple[str, ...], expected: tuple[str, ...] | None) -> None:
+    assert read_config(Lists, ["--names", *words, "--levels", "1"], "test") == Lists(expected, (1.0,))
 
 
 def test_a_value_that_is_missing_is_named() -> None:

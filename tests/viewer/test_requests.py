@@ -33,6 +33,10 @@ def test_a_view_has_defaults_and_takes_everything() -> None:
         ("", "not a JSON file"),
         ("[" * 5000, "not a JSON file"),
         ("[1]", "holds a list, expected keys and values"),
+        (
+            '{"type": "draw", "view": {"strengths": {"smile": true}}}',
+            "strengths is {'smile': True}, expected keys and values, each a number",
+        ),
         ("{}", "type is None, expected one of draw"),
         ('{"type": ["draw"]}', "type is ['draw']"),
         ('{"type": "draw", "view": {}, "speed": 1}', "unknown key 'speed'"),

@@ -140,6 +140,7 @@ def _newton(
         active, x, template, miss = active[unfinished], x[unfinished], template[unfinished], miss[unfinished]
         jacobian = (template[:, 1:] - template[:, :1]).transpose(1, 2) / DIFFERENCE  # (V, 3, 3)
         damped = jacobian.transpose(1, 2) @ jacobian + 1e-4 * torch.eye(3, device=start.device)
-        step = torch.linalg.solve(damped, (jacobian.transpose(1, 2) @ miss[..., None]))[..., 0]
+        # A deformation far too strong gives singular matrices, and steps that are not finite: the best point stays.
+        step = torch.linalg.solve_ex(damped, jacobian.transpose(1, 2) @ miss[..., None]).result[..., 0]
         x = x - step * (LONGEST_STEP / step.norm(dim=-1, keepdim=True).clamp(min=LONGEST_STEP))
     return best, least

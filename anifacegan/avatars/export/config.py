@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from anifacegan.runtime.errors import ConfigError, require_above, require_within
 
+FRAME_RATES = (0.01, 1000.0)
+"""Slowest and fastest rate of a sequence, frames a second: at any other, times as float32 would not rise."""
+
 
 @dataclass(frozen=True)
 class WebConfig:

@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from anifacegan.avatars.export.person_shape import PersonShape
 from anifacegan.face_model.expressions import is_strong_unit
+from anifacegan.runtime.errors import InputError
 
 LEAST_MOVE = 5e-5
 """Movement that every morph target leaves out, metres."""
@@ -23,7 +24,15 @@ def morph_targets(
     """Compute what each action unit and each expression adds to the neutral face, metres.
 
     ``least_move`` is the share of its largest movement below which a target leaves a vertex where it is.
+
+    Raises:
+        InputError: an expression has the name of an action unit, which the head has anyway.
     """
+    taken = next((name for name in expressions if name in arkit_units(shape)), None)
+    if taken is not None:
+        raise InputError(
+            f"expressions: '{taken}' is one of ARKit's movements, which the head has anyway, expected other names"
+        )
     moves = {name: shape.unit_displacement(name) for name in arkit_units(shape)}
     moves |= {name: shape.vertices(z_exp) - shape.neutral for name, z_exp in expressions.items()}
     return {name: without_least(move, least_move, _largest(move)) for name, move in moves.items()}

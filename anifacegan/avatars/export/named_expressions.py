@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from anifacegan.avatars.avatar import Avatar
+from anifacegan.face_model.expressions import names_of
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.runtime.errors import InputError
 
@@ -25,11 +26,12 @@ def with_expressions(avatar: Avatar, names: tuple[str, ...]) -> Avatar:
     """Return an avatar whose blendshapes are the named expressions, as this one shows them.
 
     Raises:
-        InputError: there is no expression, or one twice; one is unknown, or the avatar cannot show it; or it has
+        InputError: there is no expression, or a name twice; one is unknown, or the avatar cannot show it; or it has
             triangles that span an opening, whose texture slides.
     """
-    if not names or len(set(names)) < len(names):
-        raise InputError(f"expressions are {list(names)}, expected at least one, each once")
+    if not names:
+        raise InputError("expressions are [], expected at least one")
+    called = names_of(names)
     mesh = avatar.layered_mesh
     if mesh.texel_offsets.shape[2]:
         raise InputError(
@@ -48,4 +50,4 @@ def with_expressions(avatar: Avatar, names: tuple[str, ...]) -> Avatar:
         blendshapes=np.array(shapes, np.float32),
         texel_offsets=np.zeros((len(names), count, 0, 2), np.float32),
     )
-    return Avatar(changed, replace(avatar.card, expressions=names), avatar.basis)
+    return Avatar(changed, replace(avatar.card, expressions=called), avatar.basis)

@@ -27,7 +27,7 @@ class View:
     @cached_property
     def origin_and_axes(self) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3 3"]]:
         """Position of the camera in world units, and its axes (columns: right, up, backward)."""
-        angles = torch.tensor([[self.pitch, self.yaw]], dtype=torch.float64)
+        angles = torch.tensor([[self.pitch, self.yaw]], dtype=torch.float64, device="cpu")
         origin, axes = orbit_rotation(yaw=angles[:, 1], pitch=angles[:, 0])
         return origin[0].numpy(), axes[0].numpy()
 

@@ -27,7 +27,7 @@ from anifacegan.models.generator import Generator
 from anifacegan.models.model_folder import weights_sha256
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import write_complete
+from anifacegan.runtime.files import sha256, write_complete
 from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.markdown import markdown_table
 from anifacegan.runtime.output_folders import claim, filled_when_complete, require_room
@@ -131,7 +131,8 @@ def share_surfaces(source: Path, target: Path) -> None:
 def measured(
     model: Path, judge: Judge, head: HeadGeometry, dataset: FaceDataset, config: EvaluationConfig
 ) -> AblationResult:
-    """Measure a finished model; if its run folder has measurements of the same model, judge and settings, return those.
+    """Measure a finished model; if its run folder has measurements of the same model, judge, face model, cameras and
+    settings, return those.
 
     Args:
         model: folder of the model.
@@ -143,7 +144,13 @@ def measured(
     Raises:
         InputError: the model folder is not readable, or the run folder's file of measurements is damaged or of others.
     """
-    inputs = {"model": weights_sha256(model), "judge": judge.name, "evaluation": plain(config)}
+    inputs = {
+        "model": weights_sha256(model),
+        "judge": judge.name,
+        "face_model": head.coefficients_sha256(),
+        "cameras": sha256([dataset.poses.tobytes()]),
+        "evaluation": plain(config),
+    }
     path = model.parent / RESULT
     content = read_json(path, "measurements of an earlier run") if exists(path) else {}
     is_ours = isinstance(content, dict) and {"inputs", "result"} <= set(content)

@@ -21,6 +21,7 @@ from anifacegan.face_model.expressions import ExpressionReader
 from anifacegan.face_model.trajectories import Trajectory, planned_trajectory, requested_expressions
 from anifacegan.geometry.cameras import from_frontal
 from anifacegan.runtime.errors import InputError, warnings_in_one_line
+from anifacegan.runtime.paths import user_path
 from anifacegan.runtime.typed_config import as_tuple
 
 SMILE, SMILE_FILE = "smile", "mat/smile.mat"
@@ -33,7 +34,7 @@ def driving_film(config: AnimateConfig) -> Film | None:
     """Open the film that drives; None if the driver is no film.
 
     Raises:
-        InputError: the film is missing or damaged, or is named beside other drivers.
+        InputError: the film is missing or damaged, is named beside other drivers, or has too long breaks.
     """
     paths = [Path(text) for text in as_tuple(config.driver)]
     films = [path for path in paths if is_film(path)]
@@ -41,7 +42,9 @@ def driving_film(config: AnimateConfig) -> Film | None:
         return None
     if len(paths) > 1:
         raise InputError(f"driver: {films[0]} is a film, expected no driver beside it")
-    return open_film(films[0].expanduser())
+    film = open_film(user_path(films[0]))
+    film.at_constant_rate()  # what cannot be shown is refused before it is fitted
+    return film
 
 
 def film_trajectory(fitted: FittedFilm, widest_rad: float) -> Trajectory:

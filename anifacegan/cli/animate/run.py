@@ -68,7 +68,7 @@ def animate(config: AnimateConfig) -> Animated:
     """
     names = [AVATAR, FILM, BESIDE, BESIDE_DRIVER, *(f"{name}.png" for name in STILLS)]
     require_room(config.out, [*names, *(REFINED_FILES if config.refine else ())], config.overwrite)
-    with filled_when_complete(config.out, config.overwrite) as folder:
+    with filled_when_complete(config.out, config.overwrite, whole=True) as folder:
         return _animate_into(folder, config)
 
 

@@ -63,7 +63,7 @@ def _write_missing(config: DatasetConfig, renderer: SyntheticRenderer) -> int:
         for _ in made:
             progress.update()
     if config.zip:
-        archive(config.out, config.count)
+        archive(config.out)
     return len(missing)
 
 
@@ -124,8 +124,12 @@ def describe(config: DatasetConfig, head: HeadGeometry) -> None:
     count = max(config.count, require_same_dataset(config, head))
     config.out.mkdir(parents=True, exist_ok=True)
     remove_leftovers(config.out, r"\d{6,}\.(png|mat)|dataset\.json")  # of a process that was killed
-    content = json.dumps(description_of(config, head) | {"count": count}, indent=2) + "\n"
-    write_complete(config.out / DESCRIPTION_FILE, content)
+    write_complete(config.out / DESCRIPTION_FILE, described(description_of(config, head) | {"count": count}))
+
+
+def described(facts: dict[str, Any]) -> str:
+    """Return the text of dataset.json."""
+    return json.dumps(facts, indent=2) + "\n"
 
 
 def item_paths(out: Path, index: int) -> tuple[Path, Path]:
@@ -175,10 +179,14 @@ def archive_path(out: Path) -> Path:
     return out.resolve().with_name(out.resolve().name + ".zip")
 
 
-def archive(out: Path, count: int) -> None:
-    """Write the files of ``count`` images to OUT.zip, without dates, so that the same data set gives the same bytes."""
-    path = archive_path(out)
-    files: Iterable[Path] = [out / DESCRIPTION_FILE, *(p for i in range(count) for p in item_paths(out, i))]
+def archive(out: Path) -> None:
+    """Write the images of a folder's data set, up to the first that is missing, to OUT.zip, with a description of these
+    and without dates, so that the same data set gives the same bytes."""
+    path, description = archive_path(out), out / DESCRIPTION_FILE
+    about = parsed_description(description.read_bytes(), description)
+    count = next((i for i in range(about["count"]) if not is_complete(out, i)), about["count"])
+    files: Iterable[Path] = (p for i in range(count) for p in item_paths(out, i))
     with complete_or_absent(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as target:
+        target.writestr(zipfile.ZipInfo(DESCRIPTION_FILE), described(about | {"count": count}))
         for file in files:
             target.writestr(zipfile.ZipInfo(file.name), file.read_bytes())

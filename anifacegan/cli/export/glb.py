@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anifacegan.avatars.config import SUFFIX, BakeConfig
-from anifacegan.avatars.export.config import GlbConfig
+from anifacegan.avatars.export.config import FRAME_RATES, GlbConfig
 from anifacegan.face_model.config import require_finite
 from anifacegan.runtime.devices import Device
-from anifacegan.runtime.errors import ConfigError, InputError, require_above, require_within
+from anifacegan.runtime.errors import ConfigError, InputError, require_within
 from anifacegan.runtime.limits import LARGEST_SEED
 from anifacegan.runtime.output_places import OutputFile
 from anifacegan.runtime.typed_config import read_config
@@ -68,7 +68,7 @@ class GlbCommand:
     def __post_init__(self) -> None:
         if self.out.suffix != ".glb":
             raise ConfigError("out", self.out, "NAME.glb")
-        require_above(self, 0, "fps")
+        require_within(self, *FRAME_RATES, "fps")
         require_finite("psi", self.psi)
         if self.seed is not None:
             require_within(self, 0, LARGEST_SEED, "seed")
@@ -100,19 +100,19 @@ def _write(config: GlbCommand) -> None:
     from anifacegan.avatars.export.painted_head import painted_head
     from anifacegan.avatars.export.person_shape import person_shape
     from anifacegan.avatars.export.unit_weights import read_unit_sequence
-    from anifacegan.face_model.expressions import is_expression_file
+    from anifacegan.face_model.expressions import names_of
     from anifacegan.runtime.errors import warnings_in_one_line
     from anifacegan.runtime.files import remove_abandoned, write_complete
 
     require_room_for_glb(config.out, config.overwrite)
     avatar = _avatar(config)
     shape = person_shape(require_exportable(avatar), config.face_model)
-    names = tuple(avatar.card.presets) if config.expressions is None else config.expressions
+    labels = tuple(avatar.card.presets) if config.expressions is None else config.expressions
+    names = names_of(labels)
     animation, missed = None, 0.0
     with warnings_in_one_line():
         expressions = {
-            Path(name).stem if is_expression_file(name) else name: avatar.expressions.coefficients(name)
-            for name in names
+            name: avatar.expressions.coefficients(label) for name, label in zip(names, labels, strict=True)
         }
         if config.sequence is not None:
             sequence = read_unit_sequence(config.sequence, avatar.expressions, shape, arkit_units(shape))

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from anifacegan.avatars.export.config import WebConfig
-from anifacegan.runtime.errors import ConfigError, require_above
+from anifacegan.avatars.export.config import FRAME_RATES, WebConfig
+from anifacegan.runtime.errors import ConfigError, require_within
 from anifacegan.runtime.output_places import OutputFile
 from anifacegan.runtime.typed_config import read_config
 
@@ -37,7 +37,7 @@ class WebCommand:
     def __post_init__(self) -> None:
         if self.out.suffix != ".html":
             raise ConfigError("out", self.out, "NAME.html")
-        require_above(self, 0, "fps")
+        require_within(self, *FRAME_RATES, "fps")
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -48,7 +48,7 @@ def run(config: RenderConfig) -> dict[str, Any]:
     ready = time.perf_counter()
     labels = [LABELS] if config.cameras else []
     require_room(config.out, [MANIFEST, SHEET, *labels, *_first_files(plan)], config.overwrite)
-    with filled_when_complete(config.out, config.overwrite) as folder, jobs_only():
+    with filled_when_complete(config.out, config.overwrite, whole=True) as folder, jobs_only():
         cells = len(plan.sheet_yaw) * len(plan.sheet_expressions)
         count = len(plan.people) * (len(plan.trajectory) + cells)
         with tqdm(total=count, unit="frame", disable=None) as progress:

@@ -43,7 +43,7 @@ def write_stills(config: RenderConfig) -> list[dict[str, Any]]:
     labels = [LABELS] if config.cameras else []
     require_room(config.out, [MANIFEST, LATENTS, *labels, f"seed{seeds[0]:0{digits}}.png"], config.overwrite)
     entries, latents = [], []
-    with filled_when_complete(config.out, config.overwrite) as folder:
+    with filled_when_complete(config.out, config.overwrite, whole=True) as folder:
         for seed in tqdm(seeds, unit="image", disable=None):
             drawn = _drawn(model, config, seed)
             latents.append((drawn.latents.z_id, drawn.latents.z_noise))

@@ -63,6 +63,16 @@ def test_a_rotation_is_inverted_where_fixed_point_steps_diverge() -> None:
     assert _fixed_point(person(move)(ON).offset, x_template)[1].max() > 1e-3
 
 
+def test_a_deformation_that_is_far_too_strong_leaves_a_residual() -> None:
+    """Beside slopes of a million, float32 loses what would make the matrix regular."""
+
+    def move(x: Tensor, z_exp: np.ndarray) -> Tensor:
+        return 1e6 * float(z_exp[0]) * x.sum(dim=-1, keepdim=True).expand_as(x)
+
+    x, residual = target_points(person(move), ON, line_of_points())
+    assert x.isfinite().all() and residual.isfinite().all() and residual.max() > 1e-2
+
+
 def test_a_small_deformation_needs_no_newton_steps() -> None:
     calls = []
     move = along_y(lambda y: 0.001 * (100 * y).sin())
