@@ -49,8 +49,8 @@ def test_a_killed_rendering_changes_no_result(model: Path, tmp_path: Path) -> No
     assert not killed([*words, "--frames", "2"], 300)
     whole = time.monotonic() - started
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    kills = sum(killed([*words, "--frames", "60"], share * whole) for share in (0.5, 0.9, 1.1))
-    assert kills
+    # So many frames that none of the runs ends: most of ``whole`` is the start of the program.
+    assert all(killed([*words, "--frames", "1000"], share * whole) for share in (0.5, 0.9, 1.1))
     assert {path: path.read_bytes() for path in before} == before
     left = {path.name for path in out.iterdir()} - {path.relative_to(out).parts[0] for path in before}
     assert left <= {".anifacegan.lock", *(path.name for path in out.glob("unfinished-*"))}
