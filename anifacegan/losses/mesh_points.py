@@ -133,10 +133,7 @@ class MeshSampler:
 
     def vertices(self, count: int, rng: torch.Generator) -> Int[np.ndarray, " point"]:
         """Draw ``count`` indices of mesh vertices; vertices that expressions move farther are drawn more often."""
-        selected = torch.searchsorted(self.cumulative, torch.rand(count, generator=rng)).clamp(
-            max=len(self.mean) - 1
-        )
-        return selected.numpy()
+        return _drawn(self.cumulative, count, rng)
 
     def points(
         self,
@@ -186,8 +183,7 @@ class MeshSampler:
         eyeballs (not in BFM), the others to the lips. A point has the confidence SEAM_WEIGHT if the camera sees all
         corners of its triangle, else 0.
         """
-        drawn = torch.searchsorted(self.seam_chances, torch.rand(count, generator=rng))
-        corners = self.seams[drawn.clamp(max=len(self.seams) - 1).numpy()]
+        corners = self.seams[_drawn(self.seam_chances, count, rng)]
         u, v = torch.rand(2, count, generator=rng)
         shares = torch.stack([1 - u.sqrt(), u.sqrt() * (1 - v), u.sqrt() * v], dim=-1)[..., None]  # uniform
         placed = self._placed(corners.reshape(-1), z_id, z_exp)
@@ -280,6 +276,12 @@ class MeshSampler:
         if self.template_exp.any():
             template = neutral + torch.einsum("vck,k->vc", basis[..., ID_DIM:], self.template_exp)
         return template, neutral + torch.einsum("vck,bk->bvc", basis[..., ID_DIM:], z_exp)
+
+
+def _drawn(cumulative: Float[Tensor, "entry"], count: int, rng: torch.Generator) -> Int[np.ndarray, " drawn"]:
+    """Draw ``count`` indices with chances whose cumulative sums are given; these end at 1, up to rounding."""
+    drawn = torch.searchsorted(cumulative, torch.rand(count, generator=rng))
+    return drawn.clamp(max=len(cumulative) - 1).numpy()
 
 
 def _seam_triangles(mesh: FaceMesh) -> tuple[Int[np.ndarray, "triangle 3"], Float[Tensor, "triangle"]]:

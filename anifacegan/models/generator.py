@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, NOISE_DIM
-from anifacegan.models.alignment import AlignmentField
+from anifacegan.models.alignment import AlignmentField, BoundAlignment
 from anifacegan.models.coefficient_vae import CoefficientVAE, Latents, sample_people
 from anifacegan.models.config import (
     GeneratorConfig,
@@ -214,16 +214,23 @@ class Generator(nn.Module):
             self.mean_mix.copy_(film.mix.mean(0, keepdim=True))
 
     def bind_deformation(
-        self, z_id: Float[Tensor, "batch 80"], z_exp: Float[Tensor, "batch 64"]
+        self,
+        z_id: Float[Tensor, "batch 80"],
+        z_exp: Float[Tensor, "batch 64"],
+        align: BoundAlignment | None = None,
     ) -> Callable[[Tensor], Tensor]:
         """Fix the latents of a batch of faces; return their deformation field, from points (B, N, 3) to offsets to the
         template (B, N, 3), world units.
+
+        ``align`` is the alignment field of these people where it is bound already; None: bound here, if it is needed.
         """
         deform = self.deformation.bind(z_id, z_exp)
         if not self.config.deformation.aligned:
             return deform
-        assert self.alignment is not None  # the configuration says so
-        return DeformationAfterAlignment(deform, self.alignment.bind(z_id).in_one_round())
+        if align is None:
+            assert self.alignment is not None  # the configuration says so
+            align = self.alignment.bind(z_id)
+        return DeformationAfterAlignment(deform, align.in_one_round())
 
     def condition(self, latents: Latents, psi: float = 1.0) -> ConditionedFields:
         """Fix the latents of a batch of faces; return the fields (deformation, manifolds, radiance) as functions of
@@ -236,12 +243,10 @@ class Generator(nn.Module):
         if psi != 1.0:
             mean = FiLMParameters(self.mean_frequencies, self.mean_phases, self.mean_mix)
             film = film.truncated(mean, psi)
-        offset = self.bind_deformation(latents.z_id, latents.z_exp)
-        align = None
-        if self.alignment is not None:
-            align = self.alignment.bind(latents.z_id)
-            if self.alignment.config.manifolds:
-                offset, align = AlignedOffsets(offset, align), None
+        align = None if self.alignment is None else self.alignment.bind(latents.z_id)
+        offset = self.bind_deformation(latents.z_id, latents.z_exp, align)
+        if align is not None and align.config.manifolds:
+            offset, align = AlignedOffsets(offset, align), None
         return ConditionedFields(
             offset=offset,
             scalar=self.manifolds,
