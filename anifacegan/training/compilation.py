@@ -4,9 +4,9 @@ The functions compiled are the fields with bound latents. Networks keep their we
 be compiled in one session and not in the next.
 """
 
+import dataclasses
 import sys
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
@@ -25,7 +25,7 @@ class Compiler:
     def __init__(self, backend: Backend = "inductor") -> None:
         self.works = True
         self._backend = backend
-        self._fast: dict[Callable, Callable] = {}
+        self._kinds: dict[type, type] = {}
 
     def compiled(self, function: Callable) -> Callable:
         """Return a compiled version of a function. Where compiling fails, the version reports this once and calls the
@@ -33,7 +33,7 @@ class Compiler:
         """
         if not self.works:
             return function
-        fast = self._fast.setdefault(function, torch.compile(function, backend=self._backend))
+        fast = torch.compile(function, backend=self._backend)
 
         def call(*arguments: Any) -> Any:
             if self.works:
@@ -48,6 +48,17 @@ class Compiler:
 
         return call
 
+    def with_compiled_call(self, kind: type) -> type:
+        """Return a class of bound fields like ``kind`` whose objects are called by a compiled function; all else is
+        inherited.
+
+        The class's function is compiled, not each object's: PyTorch keeps eight versions of a function's code (with
+        gradients and without, of one shape and of any), and all objects would share one.
+        """
+        if kind not in self._kinds:
+            self._kinds[kind] = type(kind.__name__, (kind,), {"__call__": self.compiled(kind.__call__)})
+        return self._kinds[kind]
+
 
 def compile_fields(generator: Generator, backend: Backend = "inductor") -> None:
     """Change a generator, in place, so that the functions of its fields with bound latents are compiled."""
@@ -61,8 +72,7 @@ def compile_fields(generator: Generator, backend: Backend = "inductor") -> None:
 def _bound_and_compiled(bind: Callable[..., Callable], compiler: Compiler) -> Callable[..., Callable]:
     def bound(*latents: Any) -> Callable:
         field = bind(*latents)
-        # The class's function, not the object: PyTorch keeps eight versions of a function's code (with gradients and
-        # without, of one shape and of any), and all objects would share one.
-        return partial(compiler.compiled(type(field).__call__), field)
+        values = {value.name: getattr(field, value.name) for value in dataclasses.fields(field)}
+        return compiler.with_compiled_call(type(field))(**values)
 
     return bound

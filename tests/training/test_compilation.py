@@ -23,9 +23,11 @@ from tests.fixtures.small_models import WITH_PLANES, small_generator
 from tests.fixtures.tiny_training_set import SCHEDULE, tiny_config, write_tiny_set
 
 ROOT = Path(__file__).resolve().parents[2]
-ALL_FIELDS = WITH_PLANES
-FIELDS = 4
-"""Template, deformation, alignment and manifolds."""
+ALL_FIELDS = dataclasses.replace(
+    WITH_PLANES, deformation=dataclasses.replace(WITH_PLANES.deformation, aligned=True)
+)
+GRAPHS = 5
+"""Template, deformation, manifolds, and alignment: for the manifolds in several rounds, for the deformation in one."""
 BATCH = 2
 
 
@@ -76,7 +78,7 @@ def compare() -> None:
         assert torch.equal(compiled_rgb, rgb)
         for one, other in zip(compiled_gradients, gradients, strict=True):
             assert (one - other).abs().max() < 2e-6 * other.abs().max()
-        assert len(graphs) == FIELDS
+        assert len(graphs) == GRAPHS
 
 
 @pytest.mark.slow
@@ -95,6 +97,16 @@ def test_iterations_after_the_first_compile_nothing_again() -> None:
     first, *later = map(int, done.stdout.split())
     assert len(later) == 2 and set(later) == {first} and first >= 6
     assert "recompile_limit" not in done.stderr  # where PyTorch gives up, it counts no graphs either
+
+
+def test_bound_fields_keep_what_is_not_compiled() -> None:
+    generator = small_generator(ALL_FIELDS)
+    plain = generator.alignment.bind(torch.zeros(1, 80))
+    compile_fields(generator, "eager")
+    compiled = generator.alignment.bind(torch.zeros(1, 80))
+    assert isinstance(compiled, type(plain)) and type(compiled.in_one_round()) is type(compiled)
+    assert compiled.in_one_round().config.rounds == 1
+    assert torch.equal(compiled.shift, plain.shift)
 
 
 def test_weights_keep_their_names() -> None:
