@@ -227,10 +227,16 @@ class Generator(nn.Module):
         deform = self.deformation.bind(z_id, z_exp)
         if not self.config.deformation.aligned:
             return deform
-        if align is None:
-            assert self.alignment is not None  # the configuration says so
-            align = self.alignment.bind(z_id)
+        align = align or self.alignment_of_deformation(z_id)
+        assert align is not None  # the configuration says so
         return DeformationAfterAlignment(deform, align.in_one_round())
+
+    def alignment_of_deformation(self, z_id: Float[Tensor, "batch 80"]) -> BoundAlignment | None:
+        """Fix the identities of a batch of people; return the alignment field that the deformation reads its points
+        with, None where it reads the points themselves."""
+        if self.alignment is None or not self.config.deformation.aligned:
+            return None
+        return self.alignment.bind(z_id)
 
     def condition(self, latents: Latents, psi: float = 1.0) -> ConditionedFields:
         """Fix the latents of a batch of faces; return the fields (deformation, manifolds, radiance) as functions of

@@ -94,8 +94,9 @@ def imitation_losses(
     Losses of weight 0 are not computed. ``precision`` is the precision of the fields' matrix products. ``workers`` are
     the processes that share the batch; means over visible points are taken over the points of all processes.
     """
-    offset = generator.bind_deformation(batch.z_id, batch.z_exp)
-    offset_of_template = generator.bind_deformation(batch.z_id, batch.template_exp)
+    align = generator.alignment_of_deformation(batch.z_id)
+    offset = generator.bind_deformation(batch.z_id, batch.z_exp, align)
+    offset_of_template = generator.bind_deformation(batch.z_id, batch.template_exp, align)
     regularised = batch.mesh.x_target[:, : batch.few]
     asked: dict[str, Tensor] = {}
     if weights.deformation or weights.roughness:
