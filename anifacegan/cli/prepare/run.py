@@ -22,6 +22,7 @@ from anifacegan.cli.prepare.record import (
     SETTINGS_FILE,
     journal,
     mask_folder,
+    noted_as_unfinished,
     rows_of,
     settings_of,
     shares_settings,
@@ -110,7 +111,8 @@ def prepare_images(config: PrepareConfig) -> str:
             and prepared.get(_name(job, config), [""])[0] == job.stamp
         }
         try:
-            return _prepare_missing(config, jobs, repeated, finished)
+            with noted_as_unfinished(out, len(jobs)):
+                return _prepare_missing(config, jobs, repeated, finished)
         except NoUsablePhotographError:
             report.remove([SETTINGS_FILE, REJECTED_FILE, PREPARED_FILE])
             raise
