@@ -1,16 +1,14 @@
 """Data sets whose making was stopped: a reader says so in one line, and reads the images that are there."""
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import cache
 from typing import Any
 
 from anifacegan.data.description import making_command
 from anifacegan.data.file_sources import FolderFiles, ZipFiles
-from anifacegan.runtime.errors import InputError, one_line
+from anifacegan.runtime.errors import InputError, say_once
 from anifacegan.runtime.image_files import is_image_file
 from anifacegan.runtime.structured_text import read_json
 
@@ -24,12 +22,7 @@ def say_unfinished(files: FolderFiles | ZipFiles, descriptions: Mapping[str, dic
     run, the first says so. ``descriptions`` are the contents of the files dataset.json by their names."""
     if os.environ.get("RANK", "0") == "0":
         for line in (*_synthetic_lines(files, descriptions), *_prepared_lines(files)):
-            _say_once(line)
-
-
-@cache
-def _say_once(line: str) -> None:
-    print(one_line(line), file=sys.stderr)
+            say_once(line)
 
 
 def _synthetic_lines(files: FolderFiles | ZipFiles, descriptions: Mapping[str, dict[str, Any]]) -> list[str]:

@@ -1,7 +1,6 @@
 """Prepares all photographs of a folder in several processes; finished ones, and those left out, are kept."""
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from anifacegan.cli.prepare.record import (
 )
 from anifacegan.cli.prepare.report import REPORT_FILES, report_folder, write_report
 from anifacegan.runtime.cpu import one_blas_thread
-from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.errors import InputError, say
 from anifacegan.runtime.files import numeric_order, write_complete
 from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.image_files import IMAGE_SUFFIXES, is_image_file
@@ -191,10 +190,9 @@ def _prepare_missing(
             f"{config.images}: no usable photograph of {len(jobs)}; the first: {message}"
         )
     if earlier:
-        print(
+        say(
             f"{config.out}: files of {len(earlier)} photographs stay that are gone, or were changed and are now left "
-            f"out; the first is {earlier[0].name}.png",
-            file=sys.stderr,
+            f"out; the first is {earlier[0].name}.png"
         )
     return write_report(config, targets, earlier, reasons, list(prepared.values()))
 
@@ -253,9 +251,9 @@ def photographs_of(config: PrepareConfig) -> tuple[list[Job], dict[Path, str]]:
 
 def _name_rejected(rejected: dict[str, tuple[str, str]]) -> None:
     for _, message in list(rejected.values())[:MOST_NAMED]:
-        print(f"left out: {message}", file=sys.stderr)
+        say(f"left out: {message}")
     if len(rejected) > MOST_NAMED:
-        print(f"left out: {len(rejected) - MOST_NAMED} more, see the report", file=sys.stderr)
+        say(f"left out: {len(rejected) - MOST_NAMED} more, see the report")
 
 
 def _prepared(config: PrepareConfig, jobs: list[Job]) -> Iterator[PreparedItem]:
