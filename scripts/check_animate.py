@@ -219,8 +219,8 @@ def avatar_images(
 def own_view(made: PhotoAvatar, maker: PhotoAvatarMaker, size: int) -> float:
     """Return the PSNR of the person in the photograph's own view; the person is where the mask is above a half."""
     fit, photograph = made.face.fit, made.photograph
-    mask = np.rint(255 * maker.person(photograph, made.face)).astype(np.uint8)
-    person = fit.crop.cut(np.repeat(mask[..., None], 3, axis=2), size)[..., 0] > 127
+    mask = maker.person(photograph, made.face)
+    person = fit.crop.cut(mask[..., None], size)[..., 0] > 127
     own = made.avatar.render(yaw=fit.yaw, pitch=fit.pitch, size=size, expression=fit.z_exp.astype(np.float32))
     return psnr(to_bytes(own), made.crop(size), person)
 

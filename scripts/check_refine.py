@@ -105,8 +105,8 @@ class Check:
 
             ways[name], seconds[name] = by_field, process_time() - cpu
         fit, size = made.face.fit, self.config.size
-        mask = np.rint(255 * self.maker.person(photograph, made.face)).astype(np.uint8)
-        person = fit.crop.cut(np.repeat(mask[..., None], 3, axis=2), size)[..., 0] > 127
+        mask = self.maker.person(photograph, made.face)
+        person = fit.crop.cut(mask[..., None], size)[..., 0] > 127
         own_exp = fit.z_exp.astype(np.float32)
         owns = {name: draw(fit.yaw, fit.pitch, own_exp) for name, draw in ways.items()}
         report = {

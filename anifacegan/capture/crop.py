@@ -75,8 +75,10 @@ class Crop:
         """Convert pixel coordinates of the photograph to unit coordinates of the crop."""
         return (pixels - np.array([self.x, self.y])) @ self._axes().T / self.side
 
-    def cut(self, photograph: Photograph, size: int) -> UInt8[np.ndarray, "size size 3"]:
-        """Resample the crop to ``size`` x ``size`` pixels, with averages where it shrinks.
+    def cut(
+        self, photograph: UInt8[np.ndarray, "height width channel"], size: int
+    ) -> UInt8[np.ndarray, "size size channel"]:
+        """Resample the crop to ``size`` x ``size`` pixels, with averages where it shrinks; a mask has one channel.
 
         Beyond the photograph's border its outermost pixels go on. Memory is needed for what is averaged, not for all
         pixels that the crop touches.
@@ -94,7 +96,9 @@ class Crop:
         return cut.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
 
 
-def _averages(part: Photograph, factor: int) -> Float[Tensor, "1 3 row column"]:
+def _averages(
+    part: UInt8[np.ndarray, "height width channel"], factor: int
+) -> Float[Tensor, "1 channel row column"]:
     """Average squares of ``factor`` pixels, strip by strip: as float32, a large photograph would be gigabytes."""
     height, width = part.shape[:2]
     rows = factor * max(1, STRIP_PIXELS // (factor * max(width, 1)))

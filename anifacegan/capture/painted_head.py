@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.capture.behind_skin import behind_skin_texture
@@ -76,9 +76,10 @@ class _Shapes:
 
 
 def photo_view(
-    photograph: Photograph, person: Float[np.ndarray, "height width"], fit: LandmarkFit
+    photograph: Photograph, person: UInt8[np.ndarray, "height width"], fit: LandmarkFit
 ) -> PhotoView:
-    """Cut out of a photograph what the camera of its fit sees, and a rim around it; ``person`` is the person's mask."""
+    """Cut out of a photograph what the camera of its fit sees, and a rim around it; ``person`` is the person's mask,
+    0 to 255."""
     tangent = half_angle_tangent(FOV_DEG, REACH)
     size = round(SIZE * REACH)
     wide = Crop(fit.crop.x, fit.crop.y, REACH * fit.crop.side, fit.crop.roll)

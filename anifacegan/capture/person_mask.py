@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
-from anifacegan.capture.crop import Photograph
+from anifacegan.capture.crop import STRIP_PIXELS, Photograph
 from anifacegan.capture.landmarks import import_mediapipe, mediapipe_image, quiet_stderr, reading_step
 from anifacegan.face_model.open_model import face_model_path
 from anifacegan.runtime.errors import InputError, last_line
@@ -82,8 +82,8 @@ class PersonSegmenter:
 
     def person(
         self, photograph: Photograph, centre: tuple[float, float], half: float
-    ) -> Float[np.ndarray, "height width"]:
-        """Return the person's share of each pixel, 0 to 1.
+    ) -> UInt8[np.ndarray, "height width"]:
+        """Return the person's share of each pixel, 0 to 255.
 
         The network works on 256 x 256 pixels, so only the square of side ``2 * half`` about the pixel ``centre`` (x, y)
         is looked at; beyond it the share is 0.
@@ -93,14 +93,25 @@ class PersonSegmenter:
         )
         part = photograph[rows, columns]
         height, width = part.shape[:2]
+        step = reading_step(height, width)
         with quiet_stderr():
             result = self._segmenter.segment(mediapipe_image(self._mediapipe, part))
-            mask = np.array(result.confidence_masks[0].numpy_view(), np.float32)
-        step = reading_step(height, width)
-        mask = mask.reshape(-(-height // step), -(-width // step)).repeat(step, axis=0).repeat(step, axis=1)
-        whole = np.zeros(photograph.shape[:2], np.float32)
+            share = result.confidence_masks[0].numpy_view()
+            mask = _levels(share.reshape(-(-height // step), -(-width // step)))
+        if step > 1:
+            mask = mask.repeat(step, axis=0).repeat(step, axis=1)
+        whole = np.zeros(photograph.shape[:2], np.uint8)
         whole[rows, columns] = mask[:height, :width]
         return whole
+
+
+def _levels(share: Float[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height width"]:
+    """Convert shares from 0 to 1 to bytes, strip by strip: as float32, those of a large photograph are gigabytes."""
+    levels = np.empty(share.shape, np.uint8)
+    rows = max(1, STRIP_PIXELS // max(share.shape[1], 1))
+    for top in range(0, len(share), rows):
+        levels[top : top + rows] = np.rint(255 * share[top : top + rows].clip(0, 1))
+    return levels
 
 
 def _open_segmenter(path: Path, content: bytes) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -100,8 +100,8 @@ class PhotoAvatarMaker:
         """Return what the camera of a fitted face sees: the person and the background, apart."""
         return photo_view(photograph, self.person(photograph, face), face.fit)
 
-    def person(self, photograph: Photograph, face: FittedFace) -> Float[np.ndarray, "height width"]:
-        """Return the share of each pixel that the person has, 0 to 1, around a face."""
+    def person(self, photograph: Photograph, face: FittedFace) -> UInt8[np.ndarray, "height width"]:
+        """Return the share of each pixel that the person has, 0 to 255, around a face."""
         crop = face.fit.crop
         return self.segmenter.person(photograph, (crop.x, crop.y), PERSON_REACH * crop.side)
 

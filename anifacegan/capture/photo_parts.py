@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from scipy import ndimage
 
 from anifacegan.capture.crop import Crop, Photograph
@@ -40,12 +40,11 @@ class PhotoParts:
 
 
 def photo_parts(
-    photograph: Photograph, person: Float[np.ndarray, "height width"], crop: Crop, size: int = SIZE
+    photograph: Photograph, person: UInt8[np.ndarray, "height width"], crop: Crop, size: int = SIZE
 ) -> PhotoParts:
-    """Cut the crop out of a photograph and of its person's mask, and separate person and background."""
-    levels = np.rint(255 * person.clip(0, 1)).astype(np.uint8)
+    """Cut the crop out of a photograph and of its person's mask, 0 to 255, and separate person and background."""
     rgb = crop.cut(photograph, size).astype(np.float32) / 255
-    share = crop.cut(np.repeat(levels[..., None], 3, axis=2), size)[..., 0].astype(np.float32) / 255
+    share = crop.cut(person[..., None], size)[..., 0].astype(np.float32) / 255
     known, above_or_below = _inside_photograph(photograph, crop, size)
     share = share * np.maximum(known, above_or_below)
     rgb = push_pull_filled(rgb, known)

@@ -117,9 +117,8 @@ class Preparer:
     ) -> None:
         fitted = face.fit.crop
         person = segmenter.person(pixels, (fitted.x, fitted.y), PERSON_REACH * self._widening * fitted.side)
-        levels = np.rint(255 * person.clip(0, 1)).astype(np.uint8)
         crop = replace(fitted, side=self._widening * fitted.side)
-        cut = crop.cut(np.repeat(levels[..., None], 3, axis=2), self._size)
+        cut = crop.cut(person[..., None], self._size).repeat(3, axis=2)
         mask.parent.mkdir(parents=True, exist_ok=True)
         if self._mirroring is not None:
             mirrored = mask.with_name(mask.name + MIRRORED_SUFFIX)

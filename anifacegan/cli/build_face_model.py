@@ -3,11 +3,11 @@
 What the model is made of: docs/face_model.md.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from anifacegan.runtime.errors import printable, say
 from anifacegan.runtime.typed_config import read_config
 
 
@@ -45,9 +45,9 @@ def main(arguments: Sequence[str]) -> None:
 
     path = config.out or face_model_path()
     if not config.force and is_current(path):
-        print(f"{path}: up to date")
+        print(printable(f"{path}: up to date"))
         return
     require_room_for_face_model(path, config.overwrite)
     with FolderLock(path.parent):
-        digest = build_face_model(path, BuildConfig(), log=lambda line: print(line, file=sys.stderr))
-    print(f"{path}: {path.stat().st_size / 1e6:.0f} MB, SHA-256 {digest}")
+        digest = build_face_model(path, BuildConfig(), log=say)
+    print(printable(f"{path}: {path.stat().st_size / 1e6:.0f} MB, SHA-256 {digest}"))

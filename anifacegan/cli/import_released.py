@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.errors import InputError, printable
 from anifacegan.runtime.output_places import OutputFolder
 from anifacegan.runtime.typed_config import read_config
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> None:
     from anifacegan.models.model_folder import require_room_for_model
 
     require_room_for_model(config.out, config.overwrite)
-    print(f"{config.out}: {import_released(config.released, config.out)}")
+    print(printable(f"{config.out}: {import_released(config.released, config.out)}"))
 
 
 def import_released(folder: Path, out: Path) -> str:

@@ -127,7 +127,7 @@ def run(arguments: Sequence[str]) -> None:
     if name == "--version":
         from anifacegan import __version__
 
-        print(f"{PROGRAM} {__version__}")
+        print(PROGRAM, __version__)
         return
     require_known(name, tuple(COMMANDS), PROGRAM)
     _require_current_folder()

@@ -3,7 +3,6 @@
 Under torchrun every process runs this module, and all processes train one network together.
 """
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from functools import partial
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
-from anifacegan.runtime.errors import exit_on_input_error
+from anifacegan.runtime.errors import exit_on_input_error, say
 from anifacegan.runtime.paths import require_writable_folder
 from anifacegan.runtime.typed_config import asks_for_help, read_one_of
 
@@ -67,7 +66,7 @@ def main(arguments: Sequence[str]) -> None:
             with viewer(config, workers):
                 folder = resolve_name(TASKS[config.task].run)(config, workers)
         if workers.first:
-            print(f"model written to {folder}", file=sys.stderr)
+            say(f"model written to {folder}")
 
 
 @contextmanager

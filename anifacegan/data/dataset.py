@@ -8,7 +8,6 @@ camera poses suffice, images without a .mat file may have a label in EG3D's data
 
 import io
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -24,16 +23,13 @@ from tqdm import tqdm
 from anifacegan.data.camera_labels import camera_labels, label_pose
 from anifacegan.data.config import DataConfig
 from anifacegan.data.description import DESCRIPTION_FILE, parsed_description
-from anifacegan.data.file_sources import FolderFiles, ZipFiles, open_files
+from anifacegan.data.file_sources import FolderFiles, ZipFiles, coefficient_files, open_files, unread_images
 from anifacegan.data.mirroring import Mirroring
+from anifacegan.data.unfinished_sets import say_unfinished
 from anifacegan.face_model.coefficients import BFM, FaceCoefficients, camera_angles, read_coefficients
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import sha256
 from anifacegan.runtime.image_files import IMAGE_SUFFIXES, image_size, is_image_file, read_image
-from anifacegan.runtime.mat_files import is_mat_file
-
-UNREAD_SUFFIXES = (".gif", ".heic", ".heif", ".avif", ".jp2")
-"""Endings of images that are not read; one with a .mat file counts as damaged, and is not left out in silence."""
 
 
 @dataclass(frozen=True)
@@ -226,20 +222,24 @@ class FaceDataset(Dataset):
         )
 
     def _read_descriptions(self) -> dict[str, list[Any]]:
-        """Check the files dataset.json, and return the camera labels of EG3D's by the names of their images."""
+        """Check the files dataset.json, say which data sets are unfinished, and return the camera labels of EG3D's by
+        the names of their images."""
         labels: dict[str, list[Any]] = {}
+        descriptions: dict[str, dict[str, Any]] = {}
         for name in self._files.names:
             if PurePosixPath(name).name == DESCRIPTION_FILE:
                 content, label = self._files.read(name), self._files.label(name)
-                if not parsed_description(content, label):
+                descriptions[name] = parsed_description(content, label)
+                if not descriptions[name]:
                     labels |= camera_labels(content, label, PurePosixPath(name).parent)
+        say_unfinished(self._files, descriptions)
         return labels
 
     def _scan(self) -> tuple[list[str], list[FaceCoefficients | None], list[np.ndarray], list[str]]:
         """Return the names of the usable images, their coefficients and poses, and an error message for each unusable
         image.
         """
-        by_path, by_stem = _coefficient_files(self._files.names)
+        by_path, by_stem = coefficient_files(self._files.names)
         names, faces, poses, bad = [], [], [], []
         images = [name for name in self._files.names if is_image_file(name)]
         if images and not by_path and not self._labels:
@@ -248,7 +248,7 @@ class FaceDataset(Dataset):
                 "coefficients that Deep3DFaceRecon finds in it (camera poses alone, in EG3D's dataset.json, suffice "
                 "for evaluation and as the option 'real' of training)"
             )
-        images += _unread_images(self._files.names, by_path)
+        images += unread_images(self._files.names, by_path)
         for name in _progress(images, "reading coefficients"):
             path = PurePosixPath(name)
             mat = by_path.get(str(path.with_suffix(""))) or by_stem.get(path.stem)
@@ -315,20 +315,6 @@ def dataset_image_size(path: Path) -> int:
 def _bad_files_line(bad: list[str], remedy: str) -> str:
     more = f" (and {len(bad) - 1} more bad files; {remedy})" if len(bad) > 1 else f" ({remedy})"
     return bad[0] + more
-
-
-def _coefficient_files(names: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return path without suffix -> .mat file, and name without suffix -> .mat file for names that occur only once."""
-    mats = [PurePosixPath(name) for name in names if is_mat_file(name)]
-    by_path = {str(mat.with_suffix("")): str(mat) for mat in mats}
-    count = Counter(mat.stem for mat in mats)
-    return by_path, {mat.stem: str(mat) for mat in mats if count[mat.stem] == 1}
-
-
-def _unread_images(names: Iterable[str], by_path: dict[str, str]) -> list[str]:
-    """Return the images with a .mat file of the same path that are of a kind that is not read."""
-    unread = [name for name in names if name.lower().endswith(UNREAD_SUFFIXES)]
-    return [name for name in unread if str(PurePosixPath(name).with_suffix("")) in by_path]
 
 
 def _progress(items: list[str], what: str) -> Iterable[str]:

@@ -32,12 +32,12 @@ def parsed_description(content: str | bytes, label: Path) -> dict[str, Any]:
     if description["format"] != FORMAT_VERSION:
         raise InputError(
             f"{label}: synthetic data set of format {description['format']!r}, expected {FORMAT_VERSION}; "
-            f"delete it and make it again: {_command(description, label.parent)}"
+            f"delete it and make it again: {making_command(description, label.parent)}"
         )
     return description
 
 
-def _command(description: dict[str, Any], source: Path) -> str:
+def making_command(description: dict[str, Any], source: Path) -> str:
     """Return the command that makes a data set again; ``source`` is its folder or archive."""
     values = {key: str(description[key]) for key in ("count", "size", "seed") if key in description}
     options = [f"--{key} {shlex.quote(value)}" for key, value in values.items()]

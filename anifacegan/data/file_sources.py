@@ -7,14 +7,17 @@ folder __MACOSX that macOS adds to archives.
 import zipfile
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from anifacegan.runtime.errors import InputError, first_line
 from anifacegan.runtime.files import numeric_order
 from anifacegan.runtime.image_files import is_image_file
+from anifacegan.runtime.mat_files import is_mat_file
 from anifacegan.runtime.paths import require_file
 
+UNREAD_SUFFIXES = (".gif", ".heic", ".heif", ".avif", ".jp2")
+"""Endings of images that are not read; one with a .mat file counts as damaged, and is not left out in silence."""
 MOST_BYTES = 2**30
 """Largest size of a file in an archive; a small archive may hold a file that would fill the memory."""
 
@@ -128,3 +131,17 @@ def open_files(path: Path) -> FolderFiles | ZipFiles:
     if path.is_file():
         return ZipFiles(path)
     raise InputError(f"{path}: no such data set, expected a folder or a .zip of images and .mat files")
+
+
+def coefficient_files(names: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return path without suffix -> .mat file, and name without suffix -> .mat file for names that occur only once."""
+    mats = [PurePosixPath(name) for name in names if is_mat_file(name)]
+    by_path = {str(mat.with_suffix("")): str(mat) for mat in mats}
+    count = Counter(mat.stem for mat in mats)
+    return by_path, {mat.stem: str(mat) for mat in mats if count[mat.stem] == 1}
+
+
+def unread_images(names: Iterable[str], by_path: dict[str, str]) -> list[str]:
+    """Return the images with a .mat file of the same path that are of a kind that is not read."""
+    unread = [name for name in names if name.lower().endswith(UNREAD_SUFFIXES)]
+    return [name for name in unread if str(PurePosixPath(name).with_suffix("")) in by_path]

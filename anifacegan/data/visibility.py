@@ -21,6 +21,7 @@ from anifacegan.data.rasterized_mesh import rasterize_mesh, visible_corners
 from anifacegan.data.reserved_arrays import checksum, reserved_array
 from anifacegan.face_model.face_mesh import FaceMesh, bare_head
 from anifacegan.geometry.cameras import orbit_camera
+from anifacegan.runtime.errors import say
 from anifacegan.runtime.files import sha256, write_complete
 from anifacegan.runtime.locks import FolderLock
 from anifacegan.runtime.output_folders import claim
@@ -148,7 +149,7 @@ def _fits(array: Path, shape: tuple[int, int], expected: Any) -> bool:
         return False
     if expected is None or expected == checksum(found):
         return True
-    print(f"{array}: damaged (its numbers are not those that were written), drawn again", file=sys.stderr)
+    say(f"{array}: damaged (its numbers are not those that were written), drawn again")
     return False
 
 

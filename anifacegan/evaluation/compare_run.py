@@ -24,7 +24,7 @@ from anifacegan.evaluation.setup import EvaluationSetup, evaluation_setup
 from anifacegan.rendering.images import write_png
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.devices import select_device
-from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.errors import InputError, one_line
 from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.output_folders import filled_when_complete, require_room
 from anifacegan.runtime.provenance import installed_versions, without_nan
@@ -94,7 +94,7 @@ def _compare_metrics(
         try:
             compared.append(compare(name, *evaluations, config.draws, config.seed))
         except InputError as error:
-            tqdm.write(f"{name}: not measured: {error}", file=sys.stderr)
+            tqdm.write(one_line(f"{name}: not measured: {error}"), file=sys.stderr)
             not_measured[name] = str(error)
     return compared, not_measured
 

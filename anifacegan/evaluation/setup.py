@@ -3,7 +3,6 @@
 The judge is a face regressor that is only used for evaluation.
 """
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from anifacegan.evaluation.judge import Judge, load_judge
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
 from anifacegan.models.checkpoints import ModelCard
 from anifacegan.rendering.model import Model
-from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.errors import InputError, say
 from anifacegan.runtime.resources import shipped_root
 
 SHIPPED_JUDGE = Path("checkpoints/judge")
@@ -131,5 +130,5 @@ def matching_judge(config: MeasureConfig, card: ModelCard, device: torch.device)
     try:
         return load_judge(shipped, config.face_model, device)
     except InputError as error:
-        print(f"the shipped judge is not used: {error}", file=sys.stderr)
+        say(f"the shipped judge is not used: {error}")
         return None

@@ -11,7 +11,6 @@ numba has no bfloat16. Compiled functions read such numbers as the uint16 of the
 
 import os
 import stat
-import sys
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -21,6 +20,8 @@ from typing import Any, no_type_check
 import numba
 from llvmlite import ir
 from numba.extending import intrinsic, overload
+
+from anifacegan.runtime.errors import say_once
 
 
 def kernel(**options: Any) -> Callable[[Callable], Callable]:
@@ -32,7 +33,7 @@ def kernel(**options: Any) -> Callable[[Callable], Callable]:
         except RuntimeError:  # no writable folder for a cache
             folder = _own_temporary_folder()
         if folder is None:
-            _say_once(
+            say_once(
                 "compiled code cannot be kept: every start is slower (NUMBA_CACHE_DIR names a writable folder)"
             )
             return numba.njit(**options)(function)
@@ -56,11 +57,6 @@ def _own_temporary_folder() -> Path | None:
         return folder if is_own and os.access(folder, os.W_OK) else None
     except OSError:
         return None
-
-
-@cache
-def _say_once(line: str) -> None:
-    print(line, file=sys.stderr)
 
 
 # ----------------------------------------------------------------------------------------------------------- bfloat16

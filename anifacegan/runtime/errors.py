@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from io import TextIOWrapper
 
 from anifacegan.runtime.limits import LARGEST_SEED, largest, memory_bytes
@@ -30,15 +31,28 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """Errors of full disks."""
 
 
-def one_line(text: str) -> str:
-    """Return a text, which may come from a file, as one line of at most LONGEST_LINE characters.
+def printable(text: str) -> str:
+    """Return a text, which may come from a file or be the name of one, as one line: line feeds, control characters and
+    bytes that are no text are escaped, so that a terminal shows them and does not obey them."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text.strip())
 
-    Line feeds and control characters are escaped; in a longer line, dots stand for its middle.
-    """
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text.strip())
+
+def one_line(text: str) -> str:
+    """Return a text as :func:`printable` does, at most LONGEST_LINE characters: dots stand for a longer one's
+    middle."""
+    line = printable(text)
     if len(line) <= LONGEST_LINE:
         return line
     return f"{line[:_LINE_HEAD]} ... {line[_LINE_HEAD + 5 - LONGEST_LINE :]}"
+
+
+def say(text: str) -> None:
+    """Print what a user should know, but did not ask for, on standard error: :func:`one_line` of a text."""
+    print(one_line(text), file=sys.stderr)
+
+
+say_once = cache(say)
+"""Print a text as :func:`say` does, the first time in a process."""
 
 
 class InputError(ValueError):
@@ -265,4 +279,4 @@ def warnings_in_one_line() -> Iterator[None]:
     messages = list(dict.fromkeys(str(warning.message) for warning in caught))
     if messages:
         others = f" (and {len(messages) - 1} more warnings like this)" if len(messages) > 1 else ""
-        print(one_line(f"warning: {messages[0]}{others}"), file=sys.stderr)
+        say(f"warning: {messages[0]}{others}")

@@ -9,13 +9,12 @@ import json
 import os
 import socket
 import stat
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from anifacegan.runtime.errors import InputError, one_line
+from anifacegan.runtime.errors import InputError, say
 from anifacegan.runtime.files import name_start, not_writable_error
 
 try:
@@ -72,7 +71,7 @@ class WriterLock:
                 file.close()  # its holder has ended in between, and removed it
             before = _holder(file.read(1000))
             if before:
-                print(one_line(f"{self.path}: taken over from {before}, which has ended"), file=sys.stderr)
+                say(f"{self.path}: taken over from {before}, which has ended")
             file.seek(0)
             file.truncate()
             file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode())
@@ -84,7 +83,7 @@ class WriterLock:
                 with suppress(OSError):
                     file.close()
             if not held and error.errno in _NO_LOCKS:
-                print(one_line(f"{self.path}: no locks here, only one process may write"), file=sys.stderr)
+                say(f"{self.path}: no locks here, only one process may write")
                 return
             raise not_writable_error(self.path, error) from None
         self._file = file

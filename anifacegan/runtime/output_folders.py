@@ -11,14 +11,13 @@ import os
 import re
 import shutil
 import socket
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.errors import InputError, say
 from anifacegan.runtime.files import (
     not_writable_error,
     put_in_place,
@@ -213,10 +212,7 @@ def _publish(temporary: Path, out: Path, overwrite: bool, last: str, whole: bool
         (out / path).parent.mkdir(parents=True, exist_ok=True)
         put_in_place(temporary / path, out / path)
     if older := [name for name in older if (out / name).is_file()]:
-        print(
-            f"{out}: beside the new files, {len(older)} of an earlier run stay, the first is {older[0]}",
-            file=sys.stderr,
-        )
+        say(f"{out}: beside the new files, {len(older)} of an earlier run stay, the first is {older[0]}")
 
 
 def numbered_beside(earlier: Iterable[str], new: Iterable[str]) -> list[str]:

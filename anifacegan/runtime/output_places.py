@@ -3,7 +3,9 @@
 A field of a configuration that is annotated as OutputFolder or OutputFile is checked when the configuration is read.
 """
 
+import errno
 import os
+import tempfile
 import typing
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,13 +18,20 @@ from anifacegan.runtime.output_folders import own_files
 from anifacegan.runtime.paths import exists, real_path
 
 _FOLDER, _FILE, _IMAGES = "folder of results", "file of results", "folder of images"
+_SAVED = "folder of results that are asked for later"
 OutputFolder = Annotated[Path, _FOLDER]
 """Annotation of a folder that a command fills."""
 OutputFile = Annotated[Path, _FILE]
 """Annotation of a file that a command writes, in a folder that exists."""
+SavedFolder = Annotated[Path, _SAVED]
+"""Annotation of a folder that a command fills only when its user asks for it, so that no space is needed at first."""
 ImageFolder = Annotated[Path, _IMAGES]
 """Annotation of a folder, or .zip, in which, and in whose folders, a command looks for images: results among them would
 be taken for images the next time."""
+_LEAST_SPACE = {_FILE: 2**26, _FOLDER: 2**24}
+"""Number of bytes that must fit on the disk, by the kind of output: the largest file, an avatar, has 50 MB, whereas a
+folder may be meant for one image. What needs more finds out when it writes."""
+_FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -32,7 +41,7 @@ def require_output_places(config: Any) -> None:
     Raises:
         InputError: a folder is a file, or the root of the file system; it holds the current folder, this program or
             something that the configuration names as an input, or lies among images that it names, and is no folder of
-            this program's results; or a file is a folder, or in none.
+            this program's results; a file is a folder, or in none; or the disk is full.
     """
     outputs = dict(_outputs(config))
     for name, (kind, path) in outputs.items():
@@ -40,9 +49,30 @@ def require_output_places(config: Any) -> None:
             raise InputError(f"{name} is {path}, expected a file in a folder that exists")
         if kind == _FILE and path.is_symlink() and not exists(path):
             raise InputError(f"{name} is {path}, a link to nowhere, expected a file in a folder that exists")
-        if kind == _FOLDER:
+        if kind in (_FOLDER, _SAVED):
             images = [folder for folder in _image_folders(config) if folder.is_dir()]
             _require_folder(name, path, [path for path in _paths(config) if exists(path)], images)
+        if kind in _LEAST_SPACE:
+            _require_space(name, path, _LEAST_SPACE[kind])
+
+
+def _require_space(name: str, out: Path, least: int) -> None:
+    """Require that ``least`` bytes fit on the disk of an output; a file without a name, which is gone at once, tries.
+
+    What else may be wrong with the disk is said by what writes the output.
+    """
+    if not hasattr(os, "posix_fallocate"):  # macOS, Windows
+        return
+    place = next((folder for folder in (out, *out.parents) if folder.is_dir()), None)
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            os.posix_fallocate(file.fileno(), 0, least)
+    except OSError as error:
+        if error.errno in _FULL_DISK:
+            raise InputError(
+                f"{name} is {out}, where not even {least / 1e6:.0f} MB fit ({os.strerror(error.errno)}), "
+                "expected room on the disk"
+            ) from None
 
 
 def _require_folder(name: str, out: Path, inputs: list[Path], images: list[Path]) -> None:
@@ -86,7 +116,7 @@ def _outputs(config: Any) -> Iterator[tuple[str, tuple[str, Path]]]:
     for field in fields(config):
         value = getattr(config, field.name)
         for hint in (hints[field.name], *typing.get_args(hints[field.name])):
-            if hint in (OutputFolder, OutputFile) and isinstance(value, Path):
+            if hint in (OutputFolder, OutputFile, SavedFolder) and isinstance(value, Path):
                 yield field.name, (hint.__metadata__[0], value)
 
 

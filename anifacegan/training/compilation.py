@@ -5,14 +5,13 @@ be compiled in one session and not in the next.
 """
 
 import dataclasses
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from anifacegan.models.generator import Generator
-from anifacegan.runtime.errors import first_line
+from anifacegan.runtime.errors import first_line, say
 from anifacegan.runtime.torch_internals import compiler_error
 
 Backend = str | Callable[..., Any]
@@ -43,7 +42,7 @@ class Compiler:
                     if self.works:  # not where another thread has just reported it
                         self.works = False
                         reason = first_line(getattr(error, "inner_exception", error))
-                        print(f"compile: does not work here ({reason}), going on without", file=sys.stderr)
+                        say(f"compile: does not work here ({reason}), going on without")
             return function(*arguments)
 
         return call

@@ -1,7 +1,6 @@
 """The weights before the first step of a generator's run: those of a model, or random and fitted ones."""
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from anifacegan.models.checkpoints import load_checkpoint
 from anifacegan.models.config import GeneratorConfig, PriorKind
 from anifacegan.models.generator import Generator
 from anifacegan.models.prior_checkpoints import Prior
-from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.errors import InputError, say
 from anifacegan.training.alignment_fit import fit_alignment
 from anifacegan.training.batches import Photographs
 from anifacegan.training.config import TrainConfig
@@ -52,7 +51,7 @@ def initialize(
         line = (
             "the images' crop is not checked: .mat files without landmarks" if check is None else check.line()
         )
-        print(line, file=sys.stderr)
+        say(line)
         facts["crop_check"] = None if check is None else check.plain()
     if config.initial_model is not None:
         facts["initial_model"] = load_initial_model(generator, config.initial_model, source.mesh.name)
@@ -120,13 +119,10 @@ def load_initial_model(generator: Generator, folder: Path, face_model: str) -> d
         )
     before, now = (networks.config.template_expression for networks in (initial.generator, generator))
     if before != now:
-        print(f"initial_model: the template's expression changes from '{before}' to '{now}'", file=sys.stderr)
+        say(f"initial_model: the template's expression changes from '{before}' to '{now}'")
     before, now = (str(networks.config.deformation.aligned) for networks in (initial.generator, generator))
     if before != now:
-        print(
-            f"initial_model: deformation.aligned changes from {before.lower()} to {now.lower()}",
-            file=sys.stderr,
-        )
+        say(f"initial_model: deformation.aligned changes from {before.lower()} to {now.lower()}")
     generator.load_state_dict(initial.generator.state_dict())
     return {"path": str(folder), "licence": initial.card.licence} | initial.card.training
 

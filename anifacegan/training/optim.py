@@ -3,7 +3,6 @@
 import copy
 import itertools
 import math
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from anifacegan.runtime.devices import autocast_kind, multiplies_bfloat16
+from anifacegan.runtime.errors import say
 from anifacegan.training.schedule import Precision
 
 DATA, BACKWARD, OPTIMIZER = "anifacegan: data", "anifacegan: backward", "anifacegan: optimizer"
@@ -148,7 +148,7 @@ class LeftOutSteps:
                 f"{error}; {self.in_a_row} steps in a row" if self.limit else str(error)
             ) from error
         if tell:
-            print(f"{error}: left out, {self.in_a_row} in a row of {self.limit} allowed", file=sys.stderr)
+            say(f"{error}: left out, {self.in_a_row} in a row of {self.limit} allowed")
 
     def step_taken(self) -> None:
         """Note a step that was taken."""

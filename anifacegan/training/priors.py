@@ -4,7 +4,6 @@ A generator's run can use the finished prior instead of fitting its own. Fitting
 no snapshots: all files are written at the end.
 """
 
-import sys
 from pathlib import Path
 
 import torch
@@ -18,7 +17,7 @@ from anifacegan.models.config import PriorKind
 from anifacegan.models.prior_checkpoints import PRIOR_DIMS, Prior, PriorCard, save_prior
 from anifacegan.runtime.cpu import set_torch_threads
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
-from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.errors import InputError, say
 from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.output_folders import require_room
@@ -50,7 +49,7 @@ def run(config: PriorRun, workers: Workers = SINGLE_PROCESS) -> Path:
     rng = torch.Generator().manual_seed(config.seed)
     vae, report = fitted(coefficients, config, rng)
     other_half = cross_validation(coefficients, config, rng)
-    print(summary(config.kind, other_half), file=sys.stderr)
+    say(summary(config.kind, other_half))
     card = PriorCard(
         name=config.name,
         kind=config.kind,

@@ -5,14 +5,13 @@ A snapshot is a file ``snapshot_STEP.pt`` in the run folder with everything that
 
 import io
 import re
-import sys
 import zipfile
 from pathlib import Path
 
 import torch
 
 from anifacegan.models.model_folder import CARD, TENSORS
-from anifacegan.runtime.errors import InputError, first_line
+from anifacegan.runtime.errors import InputError, first_line, say
 from anifacegan.runtime.files import remove_leftovers, write_complete
 from anifacegan.runtime.output_folders import claim, own_files, remove_unfinished
 from anifacegan.runtime.paths import require_file
@@ -69,7 +68,7 @@ def load_newest(folder: Path) -> dict | None:
         try:
             return _read(path)
         except InputError as error:
-            print(f"{error}; trying the one before", file=sys.stderr)
+            say(f"{error}; trying the one before")
     if _snapshots(folder):
         raise InputError(f"{folder}: no snapshot is readable; remove {PATTERN} there to start over")
     return None

@@ -51,7 +51,7 @@ def picture(
     drawn = interpolate(torch.from_numpy(colours)[None], model.triangles, fragments)[0].numpy()
     mask = fragments.mask[0].numpy()
     image = np.where(mask[..., None], 255 * drawn, WALL)
-    return np.rint(image).clip(0, 255).astype(np.uint8), mask.astype(np.float32)
+    return np.rint(image).clip(0, 255).astype(np.uint8), 255 * mask.astype(np.uint8)
 
 
 @pytest.fixture(scope="module")

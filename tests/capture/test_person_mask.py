@@ -1,11 +1,14 @@
 """The network's file is found, or one line says how to bring it; where MediaPipe is there, it runs."""
 
+import tracemalloc
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from anifacegan.capture import person_mask
 from anifacegan.capture.person_mask import PersonSegmenter, person_model_bytes
 from anifacegan.runtime.errors import InputError
 
@@ -63,5 +66,40 @@ def test_an_empty_wall_has_no_person() -> None:
         wall = np.full((120, 90, 3), 128, np.uint8)
         mask = segmenter.person(wall, (45.0, 40.0), 60.0)
         part = segmenter.person(wall, (45.0, 40.0), 20.0)
-    assert mask.shape == (120, 90) and mask.min() >= 0 and mask.max() <= 1 and mask.mean() < 0.5
+    assert mask.shape == (120, 90) and mask.dtype == np.uint8 and mask.mean() < 127
     assert not part[61:].any() and not part[:, 66:].any(), "beyond the square"
+
+
+def segmenter_that_sees(share: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> PersonSegmenter:
+    """A segmenter whose network gives this share for whatever it is shown."""
+    result = SimpleNamespace(confidence_masks=[SimpleNamespace(numpy_view=lambda: share)])
+    network = SimpleNamespace(segment=lambda image: result, close=lambda: None)
+    monkeypatch.setattr(person_mask, "person_model_bytes", lambda path: (Path("x.tflite"), b""))
+    monkeypatch.setattr(person_mask, "import_mediapipe", lambda: None)
+    monkeypatch.setattr(person_mask, "_open_segmenter", lambda path, content: network)
+    monkeypatch.setattr(person_mask, "mediapipe_image", lambda mediapipe, image: image)
+    return PersonSegmenter(None)
+
+
+def test_shares_become_bytes_in_strips(monkeypatch: pytest.MonkeyPatch) -> None:
+    share = np.random.default_rng(0).uniform(-0.1, 1.1, (70, 50)).astype(np.float32)
+    photograph = np.zeros((70, 50, 3), np.uint8)
+    monkeypatch.setattr(person_mask, "STRIP_PIXELS", 333)
+    with segmenter_that_sees(share, monkeypatch) as segmenter:
+        mask = segmenter.person(photograph, (24.5, 34.5), 1000.0)
+    np.testing.assert_array_equal(mask, np.rint(255 * share.clip(0, 1)))
+
+
+def test_a_large_mask_is_never_whole_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a photograph of 169 megapixels it took 2 GB."""
+    side = 6000
+    share = np.broadcast_to(np.float32(0.5), (side, side))
+    photograph = np.broadcast_to(np.uint8(0), (side, side, 3))
+    with segmenter_that_sees(share, monkeypatch) as segmenter:
+        tracemalloc.start()
+        try:
+            segmenter.person(photograph, (side / 2, side / 2), float(side))
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert most < 4 * side * side, "less than a float a pixel"

@@ -117,7 +117,7 @@ def test_masks_show_the_same_part_of_the_photograph(
 
         def person(self, pixels: np.ndarray, centre: tuple[float, float], half: float) -> np.ndarray:
             assert half > 0
-            return pixels[..., 0].astype(np.float32) / 255
+            return pixels[..., 0].copy()
 
     target, mask = tmp_path / "data" / "a", tmp_path / "data-masks" / "a"
     preparer = Preparer(fitter, SIZE, "gram", mirror=True, segmenter=RedSegmenter())

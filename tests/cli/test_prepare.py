@@ -126,6 +126,36 @@ def test_a_second_run_takes_up_what_is_missing(raw: Path, tmp_path: Path, asked:
         prepare.prepare_images(PrepareConfig(images=raw, out=tmp_path / "data", size=64))
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), InputError("the disk is full")])
+def test_a_data_set_that_was_stopped_is_said_to_be_unfinished_until_it_is_continued(
+    raw: Path,
+    tmp_path: Path,
+    asked: list[str],
+    error: BaseException,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out, prepared = tmp_path / "out", prepare._prepared
+
+    def stopped(config: PrepareConfig, jobs: list[Job]) -> Iterator[PreparedItem]:
+        yield from prepared(config, jobs[:2])
+        raise error
+
+    def said() -> str:
+        capsys.readouterr()
+        FaceDataset(DataConfig(out, SIZE))
+        return capsys.readouterr().err
+
+    config = PrepareConfig(raw, out, size=SIZE)
+    with monkeypatch.context() as patch, pytest.raises(type(error)):
+        patch.setattr(prepare, "_prepared", stopped)
+        prepare.prepare_images(config)
+    assert f"{out}: unfinished, 2 images of 4 photographs; 'anifacegan prepare'" in said()
+    prepare.prepare_images(config)
+    assert said() == ""
+    assert not any(".unfinished" in path.name for path in out.iterdir())
+
+
 def test_what_was_written_but_not_noted_is_prepared_again(
     raw: Path, tmp_path: Path, asked: list[str]
 ) -> None:

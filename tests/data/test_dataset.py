@@ -14,6 +14,7 @@ from anifacegan.data.config import DataConfig
 from anifacegan.data.dataset import FaceDataset
 from anifacegan.data.description import FORMAT_VERSION
 from anifacegan.data.mirroring import MIRRORED_LANDMARKS, ODD_IN_X, Mirroring
+from anifacegan.data.unfinished_sets import UNFINISHED_FILE
 from anifacegan.face_model.coefficients import FaceCoefficients, write_coefficients
 from anifacegan.geometry.spherical_harmonics import spherical_harmonics
 from anifacegan.runtime.errors import InputError
@@ -278,6 +279,55 @@ def test_a_synthetic_data_set_of_an_older_format_is_refused_by_name(
     )
     (folder / "dataset.json").write_text(json.dumps(old | {"format": FORMAT_VERSION}))
     assert len(FaceDataset(config(folder))) == COUNT
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "in a folder"])
+def test_a_synthetic_data_set_that_lacks_images_is_read_and_said_to_be_unfinished(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = write_set(Path("all/a set") if kind == "in a folder" else Path("a set"))
+    facts = {"format": FORMAT_VERSION, "seed": 3, "size": SIZE, "face_model": "anifacegan-open-3"}
+    (folder / "dataset.json").write_text(json.dumps(facts | {"count": COUNT + 4}))
+    path = {"folder": folder, "zip": folder.with_suffix(".zip"), "in a folder": Path("all")}[kind]
+    if kind == "zip":
+        zipped(folder)
+    for _ in range(2):
+        assert len(FaceDataset(config(path))) == COUNT
+    label, more = (path, " --zip") if kind == "zip" else (folder, "")
+    line = f"{label}: unfinished, 5 of 9 images; the others: anifacegan dataset --out '{folder}' --count 9 "
+    assert capsys.readouterr().err == f"{line}--size {SIZE} --seed 3{more}\n", "said once"
+
+
+@pytest.mark.parametrize("count", [COUNT, COUNT - 1, None, "9"])
+def test_nothing_is_said_of_a_finished_data_set(
+    tmp_path: Path, count: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_set(tmp_path / "set")
+    facts = {"format": FORMAT_VERSION, "face_model": "anifacegan-open-3", "count": count}
+    (folder / "dataset.json").write_text(json.dumps(facts))
+    assert len(FaceDataset(config(folder))) == COUNT
+    assert capsys.readouterr().err == ""
+
+
+def test_of_the_processes_of_a_run_the_first_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_set(tmp_path / "set")
+    (folder / UNFINISHED_FILE).write_text('{"photographs": 7}')
+    for rank, said in (("1", ""), ("0", f"{folder}: unfinished, 5 images of 7 photographs; ")):
+        monkeypatch.setenv("RANK", rank)
+        FaceDataset(config(folder))
+        assert capsys.readouterr().err[: len(said) or None] == said
+
+
+def test_a_damaged_note_is_said_to_be_unfinished_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_set(tmp_path / "set")
+    (folder / UNFINISHED_FILE).write_text("[")
+    assert len(FaceDataset(config(folder))) == COUNT
+    assert "set: unfinished, 5 images of an unknown number of photographs; " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", ['{"labels": [["0.png", [0.5]]]}', '{"format": 1}', "[1]"])

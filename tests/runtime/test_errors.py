@@ -1,23 +1,29 @@
 """What a command does with bad input: one line, exit code 2."""
 
+import ast
 import math
 import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+import anifacegan
 from anifacegan.runtime.errors import (
     DEBUG_VARIABLE,
+    LONGEST_LINE,
     ConfigError,
     InputError,
     error_line,
     exit_on_input_error,
     first_line,
+    printable,
     require_above,
     require_at_least,
+    say,
 )
 
 
@@ -131,3 +137,36 @@ def test_standard_output_escapes_what_it_cannot_show() -> None:
             check=True,
         )
         assert ran.stdout.decode() == shown
+
+
+def test_what_files_are_called_does_not_reach_the_terminal_as_it_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A name may hold line feeds, commands of terminals, and bytes that are no text."""
+    name = "a\x1b[2Jb\nc\udcff.png"
+    say(f"{name}: 2 faces")
+    say("x" * 400)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "a\\x1b[2Jb\\nc\\udcff.png: 2 faces"
+    assert len(second) == LONGEST_LINE and " ... " in second
+    assert printable("é 顔 " + name) == "é 顔 a\\x1b[2Jb\\nc\\udcff.png", "letters stay"
+    assert len(printable("x" * 400)) == 400, "results are not cut"
+
+
+def _prints(tree: ast.AST) -> Iterator[tuple[int, str, bool]]:
+    """Yield line, first argument, and whether it goes to standard error, of each print and tqdm.write."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "tqdm.write") and node.args:
+            to_stderr = any(ast.unparse(word.value) == "sys.stderr" for word in node.keywords)
+            yield node.lineno, ast.unparse(node.args[0]), to_stderr
+
+
+def test_all_lines_beside_results_are_made_printable() -> None:
+    """Lines on standard error, and those on standard output that name a path."""
+    package, wrong = Path(anifacegan.__file__).parent, []
+    for path in sorted(package.rglob("*.py")):
+        for line, text, to_stderr in _prints(ast.parse(path.read_text())):
+            safe = text.startswith(("one_line(", "printable(", "error_line(", "ready_lines("))
+            if not safe and (to_stderr or text.startswith(("f'", 'f"'))):
+                wrong.append(f"{path.relative_to(package)}:{line}: {text}")
+    assert wrong == []

@@ -1,6 +1,8 @@
 """What is no place for results is refused when options are read."""
 
+import errno
 import os
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 import anifacegan
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.output_folders import filled_when_complete
-from anifacegan.runtime.output_places import ImageFolder, OutputFile, OutputFolder
+from anifacegan.runtime.output_places import ImageFolder, OutputFile, OutputFolder, SavedFolder
 from anifacegan.runtime.typed_config import read_config
 
 REPOSITORY = Path(anifacegan.__file__).parents[1]
@@ -120,3 +122,41 @@ def test_a_folder_among_images_is_no_place_for_results(in_a_folder: Path) -> Non
     with filled_when_complete(Path("data/run")) as folder:
         (folder / "manifest.json").write_text("{}")
     read_config(Options, ["--out", "data/run", "--set.path", "data"], "test")  # of this program before
+
+
+@dataclass(frozen=True)
+class Saving:
+    out: SavedFolder = Path("results")
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason=f"{sys.platform} has no posix_fallocate")
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_noticed_before_anything_is_computed(
+    error: int, in_a_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = 20_000_000
+
+    def allocate(file: int, start: int, length: int) -> None:
+        if start + length > room:
+            raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(os, "posix_fallocate", allocate)
+    read_config(Options, [], "test")  # enough for a folder
+    line = f"file is a.bin, where not even 67 MB fit ({os.strerror(error)}), expected room on the disk"
+    assert refused("--file", "a.bin") == line
+    room = 10_000_000
+    assert "out is new/results, where not even 17 MB fit" in refused("--out", "new/results")
+    assert read_config(Saving, [], "test").out == Path("results"), "it may never be written"
+    assert [path.name for path in in_a_folder.rglob("*")] == ["here", "data", "a.png"]
+
+
+def test_where_the_disk_cannot_be_tried_the_writer_says_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def allocate(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(os, "posix_fallocate", allocate, raising=False)
+    read_config(Options, ["--file", "avatar.safetensors"], "test")
+    monkeypatch.delattr(os, "posix_fallocate")
+    read_config(Options, ["--file", "avatar.safetensors"], "test")

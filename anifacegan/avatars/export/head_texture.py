@@ -5,7 +5,6 @@ show what a neutral face hides: the inside of the mouth, and the lids. Texels th
 mesh, toward the colours that the face model's own texture has there.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,6 +26,7 @@ from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.geometry.mesh_values import smooth_values
 from anifacegan.geometry.normals import unit, vertex_normals_numpy
 from anifacegan.geometry.rasterization.texels import TexelOwners, texel_owners
+from anifacegan.runtime.errors import say
 
 DIRECTIONS = tuple((yaw, pitch) for pitch in (0.0, -0.3, 0.3) for yaw in (0.0, -0.35, 0.35, -0.75, 0.75))
 """Yaw and pitch of the views of the neutral face, radians from frontal."""
@@ -110,9 +110,7 @@ def posed_views(
         elif avatar.basis is not None and unit_name in avatar.basis.names:
             z_exp = avatar.expressions.coefficients(unit_name.removesuffix("Left"))
         if z_exp is None or not avatar.can_make(z_exp):
-            print(
-                f"avatar '{avatar.card.name}' was not baked with {name}: {shows} is guessed", file=sys.stderr
-            )
+            say(f"avatar '{avatar.card.name}' was not baked with {name}: {shows} is guessed")
             continue
         vertices = shape.vertices(z_exp) + offset
         for yaw, pitch in within_reach(avatar, FEW_DIRECTIONS):

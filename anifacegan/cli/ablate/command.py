@@ -1,9 +1,9 @@
 """``anifacegan ablate``: train with and without each imitation loss, and measure the difference."""
 
-import sys
 from collections.abc import Sequence
 
 from anifacegan.cli.ablate.config import AblationConfig
+from anifacegan.runtime.errors import say
 from anifacegan.runtime.typed_config import read_config
 
 
@@ -19,5 +19,5 @@ def main(arguments: Sequence[str]) -> None:
     from anifacegan.runtime.cpu import keep_freed_memory
 
     keep_freed_memory()
-    results = ablate(config, lambda name: print(f"variant: {name}", file=sys.stderr))
+    results = ablate(config, lambda name: say(f"variant: {name}"))
     print(table(results), end="")

@@ -6,6 +6,7 @@ docs/own_face.md explains the files that are written.
 from collections.abc import Sequence
 
 from anifacegan.cli.animate.config import AnimateConfig
+from anifacegan.runtime.errors import printable
 from anifacegan.runtime.typed_config import read_config
 
 
@@ -22,6 +23,8 @@ def main(arguments: Sequence[str]) -> None:
 
     keep_freed_memory()
     made = animate(config)
-    print(f"{config.out}: avatar in {made.seconds:.0f} s, {made.frames} frames of {config.size} px")
+    print(
+        printable(f"{config.out}: avatar in {made.seconds:.0f} s, {made.frames} frames of {config.size} px")
+    )
     if made.refinement_seconds is not None:
-        print(f"{config.out}/refined: model fine-tuned in {made.refinement_seconds:.0f} s")
+        print(printable(f"{config.out}/refined: model fine-tuned in {made.refinement_seconds:.0f} s"))

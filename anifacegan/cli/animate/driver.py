@@ -4,7 +4,6 @@ Whatever gives a sequence of expression coefficients and poses can drive an avat
 :class:`anifacegan.face_model.trajectories.Trajectory`.
 """
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from anifacegan.face_model.config import DriveConfig
 from anifacegan.face_model.expressions import ExpressionReader
 from anifacegan.face_model.trajectories import Trajectory, planned_trajectory, requested_expressions
 from anifacegan.geometry.cameras import from_frontal
-from anifacegan.runtime.errors import InputError, warnings_in_one_line
+from anifacegan.runtime.errors import InputError, say, warnings_in_one_line
 from anifacegan.runtime.paths import user_path
 from anifacegan.runtime.typed_config import as_tuple
 
@@ -58,10 +57,9 @@ def film_trajectory(fitted: FittedFilm, widest_rad: float) -> Trajectory:
         share *= np.minimum(1.0, widest_rad / np.maximum(angle, 1e-9))
     turned = int((share < 1).sum())
     if turned:
-        print(
+        say(
             f"{fitted.film.path}: in {turned} of {len(share)} frames the head is turned farther than the avatar can be "
-            f"({widest_rad:.2f} rad), and is turned back to that angle",
-            file=sys.stderr,
+            f"({widest_rad:.2f} rad), and is turned back to that angle"
         )
     return sequence_trajectory(fitted.z_exp, yaw=share * yaw, pitch=share * pitch)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from anifacegan.cli.bake.config import BakeCommand
 from anifacegan.runtime.devices import select_device
+from anifacegan.runtime.errors import printable
 from anifacegan.runtime.typed_config import read_config
 
 
@@ -27,4 +28,4 @@ def main(arguments: Sequence[str]) -> None:
         save_avatar(config.out, avatar)
         size = config.out.stat().st_size / 1e6
     count, triangles = len(avatar.card.expressions), len(avatar.layered_mesh.triangles)
-    print(f"{config.out}: {count} expressions, {triangles} triangles, {size:.1f} MB")
+    print(printable(f"{config.out}: {count} expressions, {triangles} triangles, {size:.1f} MB"))

@@ -1,7 +1,6 @@
 """Bakes one person of a model with the expressions that the options name."""
 
 import dataclasses
-import sys
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from anifacegan.cli.bake.config import BakeCommand
 from anifacegan.face_model.expressions import names_of
 from anifacegan.models.latent_files import read_people
 from anifacegan.rendering.model import Model
-from anifacegan.runtime.errors import InputError, warnings_in_one_line
+from anifacegan.runtime.errors import InputError, say, warnings_in_one_line
 from anifacegan.runtime.typed_config import as_tuple
 
 LARGEST_MISS = 1e-3
@@ -67,10 +66,9 @@ def _say_misses(residuals: dict[str, float]) -> None:
     """Name on standard error the expressions that were not baked as the model deforms the face; world units."""
     for label, residual in residuals.items():
         if residual > LARGEST_MISS:
-            print(
+            say(
                 f"expression '{label}': 1 % of the points miss their places by {1000 * residual:.1f} mm or more, as "
-                "where it is stronger than the model can show",
-                file=sys.stderr,
+                "where it is stronger than the model can show"
             )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from anifacegan.cli.dataset.config import DatasetConfig
+from anifacegan.runtime.errors import printable
 from anifacegan.runtime.typed_config import read_config
 
 
@@ -19,4 +20,4 @@ def main(arguments: Sequence[str]) -> None:
     from anifacegan.cli.dataset.writer import write_dataset
 
     made = write_dataset(config)
-    print(f"{config.count} images of {config.size} px in {config.out} ({made} made now)")
+    print(printable(f"{config.count} images of {config.size} px in {config.out} ({made} made now)"))

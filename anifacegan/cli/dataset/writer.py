@@ -4,7 +4,6 @@ kept.
 
 import json
 import re
-import sys
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -23,7 +22,7 @@ from anifacegan.data.synthetic.sampling import item_identity
 from anifacegan.data.synthetic.surface.head import HeadGeometry
 from anifacegan.face_model.coefficients import write_coefficients
 from anifacegan.face_model.people import proportions
-from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.errors import InputError, say
 from anifacegan.runtime.files import complete_or_absent, remove_leftovers, write_complete
 from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.image_files import encoded_image
@@ -57,7 +56,7 @@ def _write_missing(config: DatasetConfig, renderer: SyntheticRenderer) -> int:
     if missing:
         renderer.prepare()  # once, and not in every process
     made = map_in_processes(partial(make_item, config), renderer, missing, config.processes)
-    print(f"{config.out}: {set_proportions(config, renderer)}", file=sys.stderr)
+    say(f"{config.out}: {set_proportions(config, renderer)}")
     done = config.count - len(missing)
     with tqdm(initial=done, total=config.count, unit="image", disable=None) as progress:
         for _ in made:

@@ -6,7 +6,6 @@ is measured.
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from anifacegan.models.checkpoints import ModelCard
 from anifacegan.models.model_folder import weights_hash_suffix
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.devices import select_device
-from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.errors import InputError, say
 from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.markdown import markdown_table
@@ -62,7 +61,7 @@ def results(evaluation: Evaluation, document: dict[str, Any], out: Path) -> dict
         try:
             entry["values"] = dataclasses.asdict(evaluation.measure(name))
         except InputError as error:
-            print(f"{name}: not measured: {error}", file=sys.stderr)
+            say(f"{name}: not measured: {error}")
             entry["not_measured"] = str(error)
         document["embedder"] = evaluation.image_sets.loaded_embedder_name
         document["metrics"][name] = entry

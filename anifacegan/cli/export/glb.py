@@ -9,7 +9,7 @@ from anifacegan.avatars.config import SUFFIX, BakeConfig
 from anifacegan.avatars.export.config import FRAME_RATES, GlbConfig
 from anifacegan.face_model.config import require_finite
 from anifacegan.runtime.devices import Device
-from anifacegan.runtime.errors import ConfigError, InputError, require_within
+from anifacegan.runtime.errors import ConfigError, InputError, printable, require_within
 from anifacegan.runtime.limits import LARGEST_SEED
 from anifacegan.runtime.output_places import OutputFile
 from anifacegan.runtime.typed_config import read_config
@@ -134,9 +134,11 @@ def _write(config: GlbCommand) -> None:
     remove_abandoned(config.out)
     write_complete(config.out, content)
     print(
-        f"{config.out}: {len(content) / 1e6:.2f} MB, {len(targets)} morph targets, "
-        + f"{head.seen:.0%} of the texture seen, {_added(config, avatar, scene)}"
-        + (f", {missed:.0%} of the sequence's movement at most not made by ARKit's" if missed else "")
+        printable(
+            f"{config.out}: {len(content) / 1e6:.2f} MB, {len(targets)} morph targets, "
+            + f"{head.seen:.0%} of the texture seen, {_added(config, avatar, scene)}"
+            + (f", {missed:.0%} of the sequence's movement at most not made by ARKit's" if missed else "")
+        )
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from anifacegan.runtime.errors import printable
 from anifacegan.runtime.output_places import OutputFolder
 from anifacegan.runtime.typed_config import read_config
 
@@ -48,4 +49,4 @@ def main(arguments: Sequence[str]) -> None:
     options = ["--config", str(config.run / "config.yaml"), "--out", str(config.run)]
     training = read_config(TrainConfig, options, COMMAND, places=False)
     step = export(training, config.step, config.out, slow=config.average == "slow")
-    print(f"{config.out}: the averaged weights of {config.run} at step {step}")
+    print(printable(f"{config.out}: the averaged weights of {config.run} at step {step}"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from anifacegan.avatars.export.config import FRAME_RATES, WebConfig
-from anifacegan.runtime.errors import ConfigError, require_within
+from anifacegan.runtime.errors import ConfigError, printable, require_within
 from anifacegan.runtime.output_places import OutputFile
 from anifacegan.runtime.typed_config import read_config
 
@@ -66,4 +66,4 @@ def main(arguments: Sequence[str]) -> None:
         remove_abandoned(config.out)
         write_complete(config.out, page)
     sent = len(gzip.compress(encoded(page), mtime=0)) / 1e6
-    print(f"{config.out}: {len(page) / 1e6:.2f} MB, {sent:.2f} MB as servers send it with gzip")
+    print(printable(f"{config.out}: {len(page) / 1e6:.2f} MB, {sent:.2f} MB as servers send it with gzip"))

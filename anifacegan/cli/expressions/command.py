@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from anifacegan.cli.expressions.config import ExpressionsConfig
+from anifacegan.runtime.errors import printable
 from anifacegan.runtime.typed_config import read_config
 
 
@@ -16,4 +17,4 @@ def main(arguments: Sequence[str]) -> None:
     config = read_config(ExpressionsConfig, arguments, "anifacegan expressions")
     from anifacegan.cli.expressions.run import write_expressions
 
-    print(f"{config.out}: {', '.join(write_expressions(config))}")
+    print(printable(f"{config.out}: {', '.join(write_expressions(config))}"))

@@ -1,7 +1,6 @@
 """Makes all figures of a model, and the page that shows them."""
 
 import dataclasses
-import sys
 from importlib.util import find_spec
 
 from anifacegan.cli.figure.config import AllFiguresConfig
@@ -15,6 +14,7 @@ from anifacegan.evaluation.figures.config import (
     PageConfig,
 )
 from anifacegan.evaluation.figures.figure import FigureKind, write_figure
+from anifacegan.runtime.errors import say
 
 
 def make_all(config: AllFiguresConfig) -> None:
@@ -39,4 +39,4 @@ def make_all(config: AllFiguresConfig) -> None:
 
 
 def _left_out(kind: FigureKind, reason: str) -> None:
-    print(f"{kind.name}: left out, {reason}", file=sys.stderr)
+    say(f"{kind.name}: left out, {reason}")

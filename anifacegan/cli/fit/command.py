@@ -6,6 +6,7 @@ docs/own_face.md explains the files that are written.
 from collections.abc import Sequence
 
 from anifacegan.cli.fit.config import FitConfig
+from anifacegan.runtime.errors import printable
 from anifacegan.runtime.typed_config import read_config
 
 
@@ -20,4 +21,4 @@ def main(arguments: Sequence[str]) -> None:
     from anifacegan.cli.fit.run import fit_photographs
 
     fitted, refused = fit_photographs(config)
-    print(f"{fitted} fitted, {refused} refused: {config.out}")
+    print(printable(f"{fitted} fitted, {refused} refused: {config.out}"))

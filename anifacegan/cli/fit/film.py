@@ -1,6 +1,5 @@
 """Fits a film and writes its coefficients, an overlay film and, on request, aligned crops."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +15,7 @@ from anifacegan.capture.overlay import dotted, mesh_over
 from anifacegan.cli.fit.config import FitConfig
 from anifacegan.face_model.coefficients import FaceCoefficients, write_coefficients, write_sequence
 from anifacegan.rendering.video import write_video
+from anifacegan.runtime.errors import printable, say
 from anifacegan.runtime.files import complete_or_absent, write_complete
 from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.image_files import encoded_image
@@ -50,10 +50,7 @@ def fit_one_film(config: FitConfig, fitter: FaceFitter, folder: GrowingFolder, p
         raise
     for run in fitted.lost:
         start, end = fitted.film.times[[run.first, run.last]]
-        print(
-            f"{path}: frames {run.first} to {run.last} ({start:.2f} to {end:.2f} s): {run.reason}, bridged",
-            file=sys.stderr,
-        )
+        say(f"{path}: frames {run.first} to {run.last} ({start:.2f} to {end:.2f} s): {run.reason}, bridged")
     faces = [fitted.frame(k, fitter).coefficients() for k in range(len(fitted.film))]
     if config.overlays or config.crops:
         _write_pictures(config, fitter, folder, fitted, faces)
@@ -64,8 +61,10 @@ def fit_one_film(config: FitConfig, fitter: FaceFitter, folder: GrowingFolder, p
     folder.remove(kept)
     lost = sum(run.last - run.first + 1 for run in fitted.lost)
     print(
-        f"{path.name}: {len(faces)} frames, {lost} bridged, landmarks "
-        f"{np.nanmean(fitted.error_px):.1f} px of 256 from the fit"
+        printable(
+            f"{path.name}: {len(faces)} frames, {lost} bridged, landmarks "
+            f"{np.nanmean(fitted.error_px):.1f} px of 256 from the fit"
+        )
     )
 
 

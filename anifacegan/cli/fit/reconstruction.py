@@ -1,6 +1,5 @@
 """``anifacegan fit`` with Deep3DFaceRecon's network: its crops, and .mat files as it writes them."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ from anifacegan.cli.fit.results import (
 )
 from anifacegan.face_model.regressed import pose_of
 from anifacegan.geometry.cameras import RECONSTRUCTION_SIZE_PX
-from anifacegan.runtime.errors import ConfigError, InputError
+from anifacegan.runtime.errors import ConfigError, InputError, printable, say
 from anifacegan.runtime.growing_folders import GrowingFolder
 
 
@@ -58,9 +57,8 @@ def reconstruct_photographs(config: FitConfig, network: Path) -> tuple[int, int]
 
             done = each_photograph(files, fit, write)
         if reconstructor.model is None:
-            print(
-                "without --face_model BFM_model_front.mat, lm68 are the detector's, and overlays have no mesh",
-                file=sys.stderr,
+            say(
+                "without --face_model BFM_model_front.mat, lm68 are the detector's, and overlays have no mesh"
             )
         return done
 
@@ -80,7 +78,7 @@ def _write(
     write_results(folder, file, overlay, face.coefficients(), crop)
     pitch, yaw = np.degrees(pose_of(face.face.angle)[0].numpy())
     apart = "" if reconstructor.model is None else f", landmarks {face.error_px:.1f} px of 224 from the fit"
-    tqdm.write(f"{file.name}: yaw {yaw:.0f}, pitch {pitch:.0f} degrees{apart}")
+    tqdm.write(printable(f"{file.name}: yaw {yaw:.0f}, pitch {pitch:.0f} degrees{apart}"))
 
 
 def _overlay(

@@ -16,7 +16,7 @@ from anifacegan.capture.photographs import read_photograph
 from anifacegan.cli.fit.config import FitConfig
 from anifacegan.cli.fit.film import FACES, OVERLAYS
 from anifacegan.face_model.coefficients import FaceCoefficients, write_coefficients
-from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.errors import InputError, one_line, say
 from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.image_files import encoded_image
@@ -42,7 +42,9 @@ def found_face(config: FitConfig, select: Select, file: Path) -> tuple[Photograp
     photograph = read_photograph(file)
     detected, count = select(photograph, file, config.face)
     if count > 1 and config.face is None:
-        tqdm.write(f"{file}: {count} faces, the largest is fitted (--face selects)", file=sys.stderr)
+        tqdm.write(
+            one_line(f"{file}: {count} faces, the largest is fitted (--face selects)"), file=sys.stderr
+        )
     return photograph, detected
 
 
@@ -75,7 +77,7 @@ def counts(files: list[Path], refused: list[str]) -> tuple[int, int]:
         more = f" (and {len(refused) - 1} more photographs, none could be fitted)" if len(files) > 1 else ""
         raise InputError(refused[0] + more)
     for line in refused:
-        print(f"refused: {line}", file=sys.stderr)
+        say(f"refused: {line}")
     return len(files) - len(refused), len(refused)
 
 
@@ -83,7 +85,7 @@ def warn_of_blur(file: Path, edge_px: float) -> None:
     """Say on stderr if a face's edges are wide."""
     if edge_px > BLURRED_PX:
         warning = f"blurred (edges {edge_px:.1f} px of 256 wide), the fit is less exact"
-        tqdm.write(f"{file}: {warning}", file=sys.stderr)
+        tqdm.write(one_line(f"{file}: {warning}"), file=sys.stderr)
 
 
 def write_results(

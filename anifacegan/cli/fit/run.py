@@ -27,7 +27,7 @@ from anifacegan.cli.fit.results import (
 from anifacegan.face_model.bfm import is_bfm_file
 from anifacegan.face_model.coefficients import BFM
 from anifacegan.models.regressor_checkpoints import regressor_face_model
-from anifacegan.runtime.errors import ConfigError, InputError
+from anifacegan.runtime.errors import ConfigError, InputError, printable
 from anifacegan.runtime.growing_folders import GrowingFolder
 
 
@@ -118,6 +118,8 @@ def _write(
     write_results(folder, file, overlay, face.coefficients(), crop.cut(photograph, config.crop_px))
     yaw, pitch = np.degrees([face.fit.yaw, face.fit.pitch])
     tqdm.write(
-        f"{file.name}: yaw {yaw:.0f}, pitch {pitch:.0f} degrees, "
-        f"landmarks {face.fit.error_px:.1f} px of 256 from the fit"
+        printable(
+            f"{file.name}: yaw {yaw:.0f}, pitch {pitch:.0f} degrees, "
+            f"landmarks {face.fit.error_px:.1f} px of 256 from the fit"
+        )
     )

@@ -6,6 +6,7 @@ docs/own_face.md explains the files that are written.
 from collections.abc import Sequence
 
 from anifacegan.cli.prepare.config import PrepareConfig
+from anifacegan.runtime.errors import printable
 from anifacegan.runtime.typed_config import read_config
 
 
@@ -18,4 +19,4 @@ def main(arguments: Sequence[str]) -> None:
     config = read_config(PrepareConfig, arguments, "anifacegan prepare")
     from anifacegan.cli.prepare.run import prepare_images
 
-    print(prepare_images(config))
+    print(printable(prepare_images(config)))

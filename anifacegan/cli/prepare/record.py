@@ -10,10 +10,12 @@ from typing import Any
 from anifacegan.capture.landmark_model import landmark_model_bytes
 from anifacegan.capture.person_mask import person_model_bytes
 from anifacegan.cli.prepare.config import PrepareConfig
+from anifacegan.data.unfinished_sets import UNFINISHED_FILE
 from anifacegan.face_model.open_model import face_model_path, read_open_face_file
 from anifacegan.models.model_folder import weights_sha256
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import file_sha256, sha256, write_complete
+from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.image_files import is_image_file
 from anifacegan.runtime.paths import exists, user_path
 from anifacegan.runtime.structured_text import parse_json, read_json
@@ -145,3 +147,18 @@ def journal(path: Path, rows: Mapping[str, Iterable[Any]]) -> Iterator[Callable[
             file.flush()
 
         yield add
+
+
+@contextmanager
+def noted_as_unfinished(out: GrowingFolder, photographs: int) -> Iterator[None]:
+    """Note in a data set's folder, until the block ends, that images of its photographs may be missing, for those who
+    read it. If the block is stopped, the note stays, unless the folder has no images."""
+    write_complete(out.file(UNFINISHED_FILE), json.dumps({"photographs": photographs}) + "\n")
+    try:
+        yield
+    except BaseException:
+        if any(is_image_file(path.name) for path in out.path.rglob("*")):
+            raise
+        out.remove([UNFINISHED_FILE])
+        raise
+    out.remove([UNFINISHED_FILE])

@@ -1,7 +1,6 @@
 """Prepares all photographs of a folder in several processes; finished ones, and those left out, are kept."""
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from anifacegan.cli.prepare.record import (
     SETTINGS_FILE,
     journal,
     mask_folder,
+    noted_as_unfinished,
     rows_of,
     settings_of,
     shares_settings,
@@ -30,7 +30,7 @@ from anifacegan.cli.prepare.record import (
 )
 from anifacegan.cli.prepare.report import REPORT_FILES, report_folder, write_report
 from anifacegan.runtime.cpu import one_blas_thread
-from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.errors import InputError, say
 from anifacegan.runtime.files import numeric_order, write_complete
 from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.image_files import IMAGE_SUFFIXES, is_image_file
@@ -110,7 +110,8 @@ def prepare_images(config: PrepareConfig) -> str:
             and prepared.get(_name(job, config), [""])[0] == job.stamp
         }
         try:
-            return _prepare_missing(config, jobs, repeated, finished)
+            with noted_as_unfinished(out, len(jobs)):
+                return _prepare_missing(config, jobs, repeated, finished)
         except NoUsablePhotographError:
             report.remove([SETTINGS_FILE, REJECTED_FILE, PREPARED_FILE])
             raise
@@ -189,10 +190,9 @@ def _prepare_missing(
             f"{config.images}: no usable photograph of {len(jobs)}; the first: {message}"
         )
     if earlier:
-        print(
+        say(
             f"{config.out}: files of {len(earlier)} photographs stay that are gone, or were changed and are now left "
-            f"out; the first is {earlier[0].name}.png",
-            file=sys.stderr,
+            f"out; the first is {earlier[0].name}.png"
         )
     return write_report(config, targets, earlier, reasons, list(prepared.values()))
 
@@ -251,9 +251,9 @@ def photographs_of(config: PrepareConfig) -> tuple[list[Job], dict[Path, str]]:
 
 def _name_rejected(rejected: dict[str, tuple[str, str]]) -> None:
     for _, message in list(rejected.values())[:MOST_NAMED]:
-        print(f"left out: {message}", file=sys.stderr)
+        say(f"left out: {message}")
     if len(rejected) > MOST_NAMED:
-        print(f"left out: {len(rejected) - MOST_NAMED} more, see the report", file=sys.stderr)
+        say(f"left out: {len(rejected) - MOST_NAMED} more, see the report")
 
 
 def _prepared(config: PrepareConfig, jobs: list[Job]) -> Iterator[PreparedItem]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from anifacegan.cli.render.config import RenderConfig
+from anifacegan.runtime.errors import printable
 from anifacegan.runtime.typed_config import read_config
 
 
@@ -19,9 +20,13 @@ def main(arguments: Sequence[str]) -> None:
 
     keep_freed_memory()
     if config.stills:
-        print(f"{config.out}: {len(write_stills(config))} stills of {config.size} px")
+        print(printable(f"{config.out}: {len(write_stills(config))} stills of {config.size} px"))
         return
     manifest = run(config)
     people, seconds = manifest["people"], manifest["seconds"]["total"]
     frames = sum(len(person["frames"]) for person in people)
-    print(f"{config.out}: {len(people)} people, {frames} frames of {config.size} px in {seconds:.0f} s")
+    print(
+        printable(
+            f"{config.out}: {len(people)} people, {frames} frames of {config.size} px in {seconds:.0f} s"
+        )
+    )

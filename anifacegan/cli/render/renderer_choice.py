@@ -4,7 +4,6 @@ Baking takes as long as about five images, and its images are approximate. So ``
 frames, compares some of these frames with the adaptive renderer, and uses the adaptive renderer if the PSNR is too low.
 """
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,7 +25,7 @@ from anifacegan.face_model.trajectories import Trajectory
 from anifacegan.geometry.cameras import from_frontal
 from anifacegan.rendering.frame import FrameRenderer, RenderedImage, decibels
 from anifacegan.rendering.model import Face, Model
-from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.errors import InputError, say
 
 LEAST_PIXELS = 24 * 256**2
 """Smallest number of pixels, in all frames of a person together, for which ``auto`` bakes."""
@@ -176,14 +175,14 @@ class RendererChoice:
         how = (
             "" if self.renderer == "baked" else "; --renderer adaptive evaluates the networks for every image"
         )
-        print(f"{name}: baked, PSNR to adaptive frames at least {lowest:.1f} dB{how}", file=sys.stderr)
+        say(f"{name}: baked, PSNR to adaptive frames at least {lowest:.1f} dB{how}")
         return baked, {"renderer": "baked"} | facts
 
     @staticmethod
     def _stays_adaptive(
         name: str, adaptive: AdaptiveRenderer, why: str
     ) -> tuple[FrameRenderer, dict[str, object]]:
-        print(f"{name}: rendered by the networks, {why}", file=sys.stderr)
+        say(f"{name}: rendered by the networks, {why}")
         return adaptive, {"renderer": "adaptive", "why": why}
 
     @property

@@ -12,6 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from anifacegan.cli.view.config import PORT, ViewCommand
+from anifacegan.runtime.errors import say
 
 NICENESS = 15
 """How much the viewer steps back behind the training run."""
@@ -58,7 +59,7 @@ def watch_run(run: Path, parent: int) -> None:
             return serve_run(run, PORT)
         serve_run(run, 0)  # another run is viewed on the usual port
     except InputError as error:
-        print(f"{error_line(error)}; the run goes on without a viewer", file=sys.stderr, flush=True)
+        say(f"{error_line(error)}; the run goes on without a viewer")
 
 
 def serve_run(run: Path, port: int) -> None:

@@ -7,7 +7,7 @@ from anifacegan.avatars.config import BakeConfig
 from anifacegan.face_model.config import require_finite
 from anifacegan.runtime.devices import Device
 from anifacegan.runtime.errors import ConfigError, require_within
-from anifacegan.runtime.output_places import OutputFolder
+from anifacegan.runtime.output_places import SavedFolder
 
 PORT = 8765
 LOOPBACK = "127.0.0.1"
@@ -29,7 +29,7 @@ class ViewCommand:
     host: str = LOOPBACK
     """Address to bind to. With any other than a loopback address, other machines that know the page's address can use
     the viewer, and the files that it can read."""
-    out: OutputFolder = Path("view")
+    out: SavedFolder = Path("view")
     """Folder for images, people (latents) and films; made when the first is saved. No file is ever replaced."""
     seed: int = 1
     """Random seed of the first person."""

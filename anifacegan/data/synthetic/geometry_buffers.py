@@ -29,7 +29,7 @@ from anifacegan.data.synthetic.surface.person_surface import person_surface
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
 from anifacegan.face_model.face_mesh import FaceMesh
 from anifacegan.geometry.cameras import Camera, orbit_camera
-from anifacegan.runtime.errors import InputError, first_line, one_line
+from anifacegan.runtime.errors import InputError, first_line, say
 from anifacegan.runtime.files import complete_or_absent, sha256, write_complete
 from anifacegan.runtime.locks import FolderLock
 from anifacegan.runtime.output_folders import claim
@@ -124,18 +124,15 @@ def _stored(folder: Path, count: int, size: int, sums: Any) -> GeometryBuffers |
         distance = np.load(folder / "distance.npy", allow_pickle=False)
         visible = np.load(folder / "visible.npy", allow_pickle=False)
     except Exception as error:  # NumPy raises many kinds for a broken file
-        print(one_line(f"{folder}: damaged ({first_line(error)}), rendered again"), file=sys.stderr)
+        say(f"{folder}: damaged ({first_line(error)}), rendered again")
         return None
     fits = distance.shape == (count, size, size) and visible.ndim == 2 and len(visible) == count
     if not fits or distance.dtype != np.uint16 or visible.dtype != np.uint8:
-        print(f"{folder}: does not fit its description, rendered again", file=sys.stderr)
+        say(f"{folder}: does not fit its description, rendered again")
         return None
     buffers = GeometryBuffers(distance, visible)
     if sums is not None and sums != _checksums(buffers):
-        print(
-            f"{folder}: damaged (its numbers are not those that were written), rendered again",
-            file=sys.stderr,
-        )
+        say(f"{folder}: damaged (its numbers are not those that were written), rendered again")
         return None
     return buffers
 

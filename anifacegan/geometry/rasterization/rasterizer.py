@@ -15,7 +15,6 @@ visible triangle, so gradients flow to vertices and attributes with every backen
 """
 
 import functools
-import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,7 +28,7 @@ from anifacegan.geometry.config import Backend
 from anifacegan.geometry.rasterization.numba_kernels import draw_triangles
 from anifacegan.geometry.rasterization.torch_backend import nearest_triangles
 from anifacegan.runtime.cpu import on_all_cores
-from anifacegan.runtime.errors import InputError, last_line
+from anifacegan.runtime.errors import InputError, last_line, say
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def _automatic_backend(device: torch.device) -> Backend:
     try:
         nvdiffrast_context(device)
     except InputError as error:
-        print(f"meshes are drawn by plain PyTorch, which is slower: {error}", file=sys.stderr)
+        say(f"meshes are drawn by plain PyTorch, which is slower: {error}")
         return "torch"
     return "nvdiffrast"
 
