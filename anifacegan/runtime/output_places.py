@@ -3,9 +3,8 @@
 A field of a configuration that is annotated as OutputFolder or OutputFile is checked when the configuration is read.
 """
 
-import errno
 import os
-import tempfile
+import shutil
 import typing
 from collections.abc import Iterator
 from contextlib import suppress
@@ -28,10 +27,8 @@ SavedFolder = Annotated[Path, _SAVED]
 ImageFolder = Annotated[Path, _IMAGES]
 """Annotation of a folder, or .zip, in which, and in whose folders, a command looks for images: results among them would
 be taken for images the next time."""
-_LEAST_SPACE = {_FILE: 2**26, _FOLDER: 2**24}
-"""Number of bytes that must fit on the disk, by the kind of output: the largest file, an avatar, has 50 MB, whereas a
-folder may be meant for one image. What needs more finds out when it writes."""
-_FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
+_LEAST_SPACE = 2**24
+"""Number of bytes that must be free where an output goes. What needs more finds out when it writes."""
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -52,27 +49,21 @@ def require_output_places(config: Any) -> None:
         if kind in (_FOLDER, _SAVED):
             images = [folder for folder in _image_folders(config) if folder.is_dir()]
             _require_folder(name, path, [path for path in _paths(config) if exists(path)], images)
-        if kind in _LEAST_SPACE:
-            _require_space(name, path, _LEAST_SPACE[kind])
+        if kind != _SAVED:
+            _require_space(name, path)
 
 
-def _require_space(name: str, out: Path, least: int) -> None:
-    """Require that ``least`` bytes fit on the disk of an output; a file without a name, which is gone at once, tries.
-
-    What else may be wrong with the disk is said by what writes the output.
-    """
-    if not hasattr(os, "posix_fallocate"):  # macOS, Windows
-        return
-    place = next((folder for folder in (out, *out.parents) if folder.is_dir()), None)
+def _require_space(name: str, out: Path) -> None:
+    """Require free space on the disk of an output. A disk that does not tell its size, as some in networks, passes;
+    what a quota forbids is said by what writes the output."""
+    place = next((folder for folder in (out, *out.parents) if folder.is_dir()), Path())
     try:
-        with tempfile.TemporaryFile(dir=place) as file:
-            os.posix_fallocate(file.fileno(), 0, least)
-    except OSError as error:
-        if error.errno in _FULL_DISK:
-            raise InputError(
-                f"{name} is {out}, where not even {least / 1e6:.0f} MB fit ({os.strerror(error.errno)}), "
-                "expected room on the disk"
-            ) from None
+        disk = shutil.disk_usage(place)
+    except OSError:
+        return
+    if disk.total and disk.free < _LEAST_SPACE:
+        found = f"{disk.free / 1e6:.1f} MB are free"
+        raise InputError(f"{name} is {out}, where {found}, expected at least {_LEAST_SPACE / 1e6:.0f} MB")
 
 
 def _require_folder(name: str, out: Path, inputs: list[Path], images: list[Path]) -> None:

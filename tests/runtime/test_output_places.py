@@ -2,9 +2,10 @@
 
 import errno
 import os
-import sys
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -129,34 +130,39 @@ class Saving:
     out: SavedFolder = Path("results")
 
 
-@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason=f"{sys.platform} has no posix_fallocate")
-@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_noticed_before_anything_is_computed(
-    error: int, in_a_folder: Path, monkeypatch: pytest.MonkeyPatch
+    in_a_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    room = 20_000_000
+    for name in ("enough", "silent"):
+        Path(name).mkdir()
+    disks = {Path(): (10**9, 16_000_000), Path("enough"): (10**9, 17_000_000), Path("silent"): (0, 0)}
+    asked = []
 
-    def allocate(file: int, start: int, length: int) -> None:
-        if start + length > room:
-            raise OSError(error, os.strerror(error))
+    def usage(place: Path) -> SimpleNamespace:
+        asked.append(place)
+        total, free = disks[place]
+        return SimpleNamespace(total=total, free=free)
 
-    monkeypatch.setattr(os, "posix_fallocate", allocate)
-    read_config(Options, [], "test")  # enough for a folder
-    line = f"file is a.bin, where not even 67 MB fit ({os.strerror(error)}), expected room on the disk"
-    assert refused("--file", "a.bin") == line
-    room = 10_000_000
-    assert "out is new/results, where not even 17 MB fit" in refused("--out", "new/results")
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    on_another = ("--out", "enough/new")
+    assert (
+        refused(*on_another, "--file", "a.bin")
+        == "file is a.bin, where 16.0 MB are free, expected at least 17 MB"
+    )
+    assert "out is new/results, where 16.0 MB are free" in refused(
+        "--out", "new/results", "--file", "enough/a"
+    )
+    read_config(Options, [*on_another, "--file", "silent/a"], "test")
+    assert asked[-2:] == [Path("enough"), Path("silent")]
     assert read_config(Saving, [], "test").out == Path("results"), "it may never be written"
-    assert [path.name for path in in_a_folder.rglob("*")] == ["here", "data", "a.png"]
+    assert {path.name for path in in_a_folder.rglob("*")} == {"here", "data", "enough", "silent", "a.png"}
 
 
-def test_where_the_disk_cannot_be_tried_the_writer_says_what_is_wrong(
-    monkeypatch: pytest.MonkeyPatch,
+def test_where_the_disk_cannot_be_asked_the_writer_says_what_is_wrong(
+    in_a_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def allocate(*_: object) -> None:
+    def usage(place: Path) -> None:
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
-    monkeypatch.setattr(os, "posix_fallocate", allocate, raising=False)
-    read_config(Options, ["--file", "avatar.safetensors"], "test")
-    monkeypatch.delattr(os, "posix_fallocate")
+    monkeypatch.setattr(shutil, "disk_usage", usage)
     read_config(Options, ["--file", "avatar.safetensors"], "test")
