@@ -20,6 +20,10 @@ from anifacegan.avatars.clear_triangles import mark_clear
 from anifacegan.geometry.cameras import from_frontal
 from anifacegan.geometry.config import RaySamplingConfig
 
+LEAST_SINGULAR = 1e-5
+"""Share of the largest singular value of the baked expressions' coefficients below which one counts as 0: coefficients
+are float32, so mixtures of others differ from these by 1e-7."""
+
 
 @dataclass(frozen=True, eq=False)
 class LayeredMesh:
@@ -58,7 +62,8 @@ class LayeredMesh:
 
     @cached_property
     def _to_weights(self) -> Float[np.ndarray, "64 shape"]:
-        return np.linalg.pinv(self.z_exp.astype(np.float64)).astype(np.float32)
+        inverse = np.linalg.pinv(self.z_exp.astype(np.float64), rcond=LEAST_SINGULAR)
+        return inverse.astype(np.float32)
 
     @cached_property
     def is_clear(self) -> Bool[np.ndarray, "triangle"]:

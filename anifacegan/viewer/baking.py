@@ -17,6 +17,7 @@ from anifacegan.avatars.avatar import Avatar, AvatarCard
 from anifacegan.avatars.baking.bake import bake
 from anifacegan.avatars.baking.charts import ManifoldCharts
 from anifacegan.avatars.baking.from_model import model_charts, person_condition
+from anifacegan.avatars.baking.independent_expressions import independent_expressions
 from anifacegan.avatars.config import BakeConfig
 from anifacegan.rendering.model import Model
 from anifacegan.runtime.errors import InputError, error_line
@@ -135,13 +136,15 @@ class PersonBaker:
         if not shapes:
             raise InputError("the model has no named expressions, and the view has no expression")
         condition = person_condition(self.model, target.latents, target.psi)
-        layered_mesh, _ = bake(condition, np.stack(list(shapes.values())), self._charts, self.config)
+        names, z_exp = list(shapes), np.stack(list(shapes.values()))
+        kept = independent_expressions(z_exp)
+        layered_mesh, _ = bake(condition, z_exp[kept], self._charts, self.config)
         card = AvatarCard(
             name=f"seed {target.seed}",
             model=self.model.card.name,
             face_model=self.model.card.face_model,
             psi=target.psi,
-            expressions=tuple(shapes),
+            expressions=tuple(names[row] for row in kept),
         )
         return Avatar(layered_mesh, card, device=str(self.model.generator.device))
 

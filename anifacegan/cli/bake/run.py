@@ -8,6 +8,7 @@ import numpy as np
 from anifacegan.avatars.avatar import Avatar, AvatarCard
 from anifacegan.avatars.baking.bake import bake
 from anifacegan.avatars.baking.from_model import model_charts, person_condition
+from anifacegan.avatars.baking.independent_expressions import independent_expressions
 from anifacegan.cli.bake.config import BakeCommand
 from anifacegan.face_model.expressions import names_of
 from anifacegan.models.latent_files import read_people
@@ -34,6 +35,9 @@ def baked_avatar(config: BakeCommand, model: Model) -> Avatar:
         raise InputError(
             f"expressions: model '{model.card.name}' has no named ones, expected names or .mat files"
         )
+    kept = independent_expressions(np.stack(z_exp))
+    _say_mixtures([label for row, label in enumerate(labels) if row not in kept])
+    labels, names, z_exp = ([values[row] for row in kept] for values in (labels, names, z_exp))
     latents = person_latents(config, model)
     condition = person_condition(model, latents, config.psi)
     charts = model_charts(model, config.bake.grid)
@@ -45,7 +49,7 @@ def baked_avatar(config: BakeCommand, model: Model) -> Avatar:
         model=model.card.name,
         face_model=model.card.face_model,
         psi=config.psi,
-        expressions=names,
+        expressions=tuple(names),
         pitch_offset=model.card.pitch_offset,
         licence=model.card.licence,
         presets=model.card.presets,
@@ -60,6 +64,13 @@ def baked_avatar(config: BakeCommand, model: Model) -> Avatar:
         appearance=tuple(latents[1][0].cpu().double().tolist()) if model.checkpoint.appearance else (),
     )
     return Avatar(layered_mesh, card, model.checkpoint.basis)
+
+
+def _say_mixtures(labels: list[str]) -> None:
+    """Name on standard error the expressions that have no blendshape of their own."""
+    if labels:
+        mixtures = "is a mixture" if len(labels) == 1 else "are mixtures"
+        say(f"{', '.join(map(repr, labels))} {mixtures} of the other expressions, and shown as such")
 
 
 def _say_misses(residuals: dict[str, float]) -> None:
