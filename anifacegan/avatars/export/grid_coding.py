@@ -2,7 +2,8 @@
 
 A layer's vertices lie on rows and columns. A vertex's number is guessed as left + upper - upper left neighbour, from
 those of the three that exist; what is left is mostly 0 and compresses well. The encoder works on what the decoder will
-have, so errors do not add up: it may leave a vertex at its guess where this is as close as the vertex's tolerance.
+have, so errors do not add up, and rounds what is left as coarsely as the vertex's tolerance allows: few different
+numbers compress better.
 """
 
 from dataclasses import dataclass
@@ -85,8 +86,16 @@ class GridPlaces:
         decoded = np.empty_like(values[:placed])
         _placed_residuals(values[:placed], self.neighbours, tolerance, left_over, decoded)
         rest = values[placed:] - decoded[self.nearest]
-        left_over[placed:] = np.where(np.abs(rest) <= tolerance[placed:], 0, rest)
+        left_over[placed:] = nearest_step(rest, tolerance[placed:])
         return left_over
+
+
+@kernel(inline="always")
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def nearest_step(rest, tolerance):
+    """Round whole numbers to multiples of 2 tolerance + 1, so that none is off by more than its tolerance."""
+    step = 2 * tolerance + 1
+    return (rest + tolerance) // step * step
 
 
 @kernel(nogil=True)
@@ -103,6 +112,5 @@ def _placed_residuals(values, neighbours, tolerance, residuals, decoded):
             guess = decoded[left]
         elif upper >= 0:
             guess = decoded[upper]
-        rest = values[v] - guess
-        residuals[v] = rest if abs(rest) > tolerance[v] else 0
+        residuals[v] = nearest_step(values[v] - guess, tolerance[v])
         decoded[v] = guess + residuals[v]

@@ -11,6 +11,7 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Int
 
+from anifacegan.avatars.export.grid_coding import nearest_step
 from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.runtime.compiled import kernel
 
@@ -57,6 +58,5 @@ def _linked_residuals(values, starts, neighbours, tolerance, residuals, decoded)
         for k in range(starts[v], starts[v + 1]):
             total += decoded[neighbours[k]]
         guess = (2 * total + count) // (2 * count) if count else 0
-        rest = values[v] - guess
-        residuals[v] = rest if abs(rest) > tolerance[v] else 0
+        residuals[v] = nearest_step(values[v] - guess, tolerance[v])
         decoded[v] = guess + residuals[v]

@@ -38,7 +38,10 @@ DIRECTIONS = tuple(
 FEW_DIRECTIONS = ((0.0, 0.0), (-0.7, 0.0), (0.7, 0.0))
 """Those of the views of two expressions at a time."""
 RINGS = 3
-"""How far around a needed triangle others are kept, in triangles, for the views between those that are drawn."""
+"""How far around a visible triangle others are kept, in triangles, for the views between those that are drawn."""
+OCCLUDER_RINGS = 6
+"""The same around a triangle that hides others: where one is missing at an outline, the dark far side of its layer
+shows before the face."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,13 +67,13 @@ def visible_part(layered_mesh: LayeredMesh, widest_rad: float) -> VisiblePart:
         visible[visible_triangles(layered_mesh, pose, **angles)[0]] = True
 
     on_all_cores(_views(layered_mesh, widest_rad), look)
-    shown = _with_surroundings(layered_mesh, visible)
+    shown = _with_surroundings(layered_mesh, visible, RINGS)
     occluding = np.zeros_like(shown)
     on_all_cores(
         _views(layered_mesh, widest_rad),
         lambda pose_and_view: _mark_occluders(layered_mesh, shown, occluding, *pose_and_view),
     )
-    needed = shown | _with_surroundings(layered_mesh, occluding)
+    needed = shown | _with_surroundings(layered_mesh, occluding, OCCLUDER_RINGS)
     part = _restricted(layered_mesh, needed)
     corners = np.zeros(len(layered_mesh.vertices), bool)
     corners[layered_mesh.triangles[visible]] = True
@@ -92,10 +95,10 @@ def _views(layered_mesh: LayeredMesh, widest_rad: float) -> Iterator[tuple[Pose,
 
 
 def _with_surroundings(
-    layered_mesh: LayeredMesh, selected: Bool[np.ndarray, "triangle"]
+    layered_mesh: LayeredMesh, selected: Bool[np.ndarray, "triangle"], rings: int
 ) -> Bool[np.ndarray, "triangle"]:
-    """Mark the selected triangles, those that share a vertex with one, those that share a vertex with these, ..."""
-    for _ in range(RINGS):
+    """Mark the selected triangles and ``rings`` around: those that share a vertex with one, then with these, ..."""
+    for _ in range(rings):
         corner = np.zeros(len(layered_mesh.vertices), bool)
         corner[layered_mesh.triangles[selected]] = True
         selected = np.logical_or.reduce(corner[layered_mesh.triangles], axis=1)

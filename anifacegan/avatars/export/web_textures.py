@@ -5,9 +5,10 @@ colours of transparent pixels. AVIF without chroma subsampling takes half the by
 """
 
 import io
+from functools import cache
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 from PIL import Image, features
 
 from anifacegan.avatars.export.visible_part import covered_texels
@@ -36,9 +37,30 @@ def pictures(layered_mesh: LayeredMesh, quality: int) -> list[bytes]:
     Texels that no triangle shows are black. ``quality`` is from 1 to 100.
     """
     textures = layered_mesh.textures * covered_texels(layered_mesh)[..., None]
-    colours = [_avif(texture[..., :3], quality) for texture in textures]
+    colours = [_avif(_without_cast(texture[..., :3]), quality) for texture in textures]
     opacities = [_avif(texture[..., 3], quality) for texture in textures]
-    return [*colours, *opacities, _avif(layered_mesh.background, quality)]
+    return [*colours, *opacities, _avif(_without_cast(layered_mesh.background), quality)]
+
+
+def _without_cast(colours: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "height width 3"]:
+    """Move every second texel's colour by a step against the encoder's cast; black stays black."""
+    row, column = np.indices(colours.shape[:2])
+    chosen = ((row + column) % 2 == 0) & colours.any(axis=-1)
+    return np.where(chosen[..., None], (colours - _cast()).clip(0, 255), colours).astype(np.uint8)
+
+
+@cache
+def _cast() -> Int[np.ndarray, "3"]:
+    """Return the sign of the encoder's mean error in red, green and blue, 0 where it is small.
+
+    libavif's usual way to luma and chroma rounds chroma down: of 255, red and blue lose 0.7 and 0.9, and green gains
+    0.7: without the remedy a third of the squared error of a page.
+    """
+    across, down = np.arange(128), np.arange(128)[:, None]
+    shades = np.stack([80 + across + 0 * down, 60 + (across + down) // 2, 40 + 0 * across + down], axis=-1)
+    decoded = np.asarray(Image.open(io.BytesIO(_avif(shades.astype(np.uint8), 100))).convert("RGB"))
+    error = (decoded - shades).mean(axis=(0, 1))
+    return np.where(np.abs(error) > 0.25, np.sign(error), 0).astype(np.int64)
 
 
 def _avif(pixels: UInt8[np.ndarray, "height width *channels"], quality: int) -> bytes:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _small_views() -> Iterator[None]:
     from anifacegan.avatars.export import visible_part  # after pytest has set up the checks of shapes
 

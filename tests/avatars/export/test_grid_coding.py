@@ -29,6 +29,7 @@ def test_errors_stay_within_each_vertex_tolerance_and_do_not_add_up() -> None:
     placed = len(places.row)
     assert (error[:placed] <= tolerance[:placed]).all() and error.max() > 2
     assert (error[placed:] <= tolerance[placed:]).all()
+    assert (residuals % (2 * tolerance + 1) == 0).all()  # as few different numbers as the tolerance allows
 
 
 def test_smooth_numbers_leave_almost_nothing() -> None:

@@ -17,6 +17,7 @@ def image(mesh: LayeredMesh, z_exp: np.ndarray, yaw: float, pitch: float) -> np.
 @pytest.mark.parametrize("rings", [0, 3])
 def test_views_within_the_range_show_the_same(rings: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RINGS", rings)
+    monkeypatch.setattr(module, "OCCLUDER_RINGS", rings)
     mesh = ball_avatar().layered_mesh
     part = visible_part(mesh, 0.3)
     assert len(part.layered_mesh.triangles) < len(mesh.triangles)
