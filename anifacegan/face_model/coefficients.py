@@ -18,6 +18,8 @@ OPEN_FACE_MODEL = "anifacegan-open-4"
 """Name of the open face model in coefficient files and model cards."""
 BFM = "bfm09"
 """Name of the Basel face model with Deep3DFaceRecon's bases."""
+MAT_TITLE = b"MATLAB 5.0 MAT-file, written by anifacegan".ljust(116)
+"""The first bytes of each .mat file that this program writes."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,7 @@ def write_sequence(
     buffer = io.BytesIO()
     scipy.io.savemat(buffer, arrays)
     content = bytearray(buffer.getvalue())
-    content[:116] = b"MATLAB 5.0 MAT-file, written by anifacegan".ljust(
-        116
-    )  # scipy writes the date: not reproducible
+    content[: len(MAT_TITLE)] = MAT_TITLE  # scipy writes the date: not reproducible
     write_complete(path, bytes(content))
 
 

@@ -90,15 +90,23 @@ class GrowingFolder:
         return path
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove files that this run has claimed, and their folders where nothing else is in them."""
-        paths = [self.path / name for name in names if name in self._claimed]
-        for path in paths:
-            with suppress(OSError):
-                path.unlink()
-        for folder in sorted({path.parent for path in paths} - {self.path}, reverse=True):
-            if not folder.is_symlink():
-                with suppress(OSError):  # something else is in it
-                    folder.rmdir()
+        """Remove files that this program has written or may write, of this run or an earlier one, and their folders
+        where nothing else is in them. They are this program's no longer: a later file of that name is another's.
+        """
+        own = {
+            name
+            for name in own_files(self.path).intersection(names)
+            if not any((self.path / parent).is_symlink() for parent in PurePosixPath(name).parents[:-1])
+        }
+        for name in own:
+            with suppress(OSError):  # it is not there, or a folder
+                (self.path / name).unlink()
+        for folder in sorted({(self.path / name).parent for name in own} - {self.path}, reverse=True):
+            with suppress(OSError):  # something else is in it
+                folder.rmdir()
+        self._claimed -= own
+        if own:
+            withdraw_claim(self.path, own)
 
     def _make(self, folder: Path) -> None:
         new = [path for path in (folder, *folder.parents) if not exists(path)]

@@ -19,13 +19,14 @@ from typing import Any
 
 from anifacegan.runtime.errors import InputError, say
 from anifacegan.runtime.files import (
+    flush,
     not_writable_error,
-    put_in_place,
     remove_abandoned,
     remove_leftovers,
     runs_here,
     write_complete,
 )
+from anifacegan.runtime.interrupts import interrupts_put_off
 from anifacegan.runtime.locks import FolderLock
 from anifacegan.runtime.paths import exists, require_writable_folder
 from anifacegan.runtime.structured_text import read_json
@@ -115,7 +116,8 @@ def filled_when_complete(
     """Yield a temporary folder, whose files move into ``out`` when the block ends without an error, ``last`` last.
 
     The temporary folder is ``out/unfinished-PID-RANDOM``. When the block fails or is interrupted, it is removed, and
-    ``out`` is as it was before; a killed process leaves it behind. A file in ``out`` is replaced only by a file of the
+    ``out`` is as it was before; a killed process leaves it behind. Ctrl-C, SIGTERM and SIGHUP wait while files move, so
+    ``out`` gets all of them or none; SIGKILL may leave a part. A file in ``out`` is replaced only by a file of the
     same name, and only if this program wrote it or ``overwrite`` is set; all other files stay. Those of an earlier run
     that would be taken for the new one's are counted on standard error: where ``whole``, what a run writes belongs
     together, so these are all; otherwise, those that continue its numbered series. ``out`` is locked within the block:
@@ -206,13 +208,17 @@ def _publish(temporary: Path, out: Path, overwrite: bool, last: str, whole: bool
     names = [path.as_posix() for path in paths]
     earlier = own_files(out)
     older = sorted(earlier.difference(names)) if whole else numbered_beside(earlier, names)
-    claim(out, names, overwrite)
-    remove_unfinished(out, names)
+    require_room(out, names, overwrite)
     for path in paths:
-        (out / path).parent.mkdir(parents=True, exist_ok=True)
-        put_in_place(temporary / path, out / path)
-    if older := [name for name in older if (out / name).is_file()]:
-        say(f"{out}: beside the new files, {len(older)} of an earlier run stay, the first is {older[0]}")
+        flush(temporary / path)  # what takes long: then the move is short
+    with interrupts_put_off():
+        claim(out, names, overwrite)
+        remove_unfinished(out, names)
+        for path in paths:
+            (out / path).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(temporary / path, out / path)
+        if older := [name for name in older if (out / name).is_file()]:
+            say(f"{out}: beside the new files, {len(older)} of an earlier run stay, the first is {older[0]}")
 
 
 def numbered_beside(earlier: Iterable[str], new: Iterable[str]) -> list[str]:

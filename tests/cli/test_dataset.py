@@ -1,5 +1,6 @@
 """anifacegan dataset: images and coefficient files that depend on (seed, index) alone, and runs that are continued."""
 
+import io
 import json
 import os
 import shutil
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
+from PIL import Image
 
 from anifacegan.cli.dataset import writer
 from anifacegan.data.synthetic.renderer import render_item
@@ -98,6 +101,56 @@ def test_what_was_killed_is_continued_to_the_same_result(made: Path, face_file: 
     assert contents(out) == contents(made)
     assert (out / "000000.png").stat().st_mtime_ns == written_ns
     assert (tmp_path / "set.zip").read_bytes() == (made.parent / "set.zip").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["png", "mat"])
+@pytest.mark.parametrize("length", [0, 20, -1, -400])
+def test_a_damaged_file_is_made_again(
+    made: Path, face_file: Path, tmp_path: Path, kind: str, length: int
+) -> None:
+    """Empty, or cut off in its beginning or near its end; it counted as finished, and was archived."""
+    out = tmp_path / "set"
+    shutil.copytree(made, out)
+    damaged = out / f"000001.{kind}"
+    damaged.write_bytes(damaged.read_bytes()[:length])
+    assert command("dataset", *arguments(out, face_file), "--zip") == 0
+    assert contents(out) == contents(made)
+    assert (tmp_path / "set.zip").read_bytes() == (made.parent / "set.zip").read_bytes()
+
+
+def file_of_others(kind: str, made: Path) -> tuple[str, bytes]:
+    """Name and content of a file that is in an item's place."""
+    if kind == "another item":
+        return "000001.mat", (made / "000002.mat").read_bytes()
+    content = io.BytesIO()
+    if kind == "MATLAB":
+        scipy.io.savemat(content, {"id": np.zeros((1, 80), np.float32)})
+        return "000001.mat", content.getvalue()
+    mode, size, ending = {
+        "another size": ("RGB", 256, "png"),
+        "grey": ("L", 24, "png"),
+        "JPEG": ("RGB", 24, "jpeg"),
+    }[kind]
+    Image.new(mode, (size, size)).save(content, ending)
+    return "000001.png", content.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["another size", "grey", "JPEG", "MATLAB", "another item"])
+def test_a_file_of_others_in_an_items_place_is_refused_before_anything_is_made(
+    made: Path, face_file: Path, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "set"
+    shutil.copytree(made, out)
+    name, content = file_of_others(kind, made)
+    (out / name).write_bytes(content)
+    (out / "000000.png").unlink()
+    (out / "000001.png" if name.endswith("mat") else out / "000001.mat").unlink()
+    before = contents(out)
+    assert command("dataset", *arguments(out, face_file, count=8)) == 2
+    assert f"{name}: is in the way and not of this data set, expected " in one_error_line(capsys)
+    assert contents(out) == before
+    assert command("dataset", *arguments(out, face_file), "--overwrite", "true") == 0
+    assert contents(out) == contents(made)
 
 
 def test_fewer_images_leave_the_archive_of_all(made: Path, face_file: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""A film that cannot be fitted leaves no trace."""
+"""A film that cannot be fitted leaves no trace, and one of the same name leaves no crops of the earlier one."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from anifacegan.capture.film_files import Film, NoFaceError
 from anifacegan.capture.film_fit import work_files
 from anifacegan.cli.fit import film as fit_film_module
 from anifacegan.cli.fit.config import FitConfig
+from anifacegan.cli.fit.results import result_names
 from anifacegan.rendering.video import write_video
 from anifacegan.runtime.growing_folders import GrowingFolder
+from anifacegan.runtime.output_folders import own_files
 
 
 def test_a_film_without_a_face_leaves_the_folder_as_it_was(
@@ -30,3 +33,49 @@ def test_a_film_without_a_face_leaves_the_folder_as_it_was(
     with pytest.raises(NoFaceError), GrowingFolder(out) as folder:
         fit_film_module.fit_one_film(FitConfig(path, out), FaceFitter.__new__(FaceFitter), folder, path)
     assert {item.name for item in tmp_path.iterdir()} == {"a.mp4"}
+
+
+def fit_with_crops(path: Path, out: Path, frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fit a film of so many frames with stand-ins that compute nothing: each file's text is the number of frames."""
+    write_video(path, iter([np.zeros((32, 32, 3), np.uint8)] * frames), 25)
+
+    def fitted(_: FaceFitter, film: Film, work: Path, number: int | None) -> SimpleNamespace:
+        face = SimpleNamespace(coefficients=lambda: None)
+        error_px = np.zeros(len(film))
+        return SimpleNamespace(lost=(), film=film, error_px=error_px, frame=lambda *_: face)
+
+    def write_pictures(
+        _: object, __: object, folder: GrowingFolder, fitted: SimpleNamespace, ___: object
+    ) -> None:
+        for name in fit_film_module._crop_files(fitted.film):
+            folder.file(name).write_text(str(frames))
+
+    monkeypatch.setattr(fit_film_module, "fit_film", fitted)
+    monkeypatch.setattr(fit_film_module, "_write_pictures", write_pictures)
+    monkeypatch.setattr(fit_film_module, "write_sequence", lambda path, *_, **__: path.write_text("rows"))
+    config = FitConfig(path, out, crops=True, overlays=False)
+    with GrowingFolder(out) as folder:
+        fit_film_module.fit_one_film(config, FaceFitter.__new__(FaceFitter), folder, path)
+
+
+def test_a_shorter_film_of_the_same_name_leaves_no_crops_of_the_longer_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its numbers have fewer digits. Crops of other films, of photographs, and files of others stay."""
+    path, out = tmp_path / "me.mp4", tmp_path / "out"
+    fit_with_crops(path, out, 12, monkeypatch)
+    fit_with_crops(tmp_path / "me_1.mp4", out, 3, monkeypatch)
+    with GrowingFolder(out) as folder:
+        for name in result_names(Path("me_2024.jpg")):
+            folder.file(name).write_text("photograph")
+    (out / "faces" / "me_77.png").write_text("mine")
+    of_others = {"me_77.png", "me_2024.mat", "me_2024.png"}
+    of_others |= {f"me_1_{k}.{kind}" for k in range(3) for kind in ("mat", "png")}
+    assert capsys.readouterr().err == ""
+    fit_with_crops(path, out, 4, monkeypatch)
+    new = {f"me_{k}.{kind}" for k in range(4) for kind in ("mat", "png")}
+    assert {path.name for path in (out / "faces").iterdir()} == of_others | new
+    assert {(out / "faces" / name).read_text() for name in new} == {"4"}
+    assert "faces/me_00.mat" not in own_files(out) and "faces/me_0.mat" in own_files(out)
+    said = "24 files that an earlier film of this name had left are removed, the first was faces/me_00.mat\n"
+    assert capsys.readouterr().err == f"{out}: {said}"

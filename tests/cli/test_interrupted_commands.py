@@ -176,6 +176,30 @@ def test_a_run_that_is_killed_before_any_of_its_files_can_be_repeated(kind: Kind
         assert len(FaceDataset(prepare_data(kind.out))) == 2
 
 
+@pytest.mark.parametrize("kind", ["evaluate"], indirect=True)
+def test_a_stopped_evaluation_leaves_the_earlier_results_and_its_own_beside_them(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """metrics.json was the new run's first metrics, beside the earlier run's table."""
+
+    def stopped(_: object, name: str) -> Numbers:
+        if name == "identity":
+            raise KeyboardInterrupt
+        return Numbers(value=0.75)
+
+    assert kind.run() == 0
+    before, partial = kind.files(), kind.out / evaluate_run.PARTIAL
+    assert {Path(name).name for name in before} == set(evaluate_run.RESULTS) and not partial.exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(Measured, "measure", stopped)
+        assert kind.run() == 130
+    assert kind.files() == before
+    measured = json.loads(partial.read_text())["metrics"]
+    assert list(measured) == ["smoothness"] and measured["smoothness"]["values"]["value"] == 0.75
+    assert kind.run() == 0
+    assert kind.files() == before and not partial.exists()
+
+
 def prepare_data(out: Path) -> object:
     from anifacegan.data.config import DataConfig
 

@@ -76,11 +76,24 @@ def test_leftovers_of_a_killed_run_go_and_files_of_others_stay(tmp_path: Path) -
     assert not ours.exists() and theirs.exists()
 
 
-def test_only_claimed_files_are_removed(tmp_path: Path) -> None:
+def test_only_claimed_files_are_removed_and_are_ours_no_longer(tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "mine.txt").write_text("mine")
     with GrowingFolder(tmp_path) as folder:
-        for name in ("work/a.npy", "other/a.npy"):
+        folder.file("earlier/a.npy").write_text("ours")
+    with GrowingFolder(tmp_path) as folder:
+        for name in ("a.npy", "work/a.npy", "other/a.npy"):
             folder.file(name).write_text("ours")
-        folder.remove(["work/a.npy", "work/mine.txt", "other/a.npy"])
-    assert sorted(path.name for path in tmp_path.rglob("*")) == [MARKER, "mine.txt", "work"]
+        folder.remove(["work/a.npy", "work/mine.txt", "other/a.npy", "earlier/a.npy"])
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [MARKER, "a.npy", "mine.txt", "work"]
+    assert own_files(tmp_path) == {"a.npy"}
+
+
+def test_nothing_is_removed_behind_a_link(tmp_path: Path) -> None:
+    with GrowingFolder(tmp_path / "out") as folder:
+        folder.file("faces/a.png").write_text("ours")
+    (tmp_path / "out" / "faces").rename(tmp_path / "moved")
+    (tmp_path / "out" / "faces").symlink_to(tmp_path / "moved")
+    with GrowingFolder(tmp_path / "out") as folder:
+        folder.remove(["faces/a.png"])
+    assert (tmp_path / "moved" / "a.png").read_text() == "ours"

@@ -15,6 +15,7 @@ import pytest
 
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import write_complete
+from anifacegan.runtime.interrupts import INTERRUPTS
 from anifacegan.runtime.locks import LOCK
 from anifacegan.runtime.output_folders import (
     MANIFEST,
@@ -297,6 +298,32 @@ def test_a_terminated_process_leaves_no_trace(tmp_path: Path) -> None:
         assert time.monotonic() - started < 30
     assert process.returncode != 0
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", INTERRUPTS)
+def test_a_signal_while_files_move_waits_until_all_have_moved(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the first frames were the new run's, and the rest and the manifest the old one's."""
+    names = [f"seed7/frame_{k}.png" for k in range(4)]
+    fill(tmp_path, dict.fromkeys(names, "old"))
+    replace = os.replace
+
+    def replace_and_signal(source: Path, target: Path) -> None:
+        replace(source, target)
+        signal.raise_signal(number)
+
+    before = signal.signal(number, signal.default_int_handler)
+    monkeypatch.setattr(os, "replace", replace_and_signal)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fill(tmp_path, dict.fromkeys(names, "new"))
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, before)
+    manifest = json.dumps({"files": names})
+    assert contents(tmp_path) == dict.fromkeys(names, "new") | {MANIFEST: manifest}
+    assert not list(tmp_path.glob("unfinished-*"))
 
 
 @pytest.mark.parametrize("name", ["a" * 300, "\u00fc" * 130, "/".join(["a" * 250] * 17)])

@@ -14,8 +14,8 @@ MOST_IMAGES = 10_000_000
 @dataclass(frozen=True)
 class DatasetConfig:
     """Render a data set of synthetic people: PNG images, each with a .mat file of its exact coefficients, with the keys
-    of Deep3DFaceRecon's .mat files. If it is stopped and started again, finished images are kept and the missing ones
-    rendered.
+    of Deep3DFaceRecon's .mat files. If it is stopped and started again, finished images are kept; missing and damaged
+    ones are rendered.
     """
 
     out: OutputFolder
@@ -31,7 +31,7 @@ class DatasetConfig:
     zip: bool = False
     """Also write OUT.zip with the same files."""
     overwrite: bool = False
-    """Replace files with the names of this data set's that belong to no data set of this program."""
+    """Replace files with the names of this data set's that do not belong to it. false: refuse, before rendering."""
     face_model: Path | None = None
     """File of the open face model. null: the file that 'anifacegan face-model' keeps in the cache."""
 

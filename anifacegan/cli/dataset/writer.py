@@ -2,6 +2,7 @@
 kept.
 """
 
+import dataclasses
 import json
 import re
 import zipfile
@@ -16,11 +17,13 @@ import torch
 from tqdm import tqdm
 
 from anifacegan.cli.dataset.config import DatasetConfig
+from anifacegan.cli.dataset.finished import is_finished, item_paths
 from anifacegan.data.description import DESCRIPTION_FILE, FORMAT_VERSION, parsed_description
 from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer, render_item
 from anifacegan.data.synthetic.sampling import item_identity
 from anifacegan.data.synthetic.surface.head import HeadGeometry
 from anifacegan.face_model.coefficients import write_coefficients
+from anifacegan.face_model.open_model import HeadParts
 from anifacegan.face_model.people import proportions
 from anifacegan.runtime.errors import InputError, say
 from anifacegan.runtime.files import complete_or_absent, remove_leftovers, write_complete
@@ -46,13 +49,15 @@ def write_dataset(config: DatasetConfig) -> int:
         require_room_for_archive(config)
     with GrowingFolder(config.out) as folder:
         require_same_dataset(config, renderer.head)
+        parts = renderer.head.parts
+        missing = [index for index in range(config.count) if not is_finished(config, parts, index)]
         folder.claim([])
-        return _write_missing(config, renderer)
+        _write(config, renderer, missing)
+        return len(missing)
 
 
-def _write_missing(config: DatasetConfig, renderer: SyntheticRenderer) -> int:
+def _write(config: DatasetConfig, renderer: SyntheticRenderer, missing: list[int]) -> None:
     describe(config, renderer.head)
-    missing = [index for index in range(config.count) if not is_complete(config.out, index)]
     if missing:
         renderer.prepare()  # once, and not in every process
     made = map_in_processes(partial(make_item, config), renderer, missing, config.processes)
@@ -62,8 +67,7 @@ def _write_missing(config: DatasetConfig, renderer: SyntheticRenderer) -> int:
         for _ in made:
             progress.update()
     if config.zip:
-        archive(config.out)
-    return len(missing)
+        archive(config, renderer.head.parts)
 
 
 def set_proportions(config: DatasetConfig, renderer: SyntheticRenderer) -> str:
@@ -131,16 +135,6 @@ def described(facts: dict[str, Any]) -> str:
     return json.dumps(facts, indent=2) + "\n"
 
 
-def item_paths(out: Path, index: int) -> tuple[Path, Path]:
-    """Return the paths of the image file and the coefficient file of image number ``index``."""
-    return out / f"{index:06d}.png", out / f"{index:06d}.mat"
-
-
-def is_complete(out: Path, index: int) -> bool:
-    """Return whether both files of image number ``index`` exist; the image file is written last."""
-    return all(path.is_file() for path in item_paths(out, index))
-
-
 def make_item(config: DatasetConfig, renderer: SyntheticRenderer, index: int) -> None:
     """Render image number ``index`` and write its two files."""
     image, face = render_item(renderer, config.seed, index, config.size)
@@ -178,12 +172,17 @@ def archive_path(out: Path) -> Path:
     return out.resolve().with_name(out.resolve().name + ".zip")
 
 
-def archive(out: Path) -> None:
-    """Write the images of a folder's data set, up to the first that is missing, to OUT.zip, with a description of these
-    and without dates, so that the same data set gives the same bytes."""
+def archive(config: DatasetConfig, parts: HeadParts) -> None:
+    """Write the images of a folder's data set, up to the first that is not finished, to OUT.zip, with a description of
+    these and without dates, so that the same data set gives the same bytes. The images that ``config`` asks for are
+    finished.
+    """
+    out = config.out
     path, description = archive_path(out), out / DESCRIPTION_FILE
     about = parsed_description(description.read_bytes(), description)
-    count = next((i for i in range(about["count"]) if not is_complete(out, i)), about["count"])
+    more = range(config.count, about["count"])
+    any_file = dataclasses.replace(config, overwrite=True)  # files of others count as missing
+    count = next((index for index in more if not is_finished(any_file, parts, index)), about["count"])
     files: Iterable[Path] = (p for i in range(count) for p in item_paths(out, i))
     with complete_or_absent(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as target:
         target.writestr(zipfile.ZipInfo(DESCRIPTION_FILE), described(about | {"count": count}))

@@ -20,8 +20,9 @@ from anifacegan.models.model_folder import weights_hash_suffix
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError, say
-from anifacegan.runtime.files import write_complete
+from anifacegan.runtime.files import complete_or_absent, encoded, write_complete
 from anifacegan.runtime.growing_folders import GrowingFolder
+from anifacegan.runtime.interrupts import interrupts_put_off
 from anifacegan.runtime.markdown import markdown_table
 from anifacegan.runtime.provenance import installed_versions, without_nan
 from anifacegan.runtime.resources import located_model
@@ -29,6 +30,8 @@ from anifacegan.runtime.typed_config import plain
 
 RESULTS = ("metrics.json", "table.md")
 """Names of the files in the output folder."""
+PARTIAL = "unfinished-metrics.json"
+"""Name of the file that holds what has been measured, until the last metric is."""
 
 
 def run(config: EvaluateConfig) -> str:
@@ -38,23 +41,29 @@ def run(config: EvaluateConfig) -> str:
         InputError: a model or file cannot be used.
     """
     with GrowingFolder(config.out, config.overwrite) as folder:
-        folder.require_room(RESULTS)
+        folder.require_room([PARTIAL, *RESULTS])
         config = dataclasses.replace(config, model=located_model(config.model))
         device = torch.device(select_device(config.device))
         model = load_model(config.model, str(device))
         opened = evaluation_setup(config, model.card, device)
         evaluation = opened.evaluation(config, model)
-        folder.claim(RESULTS)
+        folder.claim([PARTIAL, *RESULTS])
         document = provenance(config, model.card, opened, evaluation, str(device))
         text = table(results(evaluation, document, config.out))
-        write_complete(config.out / "table.md", text)
+        metrics, summary = (config.out / name for name in RESULTS)
+        with interrupts_put_off():  # the two belong together
+            with complete_or_absent(metrics) as new_metrics, complete_or_absent(summary) as new_summary:
+                new_metrics.write_bytes(encoded(_file_text(document)))
+                new_summary.write_bytes(encoded(text))
+            folder.remove([PARTIAL])
         return text
 
 
 def results(evaluation: Evaluation, document: dict[str, Any], out: Path) -> dict[str, Any]:
     """Measure the selected metrics, add them to ``document``, and return it.
 
-    ``document`` is the content of metrics.json. The file in the folder ``out`` is written again after each metric.
+    ``document`` is the content of metrics.json. After each metric, it is written to ``PARTIAL`` in the folder ``out``;
+    results of an earlier run stay beside it.
     """
     for name in evaluation.config.metrics:
         entry: dict[str, Any] = {"definition": DEFINITIONS[name]}
@@ -65,8 +74,12 @@ def results(evaluation: Evaluation, document: dict[str, Any], out: Path) -> dict
             entry["not_measured"] = str(error)
         document["embedder"] = evaluation.image_sets.loaded_embedder_name
         document["metrics"][name] = entry
-        write_complete(out / "metrics.json", json.dumps(without_nan(document), indent=1) + "\n")
+        write_complete(out / PARTIAL, _file_text(document))
     return document
+
+
+def _file_text(document: dict[str, Any]) -> str:
+    return json.dumps(without_nan(document), indent=1) + "\n"
 
 
 def table(document: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Fits a film and writes its coefficients, an overlay film and, on request, aligned crops."""
 
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +20,7 @@ from anifacegan.runtime.errors import printable, say
 from anifacegan.runtime.files import complete_or_absent, write_complete
 from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.image_files import encoded_image
+from anifacegan.runtime.output_folders import own_files
 
 FACES, OVERLAYS = "faces", "overlays"
 """Folders below --out: the crops with their coefficients, and the overlays."""
@@ -59,6 +61,12 @@ def fit_one_film(config: FitConfig, fitter: FaceFitter, folder: GrowingFolder, p
         fits[run.first : run.last + 1] = 0
     write_sequence(folder.file(f"{path.stem}.mat"), faces, time=fitted.film.times, fitted=fits)
     folder.remove(kept)
+    if config.crops and (earlier := _earlier_crops(folder, film)):
+        folder.remove(earlier)
+        say(
+            f"{folder.path}: {len(earlier)} files that an earlier film of this name had left are removed, "
+            f"the first was {earlier[0]}"
+        )
     lost = sum(run.last - run.first + 1 for run in fitted.lost)
     print(
         printable(
@@ -73,6 +81,16 @@ def _crop_files(film: Film) -> list[str]:
     digits = len(str(len(film) - 1))
     stems = (f"{FACES}/{film.path.stem}_{k:0{digits}}" for k in range(len(film)))
     return [f"{stem}{suffix}" for stem in stems for suffix in (".mat", ".png")]
+
+
+def _earlier_crops(folder: GrowingFolder, film: Film) -> list[str]:
+    """Return the crops, with their coefficients, that an earlier film of this name has and this one has not. A
+    photograph may have such a name, too: it has an overlay, which the crops of films have not.
+    """
+    own = own_files(folder.path)
+    crop = re.compile(rf"{FACES}/({re.escape(film.path.stem)}_[0-9]+)\.(?:mat|png)")
+    found = {name: match[1] for name in own.difference(_crop_files(film)) if (match := crop.fullmatch(name))}
+    return sorted(name for name, stem in found.items() if f"{OVERLAYS}/{stem}.png" not in own)
 
 
 def _write_pictures(

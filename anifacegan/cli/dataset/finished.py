@@ -1,0 +1,120 @@
+"""Which items of a data set are finished: a whole image of the set's size, and the coefficient file that belongs to it.
+
+A file that is missing, empty or cut off is made again. Any other that is not the item's own was put there by somebody,
+and is not replaced.
+"""
+
+import io
+import struct
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from anifacegan.cli.dataset.config import DatasetConfig
+from anifacegan.data.synthetic.sampling import item_identity
+from anifacegan.face_model.coefficients import MAT_TITLE
+from anifacegan.face_model.open_model import HeadParts
+from anifacegan.geometry.conventions import ID_DIM
+from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.mat_elements import require_whole
+
+_PNG_END = b"\0\0\0\0IEND\xae\x42\x60\x82"
+_IDENTITY = struct.pack("<HH2sxxII", 1, 2, b"id", 7, 4 * ID_DIM)
+"""What stands before the identity coefficients in our .mat files: the name, and the tag of ID_DIM float32."""
+_LAST_KEY = b"face_model"
+_IDENTITY_TOLERANCE = 1e-4
+"""Largest difference of identity coefficients that are equal: other processors round the last bit of float32
+differently; among 2,000 people, the two most alike differ by 0.08."""
+
+
+def item_paths(out: Path, index: int) -> tuple[Path, Path]:
+    """Return the paths of the image file and the coefficient file of image number ``index``."""
+    return out / f"{index:06d}.png", out / f"{index:06d}.mat"
+
+
+def is_finished(config: DatasetConfig, parts: HeadParts, index: int) -> bool:
+    """Return whether both files of image number ``index`` are there, whole and its own. With ``overwrite``, files of
+    others count as missing.
+
+    Raises:
+        InputError: a file of others is in the way, or a file cannot be read.
+    """
+    image_path, coefficients_path = item_paths(config.out, index)
+    identity = partial(item_identity, parts, config.seed, index)
+    try:
+        both = _is_whole_image(image_path, config.size), _is_whole_face(coefficients_path, identity)
+    except InputError:
+        if not config.overwrite:
+            raise
+        return False
+    except OSError as error:
+        place = error.filename or image_path
+        raise InputError(
+            f"{place}: cannot be read ({error.strerror or error}), expected an item of a data set"
+        ) from None
+    return all(both)
+
+
+def _is_whole_image(path: Path, size: int) -> bool:
+    """Return whether a file is an image of a set, from its first and last bytes; False if it is missing, empty or the
+    beginning of one.
+
+    Raises:
+        InputError: it is something else.
+    """
+    expected = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBB", 13, b"IHDR", size, size, 8, 2)
+    try:
+        _require_file(path)
+        with path.open("rb") as file:
+            start = file.read(len(expected))
+            if not start.strip(b"\0") or (start != expected and expected.startswith(start)):
+                return False
+            if start != expected:
+                raise _not_ours(path, f"an image of {size} x {size} px, 8-bit RGB")
+            file.seek(-len(_PNG_END), 2)
+            return file.read() == _PNG_END
+    except FileNotFoundError:
+        return False
+
+
+def _is_whole_face(path: Path, identity: Callable[[], Float[np.ndarray, "80"]]) -> bool:
+    """Return whether a coefficient file is that of a person; False if it is missing, empty or the beginning of one.
+
+    Raises:
+        InputError: it is something else, or another person's.
+    """
+    try:
+        _require_file(path)
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return False
+    if not content.strip(b"\0") or MAT_TITLE.startswith(content):
+        return False
+    if content.startswith(MAT_TITLE):
+        try:
+            require_whole(io.BytesIO(content))
+        except EOFError:
+            return False
+        if _LAST_KEY not in content:
+            return False
+        _, found, numbers = content.partition(_IDENTITY)
+        if found and len(numbers) >= 4 * ID_DIM:
+            difference = np.frombuffer(numbers, "<f4", ID_DIM) - identity()
+            if np.abs(difference).max() <= _IDENTITY_TOLERANCE:
+                return True
+    raise _not_ours(path, "the coefficients of its image")
+
+
+def _require_file(path: Path) -> None:
+    """Raise an InputError if something is there that is no file, such as a folder or a pipe."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is no file, expected room for one")
+
+
+def _not_ours(path: Path, expected: str) -> InputError:
+    return InputError(
+        f"{path}: is in the way and not of this data set, expected {expected}, another --out, or --overwrite true"
+    )
