@@ -1,4 +1,4 @@
-"""A film that cannot be fitted leaves no trace, and one of the same name leaves no crops of the earlier one."""
+"""A film that cannot be fitted leaves no trace, and crops of an earlier film of its name are counted."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +14,6 @@ from anifacegan.cli.fit.config import FitConfig
 from anifacegan.cli.fit.results import result_names
 from anifacegan.rendering.video import write_video
 from anifacegan.runtime.growing_folders import GrowingFolder
-from anifacegan.runtime.output_folders import own_files
 
 
 def test_a_film_without_a_face_leaves_the_folder_as_it_was(
@@ -58,10 +57,10 @@ def fit_with_crops(path: Path, out: Path, frames: int, monkeypatch: pytest.Monke
         fit_film_module.fit_one_film(config, FaceFitter.__new__(FaceFitter), folder, path)
 
 
-def test_a_shorter_film_of_the_same_name_leaves_no_crops_of_the_longer_one(
+def test_crops_of_a_longer_film_of_the_same_name_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its numbers have fewer digits. Crops of other films, of photographs, and files of others stay."""
+    """Its numbers have more digits. Crops of other films, of photographs, and files of others are not counted."""
     path, out = tmp_path / "me.mp4", tmp_path / "out"
     fit_with_crops(path, out, 12, monkeypatch)
     fit_with_crops(tmp_path / "me_1.mp4", out, 3, monkeypatch)
@@ -74,8 +73,10 @@ def test_a_shorter_film_of_the_same_name_leaves_no_crops_of_the_longer_one(
     assert capsys.readouterr().err == ""
     fit_with_crops(path, out, 4, monkeypatch)
     new = {f"me_{k}.{kind}" for k in range(4) for kind in ("mat", "png")}
-    assert {path.name for path in (out / "faces").iterdir()} == of_others | new
+    earlier = {f"me_{k:02d}.{kind}" for k in range(12) for kind in ("mat", "png")}
+    assert {path.name for path in (out / "faces").iterdir()} == of_others | new | earlier
     assert {(out / "faces" / name).read_text() for name in new} == {"4"}
-    assert "faces/me_00.mat" not in own_files(out) and "faces/me_0.mat" in own_files(out)
-    said = "24 files that an earlier film of this name had left are removed, the first was faces/me_00.mat\n"
+    said = (
+        "beside the new crops, 24 files of an earlier film of this name stay, the first is faces/me_00.mat\n"
+    )
     assert capsys.readouterr().err == f"{out}: {said}"

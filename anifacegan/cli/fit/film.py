@@ -62,10 +62,9 @@ def fit_one_film(config: FitConfig, fitter: FaceFitter, folder: GrowingFolder, p
     write_sequence(folder.file(f"{path.stem}.mat"), faces, time=fitted.film.times, fitted=fits)
     folder.remove(kept)
     if config.crops and (earlier := _earlier_crops(folder, film)):
-        folder.remove(earlier)
         say(
-            f"{folder.path}: {len(earlier)} files that an earlier film of this name had left are removed, "
-            f"the first was {earlier[0]}"
+            f"{folder.path}: beside the new crops, {len(earlier)} files of an earlier film of this name stay, the first "
+            f"is {earlier[0]}"
         )
     lost = sum(run.last - run.first + 1 for run in fitted.lost)
     print(
