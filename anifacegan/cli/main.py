@@ -93,6 +93,14 @@ ENDING = (signal.SIGTERM, signal.SIGHUP)
 """Signals that end a command as Ctrl-C does."""
 BLAS_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Environment variables that BLAS libraries read once, when NumPy is imported."""
+PROGRESS_VARIABLES = {
+    **{
+        f"TQDM_{name}": float
+        for name in ("DELAY", "MAXINTERVAL", "MININTERVAL", "MINITERS", "SMOOTHING", "TOTAL")
+    },
+    **{f"TQDM_{name}": int for name in ("INITIAL", "NCOLS", "NROWS", "POSITION", "UNIT_DIVISOR")},
+}
+"""Environment variables that tqdm converts to numbers when it is imported."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -132,6 +140,7 @@ def run(arguments: Sequence[str]) -> None:
     require_known(name, tuple(COMMANDS), PROGRAM)
     _require_current_folder()
     _require_threads()
+    _require_progress_numbers()
     if COMMANDS[name].single_threaded_blas:
         os.environ.update(dict.fromkeys(BLAS_VARIABLES, "1"))
     COMMANDS[name].load().main(rest)
@@ -185,3 +194,17 @@ def _require_threads() -> None:
         count = 0
     if count < 1:
         raise InputError(f"NUMBA_NUM_THREADS is {value!r}, expected at least 1, or no such variable")
+
+
+def _require_progress_numbers() -> None:
+    """Require that the variables by which tqdm's bars are changed are numbers: with others, it cannot be imported.
+
+    Raises:
+        InputError: one is not.
+    """
+    for name, kind in PROGRESS_VARIABLES.items():
+        value = os.environ.get(name, "0")
+        try:
+            kind(value)
+        except ValueError:
+            raise InputError(f"{name} is {value!r}, expected a number, or no such variable") from None

@@ -3,8 +3,10 @@
 Names are action units of the face model, or presets that combine several of them.
 """
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +18,8 @@ from anifacegan.face_model.blendshape_files import is_blendshape_file, read_blen
 from anifacegan.face_model.coefficients import BFM, OPEN_FACE_MODEL, ExpressionBasis, read_expressions
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.runtime.arguments import array, number
-from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.mat_files import is_mat_file
+from anifacegan.runtime.errors import InputError, say_once
+from anifacegan.runtime.mat_files import is_mat_file, mat_files_in_order
 from anifacegan.runtime.number_texts import real_number_of
 
 PRESETS: dict[str, dict[str, float]] = {
@@ -185,6 +187,28 @@ def names_of(expressions: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
+EXPECTED = "a .csv or .json of blendshapes, or names such as smile=0.7,blink=0.3"
+"""What an expression may be beside a .mat file."""
+
+
+def _has_separator(text: str) -> bool:
+    """Return whether an expression is written as a path of several parts, which no name is."""
+    return os.sep in text
+
+
+def say_names_are_meant(text: str) -> None:
+    """Say once on stderr, where a folder with .mat files or a .mat file is called as names of expressions are, that
+    the names are meant, and how the path is written."""
+    paths = []
+    with suppress(OSError):
+        if os.path.isdir(text) and mat_files_in_order(Path(text)):
+            paths.append(os.path.join(os.curdir, text))
+    if os.path.isfile(f"{text}.mat"):
+        paths.append(f"{text}.mat")
+    if paths:
+        say_once(f"'{text}' is the expression of that name; what lies here is {' and '.join(paths)}")
+
+
 @dataclass(frozen=True)
 class ExpressionReader:
     """Converter of expressions to coefficients for one trained generator, or for an avatar baked from it."""
@@ -199,6 +223,18 @@ class ExpressionReader:
     """Action units of the face model; None if the face model has no named action units."""
     pitch_offset: float = 0.0
     """Pitch angle that ``.mat`` files without ``pose`` give to a face seen from the front, radians."""
+
+    def means_names(self, text: str) -> bool:
+        """Return whether an expression means names that the generator knows, whatever lies in the current folder.
+
+        Otherwise it is a path: it has a separator (``./smile``) or a file's ending, or a name in it is not known.
+        """
+        if is_expression_file(text) or _has_separator(text):
+            return False
+        names = [item.partition("=")[0].strip() for item in text.split(",")]
+        return text == NEUTRAL or (
+            self.basis is not None and all(name in self.presets or self.basis.sides(name) for name in names)
+        )
 
     def coefficients(self, expression: "ExpressionInput") -> Float[np.ndarray, "64"]:
         """Convert an expression to coefficients.
@@ -219,6 +255,8 @@ class ExpressionReader:
         if expression is not None and not isinstance(expression, (str, Path)):
             return array("expression", expression, EXP_DIM)
         text = NEUTRAL if expression is None else str(expression)
+        if _has_separator(text) and not is_expression_file(text):
+            raise InputError(f"{text}: no .mat file, expected one, {EXPECTED}")
         if not is_expression_file(text):
             owner = f"model '{self.model}'"
             return named_coefficients(text, self.basis, self.presets, owner, self._advice())

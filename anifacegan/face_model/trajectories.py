@@ -5,6 +5,7 @@ A trajectory interpolates linearly between a few given values at even spacing. A
 """
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +14,15 @@ from jaxtyping import Float, Int
 
 from anifacegan.face_model.coefficients import read_poses
 from anifacegan.face_model.config import MOST_FRAMES, DriveConfig
-from anifacegan.face_model.expressions import ExpressionReader, is_expression_file
+from anifacegan.face_model.expressions import (
+    EXPECTED,
+    ExpressionReader,
+    is_expression_file,
+    say_names_are_meant,
+)
 from anifacegan.geometry.cameras import WIDEST_VIEW_RAD, from_frontal
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import numeric_order
-from anifacegan.runtime.mat_files import is_mat_file
+from anifacegan.runtime.mat_files import is_mat_file, mat_files_in_order
 from anifacegan.runtime.resources import found, located
 from anifacegan.runtime.typed_config import as_tuple
 
@@ -144,43 +149,40 @@ def requested_expressions(drive: DriveConfig, reader: ExpressionReader) -> tuple
     """Read the expressions that the option ``drive.expression`` names, with ``reader``.
 
     Returns the expressions, and whether they are the frames of one sequence: the .mat files of a folder in numeric
-    order, or the rows of a single file.
+    order, or the rows of a single file. Names that the model knows are names, whatever files are called so.
 
     Raises:
         InputError: a name is unknown, a file is missing or does not fit the model, a folder has no .mat files, or a
             sequence is not the only expression.
     """
     requested = as_tuple(drive.expression)
-    folder = found(requested[0]) if len(requested) == 1 else None
-    if folder is not None and folder.is_dir():
-        files = mat_files_in_order(folder)
-        if not files:
-            raise InputError(f"{folder}: holds no .mat file, expected a sequence of them")
-        return [expression for path in files for expression in _expressions_of(path, reader, most=1)], True
     expressions = []
     for text in requested:
+        if reader.means_names(text):
+            say_names_are_meant(text)
+            expressions.append(Expression(text, reader.coefficients(text)))
+            continue
         path = found(text)
         if path is not None and path.is_dir():
-            raise InputError(f"{path}: is a folder, which has to be the only expression")
+            if len(requested) > 1:
+                raise InputError(f"{path}: is a folder, which has to be the only expression")
+            return _frames_in(path, reader), True
         if is_expression_file(text):
             path = located(text, "a .mat with face coefficients, or a .csv or .json of blendshapes")
             expressions += _expressions_of(path, reader, most=MOST_FRAMES if len(requested) == 1 else 1)
             continue
-        if path is not None or "/" in text:
-            raise InputError(
-                f"{text}: no .mat file and no folder, expected one, a .csv or .json of blendshapes, or names such as "
-                "smile=0.7,blink=0.3"
-            )
+        if path is not None or os.sep in text:
+            raise InputError(f"{text}: no .mat file and no folder, expected one, {EXPECTED}")
         expressions.append(Expression(text, reader.coefficients(text)))
     return expressions, len(expressions) > len(requested)
 
 
-def mat_files_in_order(folder: Path) -> list[Path]:
-    """Return the .mat files in a folder, numbers in numeric order; hidden files are left out."""
-    names = [
-        path.name for path in folder.iterdir() if is_mat_file(path.name) and not path.name.startswith(".")
-    ]
-    return [folder / name for name in sorted(names, key=numeric_order)]
+def _frames_in(folder: Path, reader: ExpressionReader) -> list[Expression]:
+    """Return the expressions in the .mat files of a folder, one of each."""
+    files = mat_files_in_order(folder)
+    if not files:
+        raise InputError(f"{folder}: holds no .mat file, expected a sequence of them")
+    return [expression for path in files for expression in _expressions_of(path, reader, most=1)]
 
 
 def _expressions_of(path: Path, reader: ExpressionReader, most: int) -> list[Expression]:

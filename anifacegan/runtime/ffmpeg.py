@@ -1,12 +1,18 @@
 """ffmpeg, which imageio-ffmpeg brings along: its command, names of files in it, and what it says about them."""
 
+import os
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import imageio_ffmpeg
 
+from anifacegan.runtime.errors import InputError
+
+PROGRAM_VARIABLE = "IMAGEIO_FFMPEG_EXE"
+"""Environment variable of imageio-ffmpeg, which names another ffmpeg than its own."""
 _LABEL = re.compile(r"^(\[[^\]]*\] )+")
 """What a line of ffmpeg begins with: the part of it that speaks, and where in memory that is."""
 _OF_THE_OUTPUT = ("[out#", "[vost#", "[framecrc")
@@ -40,7 +46,7 @@ class Streams:
 
 def read_streams(path: Path) -> Streams:
     """Read what a film's file announces; nothing of a file that is no film."""
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", *film_input(path)]
+    command = [_program(), "-hide_banner", "-nostdin", *film_input(path)]
     said = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True).stderr.decode(
         errors="replace"
     )
@@ -68,7 +74,21 @@ def file_name(path: Path) -> str:
 
 def ffmpeg_command(*words: str) -> list[str]:
     """Return a command of ffmpeg that asks nothing and says errors only."""
-    return [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", *words]
+    return [_program(), "-v", "error", "-nostdin", *words]
+
+
+def _program() -> str:
+    """Return the path of ffmpeg: imageio-ffmpeg's own, or what its environment variable names.
+
+    Raises:
+        InputError: the variable names no program.
+    """
+    program = os.environ.get(PROGRAM_VARIABLE)
+    if program and shutil.which(program) is None:
+        raise InputError(
+            f"{PROGRAM_VARIABLE} is {program!r}, where no program is, expected the path of ffmpeg, or no such variable"
+        )
+    return imageio_ffmpeg.get_ffmpeg_exe()
 
 
 def input_error(said: str) -> str | None:

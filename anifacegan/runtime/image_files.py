@@ -1,8 +1,8 @@
 """Image files: which are read, how their pixels become arrays, and how arrays become files.
 
 All image files of the project are read here, with Pillow. Images are upright (the rotation that EXIF data ask for is
-applied), 16 bits a channel become 8 by their full range, transparent pixels are seen over white, and an image whose
-header announces more pixels than memory should hold is refused before it is decoded.
+applied), 16 bits a channel become 8 by their full range, colour profiles become sRGB, transparent pixels are seen over
+white, and an image whose header announces more pixels than memory should hold is refused before it is decoded.
 """
 
 import os
@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 from PIL import ExifTags, Image, PngImagePlugin
 
+from anifacegan.runtime.colour_profiles import conversion_to_srgb
 from anifacegan.runtime.errors import first_line
 
 ImageArray = UInt8[np.ndarray, "height width *channel"] | UInt16[np.ndarray, "height width"]
@@ -32,6 +33,8 @@ MOST_PIXELS = 2 * 89_478_485
 """Largest number of pixels of an image; beyond it, Pillow takes an image for a decompression bomb."""
 _PNG_MAGIC, _PNG_PIXELS = b"\x89PNG\r\n\x1a\n", (b"IHDR", b"PLTE", b"IDAT", b"tRNS")
 """Beginning of a PNG file, and the names of those of its parts that make its pixels."""
+_PNG_PROFILE = b"iCCP"
+"""Name of the part of a PNG file that has a colour profile."""
 _TURNS = dict(enumerate(("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE",
                          "ROTATE_90"), start=2))  # fmt: skip
 """Pillow's names of what makes an image upright, by its EXIF orientation."""
@@ -64,10 +67,11 @@ def encoded_image(
 
 
 def read_image(source: Path | bytes, mode: str | None = None) -> ImageArray:
-    """Decode an image file, or the bytes of one, into a writable array, upright as its EXIF data ask for.
+    """Decode an image file, or the bytes of one, into a writable array of sRGB, upright as its EXIF data ask for.
 
     ``mode`` "RGB" or "L" converts to 8 bits of these channels, with transparent pixels over white. None keeps grey (8
-    or 16 bits), grey with alpha, RGB and RGBA as they are, and converts everything else to RGB or RGBA.
+    or 16 bits), grey with alpha, RGB and RGBA, and converts everything else to RGB or RGBA. An embedded colour profile
+    is converted in 8 bits (:mod:`anifacegan.runtime.colour_profiles`); grey of 16 bits that stays so is not converted.
 
     Raises:
         OSError: the file does not exist, is not a readable image, has more than MOST_PIXELS pixels or more than 16 bits
@@ -126,17 +130,21 @@ def _require_png_checksums(source: Path | bytes) -> None:
         OSError: one has not.
     """
     content = memoryview(source if isinstance(source, bytes) else source.read_bytes())
-    start = len(_PNG_MAGIC)
-    while start + 12 <= len(content):
-        length, kind = int.from_bytes(content[start : start + 4]), bytes(content[start + 4 : start + 8])
-        end = start + 8 + length
-        if end + 4 > len(content):
-            return  # truncated, which Pillow notices
-        if kind in _PNG_PIXELS and zlib.crc32(content[start + 4 : end]) != int.from_bytes(
-            content[end : end + 4]
-        ):
+    for kind, part in _png_parts(content):
+        named, checksum = content[part][4:-4], content[part][-4:]
+        if kind in _PNG_PIXELS and zlib.crc32(named) != int.from_bytes(checksum):
             raise OSError(f"damaged: the checksum of a part {kind.decode()} is wrong")
-        start = end + 4
+
+
+def _png_parts(content: bytes | memoryview) -> Iterator[tuple[bytes, slice]]:
+    """Yield names and places of the whole chunks of a PNG file: length, name, content and checksum; none of others."""
+    start = len(_PNG_MAGIC) if content[: len(_PNG_MAGIC)] == _PNG_MAGIC else len(content)
+    while start + 12 <= len(content):
+        end = start + 12 + int.from_bytes(content[start : start + 4])
+        if end > len(content):
+            return  # truncated, which Pillow notices
+        yield bytes(content[start + 4 : start + 8]), slice(start, end)
+        start = end
 
 
 @contextmanager
@@ -163,7 +171,7 @@ def _opened(source: Path | bytes) -> Iterator[Image.Image]:
             warnings.simplefilter(
                 "ignore", Image.DecompressionBombWarning
             )  # of half as many pixels as the error
-            image = Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS)
+            image = _undecoded(source)
         with image:
             yield image
     except Image.DecompressionBombError:
@@ -185,6 +193,25 @@ def _opened(source: Path | bytes) -> Iterator[Image.Image]:
         raise OSError(first_line(error)) from None
 
 
+def _undecoded(source: Path | bytes) -> Image.Image:
+    """Open an image, without its colour profile if Pillow refuses a PNG file for that: too large, or damaged."""
+    try:
+        return Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS)
+    except (Image.UnidentifiedImageError, ValueError):
+        content = source if isinstance(source, bytes) else _png_content(source)
+        profile = next((part for kind, part in _png_parts(content) if kind == _PNG_PROFILE), None)
+        if profile is None:
+            raise
+        return Image.open(BytesIO(content[: profile.start] + content[profile.stop :]), formats=_FORMATS)
+
+
+def _png_content(path: Path) -> bytes:
+    """Return the content of a file if it begins as PNG does, else no bytes."""
+    with path.open("rb") as file:
+        start = file.read(len(_PNG_MAGIC))
+        return start + file.read() if start == _PNG_MAGIC else b""
+
+
 def _upright(image: Image.Image) -> Image.Image:
     """Return a decoded image turned as its EXIF data ask for; the image itself if they ask for nothing."""
     with suppress(Exception):  # damaged EXIF data: as if there were none
@@ -196,15 +223,25 @@ def _upright(image: Image.Image) -> Image.Image:
     return image
 
 
-def _in_strips(image: Image.Image, mode: str) -> ImageArray:
-    """Return the pixels of an image over white, in 8 bits of the channels ``mode``, "RGB" or "L"."""
+def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Yield copies of an image's parts, from top to bottom: the first row of each, and its pixels."""
     width, height = image.size
-    pixels = np.empty((height, width, 3) if mode == "RGB" else (height, width), np.uint8)
     rows = max(1, _STRIP_PIXELS // width)
     for top in range(0, height, rows):
         strip = image.crop((0, top, width, min(height, top + rows)))
         strip.format = image.format
-        pixels[top : top + rows] = np.asarray(_over_white(strip).convert(mode))
+        yield top, strip
+
+
+def _in_strips(image: Image.Image, mode: str) -> ImageArray:
+    """Return the pixels of an image over white, in 8 bits of the channels ``mode``, "RGB" or "L"."""
+    width, height = image.size
+    pixels = np.empty((height, width, 3) if mode == "RGB" else (height, width), np.uint8)
+    convert = conversion_to_srgb(image)
+    for top, strip in _strips(image):
+        strip = _in_8_bits(strip)
+        strip = _over_white(strip if convert is None else convert(strip))
+        pixels[top : top + strip.height] = np.asarray(strip.convert(mode))
     return pixels
 
 
@@ -214,18 +251,26 @@ def _as_stored(image: Image.Image) -> ImageArray:
         return np.array(image).astype(np.uint16)
     if image.mode == "1":
         return np.array(image.convert("L"))
+    _refuse_wide(image)
+    convert = conversion_to_srgb(image)
+    if convert is not None:
+        return np.concatenate([np.asarray(convert(strip)) for _, strip in _strips(image)])
     if image.mode in ("L", "LA", "RGB", "RGBA"):
         return np.array(image)
-    _refuse_wide(image)
     return np.array(image.convert("RGBA" if image.has_transparency_data else "RGB"))
 
 
-def _over_white(image: Image.Image) -> Image.Image:
-    """Return an image of 8 bits a channel without alpha."""
+def _in_8_bits(image: Image.Image) -> Image.Image:
+    """Return an image of 8 bits a channel; the image itself if it has them."""
     if _has_16_bits(image):
         levels = np.array(image).astype(np.uint32)
         return Image.fromarray(((levels + 128) // 257).astype(np.uint8))
     _refuse_wide(image)
+    return image
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    """Return an image of 8 bits a channel without alpha."""
     if not image.has_transparency_data:
         return image
     straight = image.convert("RGBA")

@@ -16,6 +16,7 @@ import scipy.io
 
 from anifacegan.runtime.errors import InputError, first_line
 from anifacegan.runtime.file_kinds import foreign_face_model, foreign_kind
+from anifacegan.runtime.files import numeric_order
 from anifacegan.runtime.mat_elements import complex_names, require_whole
 from anifacegan.runtime.paths import require_file
 
@@ -35,6 +36,14 @@ _NEEDS_H5PY = (
 def is_mat_file(name: str) -> bool:
     """Return whether a file is a .mat file by its name's ending, in lower or upper case."""
     return name.lower().endswith(".mat")
+
+
+def mat_files_in_order(folder: Path) -> list[Path]:
+    """Return the .mat files in a folder, numbers in numeric order; hidden files are left out."""
+    names = [
+        path.name for path in folder.iterdir() if is_mat_file(path.name) and not path.name.startswith(".")
+    ]
+    return [folder / name for name in sorted(names, key=numeric_order)]
 
 
 class MatFile:

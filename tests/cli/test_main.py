@@ -58,6 +58,17 @@ def test_a_number_of_threads_that_numba_refuses_names_its_variable(
     assert f"NUMBA_NUM_THREADS is '{count}', expected at least 1" in one_error_line(capsys)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("TQDM_MININTERVAL", "abc"), ("TQDM_NCOLS", "1.5"), ("TQDM_DELAY", "")]
+)
+def test_a_number_that_tqdm_refuses_names_its_variable(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert command("render", "--out", "") == 2
+    assert f"{name} is '{value}', expected a number" in one_error_line(capsys)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a current folder cannot be deleted there")
 def test_a_current_folder_that_was_deleted_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

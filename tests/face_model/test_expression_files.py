@@ -19,6 +19,7 @@ from anifacegan.face_model.coefficients import (
 from anifacegan.face_model.config import DriveConfig
 from anifacegan.face_model.expressions import ExpressionReader, is_expression_file
 from anifacegan.face_model.trajectories import planned_trajectory, requested_expressions
+from anifacegan.runtime.errors import say_once
 from tests.fixtures.mat73 import save_mat73
 from tests.fixtures.one_line import assert_one_line
 
@@ -209,3 +210,58 @@ def test_a_sequence_is_the_only_expression(tmp_path: Path) -> None:
 def test_names_are_not_taken_for_files() -> None:
     assert is_expression_file("a/B.MAT") and is_expression_file("take.CSV") and is_expression_file("x.json")
     assert not is_expression_file("jawOpen=0.5") and not is_expression_file("neutral")
+
+
+@pytest.fixture
+def folders_called_as_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: in it a sequence ``jawOpen``, results in ``eyeBlink`` and ``neutral``, and a file."""
+    monkeypatch.chdir(tmp_path)
+    say_once.cache_clear()
+    for name in ("jawOpen", "eyeBlink", "neutral", "take"):
+        (tmp_path / name).mkdir()
+    for name in ("jawOpen", "take"):
+        for k in range(2):
+            save(tmp_path / name / f"{k}.mat", exp=rows(1), face_model=OPEN_FACE_MODEL)
+    (tmp_path / "eyeBlink" / "seed0.png").touch()
+    (tmp_path / "eyeBlinkLeft").touch()
+    save(tmp_path / "eyeBlinkLeft.mat", exp=rows(1), face_model=OPEN_FACE_MODEL)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["jawOpen", "eyeBlink", "eyeBlinkLeft", "neutral"])
+def test_a_known_name_is_meant_whatever_is_called_so(name: str, folders_called_as_names: Path) -> None:
+    _, expressions, is_sequence = requested(name)
+    assert not is_sequence and [e.label for e in expressions] == [name] and expressions[0].path is None
+    assert np.array_equal(expressions[0].z_exp, reader().coefficients(name))
+    _, expressions, is_sequence = requested(("jawOpen=0.5,eyeBlink", name))
+    assert not is_sequence and len(expressions) == 2
+
+
+def test_where_a_name_and_files_meet_one_line_says_how_to_name_them(
+    folders_called_as_names: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("jawOpen", "eyeBlinkLeft", "jawOpen", "eyeBlink", "neutral", "jawOpen=" + "0" * 300):
+        requested(name)
+    assert capsys.readouterr().err.splitlines() == [
+        "'jawOpen' is the expression of that name; what lies here is ./jawOpen",
+        "'eyeBlinkLeft' is the expression of that name; what lies here is eyeBlinkLeft.mat",
+    ]
+
+
+@pytest.mark.parametrize("path", ["./jawOpen", "jawOpen/", "take"])
+def test_a_path_is_what_has_a_separator_or_no_known_name(path: str, folders_called_as_names: Path) -> None:
+    _, expressions, is_sequence = requested(path)
+    assert is_sequence and [e.label for e in expressions] == ["0", "1"]
+    _, expressions, is_sequence = requested("eyeBlinkLeft.mat")
+    assert not is_sequence and np.array_equal(expressions[0].z_exp, rows(1)[0])
+    assert_one_line(lambda: requested("./eyeBlink"), "eyeBlink: holds no .mat file")
+    assert_one_line(lambda: requested("./eyeBlinkLeft"), "./eyeBlinkLeft: no .mat file and no folder")
+    assert_one_line(
+        lambda: reader().coefficients("./jawOpen"), "./jawOpen: no .mat file, expected one, a .csv"
+    )
+
+
+def test_a_model_without_names_plays_the_folder(folders_called_as_names: Path) -> None:
+    (folders_called_as_names / "jawOpen" / "0.mat").unlink()
+    save(folders_called_as_names / "jawOpen" / "1.mat", exp=rows(1), face_model=BFM)
+    assert requested_expressions(DriveConfig(expression="jawOpen"), reader(BFM))[1]

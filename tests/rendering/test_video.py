@@ -10,6 +10,7 @@ import pytest
 
 from anifacegan.rendering import video
 from anifacegan.rendering.video import write_video
+from anifacegan.runtime.errors import InputError
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -46,6 +47,15 @@ def test_video_keeps_colours_upright(tmp_path: Path) -> None:
 def test_a_video_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"a\.mp4: the video encoder failed \("):
         write_video(tmp_path / "missing" / "a.mp4", [noise(16, 16, 3)] * 200, fps=25)
+
+
+def test_an_ffmpeg_that_is_not_there_names_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/nonexistent")
+    with pytest.raises(InputError, match="^IMAGEIO_FFMPEG_EXE is '/nonexistent', where no program is"):
+        write_video(tmp_path / "a.mp4", [noise(16, 16, 3)], fps=25)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_error_among_the_frames_stops_the_video(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from anifacegan.capture.film_files import Film, is_film, open_film
 from anifacegan.capture.film_fit import FittedFilm
 from anifacegan.cli.animate.config import AnimateConfig
 from anifacegan.face_model.config import DriveConfig
-from anifacegan.face_model.expressions import ExpressionReader
+from anifacegan.face_model.expressions import ExpressionReader, say_names_are_meant
 from anifacegan.face_model.trajectories import Trajectory, planned_trajectory, requested_expressions
 from anifacegan.geometry.cameras import from_frontal
 from anifacegan.runtime.errors import InputError, say, warnings_in_one_line
@@ -92,7 +92,10 @@ def driver_trajectory(config: AnimateConfig, reader: ExpressionReader) -> Trajec
     Raises:
         InputError: a file is missing, or does not fit the face model.
     """
-    names = SMILE_FILE if config.driver == SMILE else config.driver
+    names = config.driver
+    if names == SMILE:
+        say_names_are_meant(SMILE)
+        names = SMILE_FILE
     drive = DriveConfig(
         expression=names,
         frames=config.frames,

@@ -20,7 +20,6 @@ from anifacegan.face_model.trajectories import (
     Trajectory,
     check_views,
     float_array,
-    mat_files_in_order,
     planned_trajectory,
     requested_expressions,
 )
@@ -28,6 +27,7 @@ from anifacegan.models.latent_files import read_people
 from anifacegan.rendering.model import Model, load_model
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError, warnings_in_one_line
+from anifacegan.runtime.mat_files import mat_files_in_order
 from anifacegan.runtime.resources import located, located_model
 from anifacegan.runtime.seeds import expanded_seeds
 

@@ -6,6 +6,7 @@ the driver as the image with the name of the ``.mat`` file if the folder has one
 file, else as bars that show the expression coefficients.
 """
 
+import os
 from functools import lru_cache
 from glob import escape
 from pathlib import Path
@@ -90,7 +91,9 @@ def driving_sequence(model: Model, config: DrivingConfig) -> tuple[list[Expressi
     """
     try:
         drive = DriveConfig(
-            expression=str(config.driving),
+            expression=os.path.join(
+                os.curdir, str(config.driving)
+            ),  # a path, though it may be called as a name is
             frames=config.frames or (48 if config.driving is None else None),
             yaw=config.yaw,
             pose_from_mat=config.poses,
