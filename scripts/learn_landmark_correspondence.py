@@ -1,10 +1,10 @@
 """Learn which vertex of the open face model each of MediaPipe's landmarks is, and the errors of landmarks and R.
 
-    anifacegan dataset --out data/learn --count 7254 --size 256 --seed 2
-    python scripts/learn_landmark_correspondence.py --data data/learn --first 6744 --count 510
+    anifacegan dataset --out data/learn --count 16000 --size 256 --seed 2
+    python scripts/learn_landmark_correspondence.py --data data/learn --first 15490 --count 510
 
 Writes anifacegan/capture/correspondence.npz. The images must be new to R, or its errors come out too small: the shipped
-R was trained on the first 15,076 images of seed 1 and 6,744 of seed 2. A landmark's vertex is the one whose projection
+R was trained on the first 15,076 images of seed 1 and 15,490 of seed 2. A landmark's vertex is the one whose projection
 stays closest to it over all images. What is left has a mean and a covariance, with which the fit weighs the landmarks.
 """
 
@@ -56,7 +56,7 @@ class LearnConfig:
 
     data: Path
     """Folder of 'anifacegan dataset'."""
-    first: int = 6744
+    first: int = 15490
     """Number of the first image."""
     count: int = 510
     """Number of images."""

@@ -63,8 +63,8 @@ def fit_one_film(config: FitConfig, fitter: FaceFitter, folder: GrowingFolder, p
     folder.remove(kept)
     if config.crops and (earlier := _earlier_crops(folder, film)):
         say(
-            f"{folder.path}: beside the new crops, {len(earlier)} files of an earlier film of this name stay, the first "
-            f"is {earlier[0]}"
+            f"{folder.path}: beside the new crops, {len(earlier)} files of an earlier film of this name stay, "
+            f"the first is {earlier[0]}"
         )
     lost = sum(run.last - run.first + 1 for run in fitted.lost)
     print(
