@@ -30,7 +30,7 @@ the joint errors depends on the person (a detector prefers average faces), whom 
 they would let it ignore the landmarks. R's errors are dominated by few badly cropped faces; with less of them still
 synthetic faces are fitted better, and the two photographs of scripts/check_own_face.py worse."""
 POSE_SHARE = 0.0024
-"""Further factor of the variances of R's pitch and yaw, so small that they decide. Alone R is wrong by 1.01 degrees of
+"""Further factor of the variances of R's pitch and yaw, so small that they decide. Alone R is wrong by 1.00 degrees of
 pitch, the landmarks by 2.95; their errors correlate by 0.44, so any weight of the landmarks makes the pitch worse."""
 COUNT = 478
 
