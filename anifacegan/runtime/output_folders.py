@@ -21,6 +21,7 @@ from anifacegan.runtime.errors import InputError, say
 from anifacegan.runtime.files import (
     flush,
     not_writable_error,
+    put_in_place,
     remove_abandoned,
     remove_leftovers,
     runs_here,
@@ -216,7 +217,7 @@ def _publish(temporary: Path, out: Path, overwrite: bool, last: str, whole: bool
         remove_unfinished(out, names)
         for path in paths:
             (out / path).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(temporary / path, out / path)
+            put_in_place(temporary / path, out / path)
         if older := [name for name in older if (out / name).is_file()]:
             say(f"{out}: beside the new files, {len(older)} of an earlier run stay, the first is {older[0]}")
 
