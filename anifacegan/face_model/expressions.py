@@ -191,7 +191,7 @@ EXPECTED = "a .csv or .json of blendshapes, or names such as smile=0.7,blink=0.3
 """What an expression may be beside a .mat file."""
 
 
-def _has_separator(text: str) -> bool:
+def has_separator(text: str) -> bool:
     """Return whether an expression is written as a path of several parts, which no name is."""
     return os.sep in text
 
@@ -229,7 +229,7 @@ class ExpressionReader:
 
         Otherwise it is a path: it has a separator (``./smile``) or a file's ending, or a name in it is not known.
         """
-        if is_expression_file(text) or _has_separator(text):
+        if is_expression_file(text) or has_separator(text):
             return False
         names = [item.partition("=")[0].strip() for item in text.split(",")]
         return text == NEUTRAL or (
@@ -255,7 +255,7 @@ class ExpressionReader:
         if expression is not None and not isinstance(expression, (str, Path)):
             return array("expression", expression, EXP_DIM)
         text = NEUTRAL if expression is None else str(expression)
-        if _has_separator(text) and not is_expression_file(text):
+        if has_separator(text) and not is_expression_file(text):
             raise InputError(f"{text}: no .mat file, expected one, {EXPECTED}")
         if not is_expression_file(text):
             owner = f"model '{self.model}'"

@@ -5,7 +5,6 @@ A trajectory interpolates linearly between a few given values at even spacing. A
 """
 
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from anifacegan.face_model.config import MOST_FRAMES, DriveConfig
 from anifacegan.face_model.expressions import (
     EXPECTED,
     ExpressionReader,
+    has_separator,
     is_expression_file,
     say_names_are_meant,
 )
@@ -171,7 +171,7 @@ def requested_expressions(drive: DriveConfig, reader: ExpressionReader) -> tuple
             path = located(text, "a .mat with face coefficients, or a .csv or .json of blendshapes")
             expressions += _expressions_of(path, reader, most=MOST_FRAMES if len(requested) == 1 else 1)
             continue
-        if path is not None or os.sep in text:
+        if path is not None or has_separator(text):
             raise InputError(f"{text}: no .mat file and no folder, expected one, {EXPECTED}")
         expressions.append(Expression(text, reader.coefficients(text)))
     return expressions, len(expressions) > len(requested)

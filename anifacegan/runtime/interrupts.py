@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -10,9 +10,9 @@ INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def interrupts_put_off() -> Iterator[None]:
-    """Let Ctrl-C, SIGTERM and SIGHUP wait until the block ends, in the main thread; in others, which get none, do
-    nothing.
+def interrupts_put_off(signals: Sequence[signal.Signals] = INTERRUPTS) -> Iterator[None]:
+    """Let Ctrl-C, SIGTERM and SIGHUP, or those of them that ``signals`` names, wait until the block ends, in the main
+    thread; in others, which get none, do nothing.
 
     A signal that is ignored, or that another library than Python's handles, stays as it is. One that came is delivered
     when the handlers are as before, once, however often it came.
@@ -22,9 +22,9 @@ def interrupts_put_off() -> Iterator[None]:
         return
     came: set[signal.Signals] = set()
     with ExitStack() as stack:  # it restores and delivers all, also where one of them raises
-        for number in INTERRUPTS:
+        for number in signals:
             stack.callback(lambda number=number: number in came and signal.raise_signal(number))
-        for number in INTERRUPTS:
+        for number in signals:
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
                 handler = signal.signal(number, lambda number, _: came.add(signal.Signals(number)))
                 stack.callback(signal.signal, number, handler)

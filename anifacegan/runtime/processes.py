@@ -15,6 +15,7 @@ from typing import TypeVar
 import torch
 
 from anifacegan.runtime.errors import LostWorkerError
+from anifacegan.runtime.interrupts import interrupts_put_off
 
 Shared = TypeVar("Shared")
 Job = TypeVar("Job")
@@ -55,7 +56,7 @@ def map_in_processes(
     pool = ProcessPoolExecutor(count, context, initializer=_start, initargs=(task, shared))
     workers: list[multiprocessing.process.BaseProcess] = []
     try:
-        with _interrupts_put_off():  # the new processes never see them: Ctrl-C is this process's to handle
+        with _ctrl_c_blocked():  # the new processes never see them: Ctrl-C is this process's to handle
             parts = (jobs[k : k + chunk] for k in range(0, len(jobs), chunk))
             results = deque(pool.submit(_work, part) for part in parts)
             workers += set(multiprocessing.active_children()) - others
@@ -76,27 +77,22 @@ def map_in_processes(
 
 
 @contextmanager
-def _interrupts_put_off() -> Iterator[None]:
+def _ctrl_c_blocked() -> Iterator[None]:
     """Put off Ctrl-C until the block ends, in the main thread; processes that it starts never get one.
 
     Starting a process takes seconds where the machine is busy. A signal that were ignored meanwhile would be lost; one
-    that is blocked is delivered later, and new processes inherit what is blocked.
+    that is blocked is delivered later, and new processes inherit what is blocked. Threads that block nothing may get
+    it, so it is put off, too.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[int] = []
-    before = signal.signal(
-        signal.SIGINT, lambda number, _: came.append(number)
-    )  # of a thread that blocks nothing
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        signal.signal(signal.SIGINT, before)
-        if came:
-            signal.raise_signal(signal.SIGINT)
+    with interrupts_put_off((signal.SIGINT,)):
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _start(task: Callable[[Shared, Job], Result], shared: Shared) -> None:
