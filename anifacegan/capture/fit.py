@@ -34,7 +34,8 @@ STRENGTHS = (0.0, 1.05)
 LARGEST_POSE = (0.8, 1.3)
 """Largest absolute pitch and yaw during the fit, radians."""
 UNITS_BESIDE_ESTIMATE = 0.1
-"""Weight of the population of units if there is an estimate of the expression, which holds most of it already."""
+"""Weight of the population of units beside an estimate of the expression that is believed, which holds most of it
+already."""
 KNOWN_PRECISION = 1e6
 """Precision of an identity that is given."""
 REPORT_PX = 256
@@ -100,7 +101,7 @@ class LandmarkFitter:
             normal, right_side = self._equations(x, seen)
             if estimate is not None:
                 self._add_estimate(x, normal, right_side, estimate, landmarks)
-            self._add_population(x, normal, right_side, beside=estimate is not None)
+            self._add_population(x, normal, right_side, estimate)
             if identity is not None:
                 normal[IDENTITY, IDENTITY] += KNOWN_PRECISION * np.eye(ID_DIM)
                 right_side[IDENTITY] += KNOWN_PRECISION * (identity - x[IDENTITY])
@@ -165,15 +166,17 @@ class LandmarkFitter:
         return normal, -right_side
 
     def _add_population(
-        self, x: np.ndarray, normal: np.ndarray, right_side: np.ndarray, beside: bool
+        self, x: np.ndarray, normal: np.ndarray, right_side: np.ndarray, estimate: Estimate | None
     ) -> None:
-        """Add the population to the normal equations in place; if there is an
-        estimate (``beside``), only the prior of the units, with weight UNITS_BESIDE_ESTIMATE."""
-        people, weight = self.people, UNITS_BESIDE_ESTIMATE if beside else 1.0
-        blocks = [(UNITS, weight * people.unit_precision, np.zeros(len(x[UNITS])))]
-        if not beside:
+        """Add the population to the normal equations in place. An estimate holds the pose's, and what it is believed of
+        identity's and units'; the units' never quite."""
+        people, belief = self.people, 0.0 if estimate is None else estimate.belief
+        blocks = [
+            (IDENTITY, (1 - belief) * people.identity_precision, people.identity_mean),
+            (UNITS, max(1 - belief, UNITS_BESIDE_ESTIMATE) * people.unit_precision, np.zeros(len(x[UNITS]))),
+        ]
+        if estimate is None:
             blocks.append((POSE, np.diag(people.pose_precision), np.zeros(2)))
-            blocks.append((IDENTITY, people.identity_precision, people.identity_mean))
         for part, precision, mean in blocks:
             normal[part, part] += precision
             right_side[part] += precision @ (mean - x[part])

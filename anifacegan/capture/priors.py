@@ -41,6 +41,10 @@ class Estimate:
     ``crop``: scale, turn, x and y (:func:`anifacegan.capture.fit.place_difference`)."""
     covariance: Float[np.ndarray, "150 150"]
     """Covariance of the estimate's errors."""
+    belief: float = 1.0
+    """How much the estimate of identity and expression is believed, 0 to 1. A believed one holds the population
+    already; the population joins with the rest of the weight, or else nothing would hold the shape of a face whose
+    estimate is hardly believed."""
 
 
 def population(parts: HeadParts) -> Population:

@@ -17,7 +17,7 @@ from anifacegan.models.face_regressor import FaceRegressor
 
 CROP_PX = 256
 """Size of the crops that R sees, pixels."""
-USUAL_RATIO, DOUBT = 2.8, 7.0
+USUAL_RATIO, DOUBT = 2.8, 6.5
 """The chi-squared statistic of R's difference from the landmarks, over its mean, above which R is doubted, and the
 power of the quotient by which its covariance grows. Half of 300 synthetic faces have a smaller statistic; those of the
 two photographs of scripts/check_own_face.py are 4.2 and 4.7."""
@@ -94,7 +94,8 @@ def weighted_estimate(
 
     R has seen synthetic images only, and errs more in photographs. If its difference from the fit to the landmarks is
     larger, by both covariances (a chi-squared statistic over its mean), than is usual for synthetic faces, its
-    covariance is multiplied by a power of the excess; but that of pitch and yaw, which landmarks say worse.
+    covariance is multiplied by a power of the excess; but that of pitch and yaw, which landmarks say worse. The
+    population joins with the weight that the estimate loses.
     """
     correspondence = fitter.correspondence
     mean, covariance = face.numbers + correspondence.regressor_mean, correspondence.regressor_covariance
@@ -102,6 +103,7 @@ def weighted_estimate(
     spread = columns @ np.linalg.solve(fit.normal, columns.T) + covariance
     apart = mean - columns @ fitter.unknowns(fit, landmarks) - offset
     ratio = float(apart @ np.linalg.solve(spread, apart)) / len(apart)
-    wider = np.full(len(mean), max(1.0, ratio / USUAL_RATIO) ** (DOUBT / 2))
+    growth = max(1.0, ratio / USUAL_RATIO) ** DOUBT
+    wider = np.full(len(mean), np.sqrt(growth))
     wider[:2] = 1.0
-    return Estimate(face.crop, mean, covariance * np.outer(wider, wider))
+    return Estimate(face.crop, mean, covariance * np.outer(wider, wider), belief=1 / growth)

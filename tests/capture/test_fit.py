@@ -1,5 +1,7 @@
 """The fit on synthetic landmarks: projected from known faces of the open face model, with the learned errors."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -94,6 +96,24 @@ def test_a_certain_estimate_is_followed(fitter: LandmarkFitter) -> None:
     assert distance_px(fitter, fit, z_id, strengths) < distance_px(fitter, alone, z_id, strengths)
 
 
+def test_the_population_holds_a_face_whose_estimate_is_not_believed(fitter: LandmarkFitter) -> None:
+    z_id, strengths = person(fitter, 5)
+    landmarks = seen(fitter, z_id, strengths, noise=1.0)
+    alone = fitter.fit(landmarks)
+    useless = Estimate(alone.crop, np.full(REGRESSED, 0.1), 1e8 * np.eye(REGRESSED), belief=1e-8)
+    fit = fitter.fit(landmarks, start=alone, estimate=useless)
+
+    def unlikely(fitted: LandmarkFit) -> float:
+        apart = fitted.z_id - fitter.people.identity_mean
+        return float(apart @ fitter.people.identity_precision @ apart) / len(apart)
+
+    # the two differ by the population's poses alone, which an estimate holds
+    np.testing.assert_allclose(fit.z_id, alone.z_id, atol=0.05)
+    assert unlikely(fit) == pytest.approx(unlikely(alone), rel=0.05)
+    unheld = fitter.fit(landmarks, start=alone, estimate=replace(useless, belief=1.0))
+    assert unlikely(unheld) > 3 * unlikely(alone)  # without the population shapes run away
+
+
 def test_a_regressor_that_contradicts_the_landmarks_is_doubted(fitter: LandmarkFitter) -> None:
     landmarks = seen(fitter, *person(fitter, 3), noise=0.0)
     fit, learned = fitter.fit(landmarks), fitter.correspondence
@@ -108,9 +128,11 @@ def test_a_regressor_that_contradicts_the_landmarks_is_doubted(fitter: LandmarkF
         return weighted_estimate(face, fit, fitter, landmarks)
 
     assert np.array_equal(believed(agreeing).covariance, learned.regressor_covariance)
+    assert believed(agreeing).belief == 1.0
     once, twice = (believed(agreeing + k * apart) for k in (1, 2))
     growth = twice.covariance[2, 2] / once.covariance[2, 2]
     assert once.covariance[2, 2] > learned.regressor_covariance[2, 2]
+    assert once.belief == pytest.approx(learned.regressor_covariance[2, 2] / once.covariance[2, 2], rel=1e-9)
     pose = np.s_[:2, :2]  # is R's all the same
     assert np.array_equal(twice.covariance[pose], learned.regressor_covariance[pose])
     assert growth == pytest.approx(4.0**DOUBT, rel=1e-6)  # a chi-squared statistic grows with the square
