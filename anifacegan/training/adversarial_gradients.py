@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.profiler import record_function
 
@@ -39,7 +40,8 @@ def discriminator_gradients(
     r1_factor: float = 1.0,
     max_images: int = 0,
 ) -> dict[str, Tensor]:
-    """Add the gradient of the discriminator's losses to the .grad of its weights; return the weighted losses, detached.
+    """Add the gradient of the discriminator's losses to the .grad of its weights; return the weighted losses, detached,
+    and the shares of real and of generated images that it takes for what they are.
 
     Args:
         discriminator: the discriminator.
@@ -53,21 +55,22 @@ def discriminator_gradients(
         for part in parts(len(images), max_images):
             batch = images[part]
             if is_real:
-                terms = _real_terms(discriminator, batch, weights, r1_factor)
+                terms, right = _real_terms(discriminator, batch, weights, r1_factor)
             else:
-                terms = _fake_terms(discriminator, batch, weights)
+                terms, right = _fake_terms(discriminator, batch, weights)
             share = len(batch) / len(images)
             total_of_part = share * sum(terms.values(), start=batch.image.new_zeros(()))
             with record_function(BACKWARD):
                 total_of_part.backward()
-            for name, value in terms.items():
+            for name, value in (terms | right).items():
                 total[name] = total.get(name, 0) + share * value.detach()
     return total
 
 
 def _real_terms(
     discriminator: Discriminator, real: PosedImages, weights: AdversarialWeights, r1_factor: float
-) -> dict[str, Tensor]:
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Compute the losses on real images, and the share of them that the discriminator takes for real."""
     r1_weight = r1_factor * weights.discriminator_r1
     image = real.image.detach().requires_grad_(r1_weight != 0)
     output = discriminator(image, real.condition)
@@ -78,17 +81,23 @@ def _real_terms(
     if r1_weight:
         with record_function(BACKWARD):
             terms["discriminator_r1"] = r1_weight * r1_penalty(output.logit, image)
-    return terms
+    return terms, {"discriminator_right_real": _share(output.logit > 0)}
 
 
 def _fake_terms(
     discriminator: Discriminator, fake: PosedImages, weights: AdversarialWeights
-) -> dict[str, Tensor]:
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Compute the losses on generated images, and the share of them that the discriminator takes for generated."""
     output = discriminator(fake.image.detach(), fake.condition)
-    return {
+    terms = {
         "discriminator_fake": weights.discriminator_fake * discriminator_loss_generated(output.logit),
         "discriminator_pose_fake": weights.discriminator_pose_fake * pose_loss(output.pose, fake.pose),
     }
+    return terms, {"discriminator_right_fake": _share(output.logit < 0)}
+
+
+def _share(true: Bool[Tensor, "batch"]) -> Float[Tensor, ""]:
+    return true.float().mean()
 
 
 # ----------------------------------------------------------------------------------------------------------- generator

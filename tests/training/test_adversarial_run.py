@@ -31,6 +31,7 @@ from tests.fixtures.resumed_runs import adversarial_config, flat, paired_adversa
 from tests.fixtures.tiny_training_set import write_tiny_set
 
 TERMS = {field.name for field in dataclasses.fields(AdversarialWeights)}
+RIGHT = {"discriminator_right_real", "discriminator_right_fake"}
 IMITATION = {"deformation", "mouth_gap", "roughness", "minimal", "neutral", "geometry"}
 """What is on where nothing is said; the landmarks need a network."""
 
@@ -58,8 +59,8 @@ def lines(folder: Path) -> list[dict]:
 def test_every_adversarial_term_is_logged_by_name(unbroken: Path) -> None:
     logged = [line.keys() - {"step"} for line in lines(unbroken) if "deformation" in line]
     assert len(logged) == 5
-    assert all(not (TERMS | {"geometry"}) & names for names in logged[:3])
-    assert all(names == TERMS | IMITATION for names in logged[3:])
+    assert all(not (TERMS | RIGHT | {"geometry"}) & names for names in logged[:3])
+    assert all(names == TERMS | RIGHT | IMITATION for names in logged[3:])
 
 
 def test_the_finished_model_says_that_it_was_trained_adversarially(unbroken: Path) -> None:
@@ -142,7 +143,7 @@ def test_a_finished_model_can_continue_with_adversarial_steps_only(
     alone = dataclasses.replace(whole.schedule, warm_up_deform=0, near_surface=0, complete=0)
     run(dataclasses.replace(whole, schedule=alone))
     logged = [line for line in lines(tmp_path / "run") if "deformation" in line]
-    assert [line.keys() - {"step"} for line in logged] == [TERMS | IMITATION] * 2
+    assert [line.keys() - {"step"} for line in logged] == [TERMS | RIGHT | IMITATION] * 2
 
 
 def network(folder: Path, seed: int, face_model: str = OPEN_FACE_MODEL) -> Path:
@@ -167,7 +168,7 @@ def test_landmarks_through_a_network_take_part(tiny: Path, tmp_path: Path) -> No
     ours, other = network(tmp_path / "ours", 0), network(tmp_path / "other", 1)
     run(with_landmarks(ours))
     logged = [line for line in lines(tmp_path / "run") if "deformation" in line]
-    assert [line.keys() - {"step"} for line in logged[3:]] == [TERMS | IMITATION | {"landmarks"}] * 2
+    assert [line.keys() - {"step"} for line in logged[3:]] == [TERMS | RIGHT | IMITATION | {"landmarks"}] * 2
     assert all("landmarks" not in line for line in logged[:3])
     run(with_landmarks(ours.rename(tmp_path / "moved")))
     with pytest.raises(InputError, match="reconstruction is of SHA-256 .*, expected of SHA-256"):
