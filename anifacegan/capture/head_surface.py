@@ -31,6 +31,12 @@ LEAN = 0.4
 """By how much the texture's rows lean forward, so that the skin under the chin gets rows of its own."""
 WIDEST_ANGLE = 2.2
 """Angle about the axis at the texture's left and right edges, radians from the front."""
+NAPE_Y, NAPE_ANGLE = -0.04, 2.0
+"""Largest y, world units, and least angle about the axis, radians, of the nape, which is left out: hair and collar,
+which the photograph does not show there, cover it."""
+NECK_Y, NECK_MARGIN = (-0.1, -0.07), 0.003
+"""y between which the neck's width is measured, and by how much what is below may be wider, world units: the relief has
+the photograph's shoulders and clothes, and bare ones would stand beside them when the head turns."""
 CROWDING = 0.8
 """How much more columns the front gets than the sides."""
 CHART_POSE = {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0, "jawOpen": 0.3}
@@ -165,7 +171,11 @@ def _ever_visible(
 
 def _wanted(neutral: Float[np.ndarray, "point 3"], triangles: Int[np.ndarray, "triangle 3"]) -> np.ndarray:
     """Mark the triangles that some view of the avatar may show."""
-    kept = (neutral[:, 2] > BEHIND) & (np.abs(neutral[:, 0]) < ASIDE) & (neutral[:, 1] > BELOW)
+    x, y, z = np.abs(neutral[:, 0]), neutral[:, 1], neutral[:, 2]
+    nape = (y < NAPE_Y) & (np.arctan2(x, z - AXIS_Z) > NAPE_ANGLE)
+    neck = x[(y > NECK_Y[0]) & (y < NECK_Y[1]) & (z < SIDE_Z)].max(initial=0.0)
+    shoulders = (y < NECK_Y[0]) & (x > neck + NECK_MARGIN)
+    kept = (z > BEHIND) & (x < ASIDE) & (y > BELOW) & ~nape & ~shoulders
     return kept[triangles].all(axis=1)
 
 

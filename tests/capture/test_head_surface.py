@@ -78,3 +78,17 @@ def test_texels_lie_in_the_texture_and_halves_mirror_each_other(surface: HeadSur
     near = left.min(axis=1) < 1e-4
     assert near.mean() > 0.5
     np.testing.assert_allclose(mirrored[near], skin[right][near], atol=1.5)
+
+
+def test_bare_shoulders_and_nape_are_left_to_the_relief(
+    face_model: MorphableModel, surface: HeadSurface
+) -> None:
+    whole = face_model.to_world(face_model.shape(torch.zeros(1, 80), torch.zeros(1, 64)))[0].numpy()
+    x, y, z = np.abs(whole[:, 0]), whole[:, 1], whole[:, 2]
+    beside = (y < -0.11) & (y > -0.17)
+    neck = x[(y > -0.1) & (y < -0.07) & (z < -0.055)].max()
+    assert x[beside].max() > 2 * neck, "the face model has shoulders"
+    kept = surface.vertices(np.zeros(64, np.float32))[: surface.skin_count]
+    assert np.abs(kept[kept[:, 1] < -0.1, 0]).max() < 1.1 * neck
+    behind = np.arctan2(np.abs(kept[:, 0]), kept[:, 2] + 0.06) > 2.0
+    assert behind.any() and kept[behind, 1].min() > -0.045, "the back of the head, but not of the neck"
