@@ -116,6 +116,7 @@ def head_surface(model: MorphableModel, parts: HeadParts, z_id: Float[np.ndarray
     wanted = _wanted(neutral, triangles)
     is_inside = inside[triangles].all(axis=1)
     wanted &= is_inside | _ever_visible(model, parts, z_id, triangles)
+    wanted &= is_inside | ~_nape_or_shoulders(neutral, triangles)
     is_ear = (parts.ears_mask[triangles] > EAR).any(axis=1)
     is_back = (neutral[triangles, 2] < SIDE_Z).all(axis=1)
     face, behind, back = (
@@ -171,12 +172,19 @@ def _ever_visible(
 
 def _wanted(neutral: Float[np.ndarray, "point 3"], triangles: Int[np.ndarray, "triangle 3"]) -> np.ndarray:
     """Mark the triangles that some view of the avatar may show."""
+    kept = (neutral[:, 2] > BEHIND) & (np.abs(neutral[:, 0]) < ASIDE) & (neutral[:, 1] > BELOW)
+    return kept[triangles].all(axis=1)
+
+
+def _nape_or_shoulders(
+    neutral: Float[np.ndarray, "point 3"], triangles: Int[np.ndarray, "triangle 3"]
+) -> np.ndarray:
+    """Mark the triangles of nape and shoulders, and what else lies there."""
     x, y, z = np.abs(neutral[:, 0]), neutral[:, 1], neutral[:, 2]
     nape = (y < NAPE_Y) & (np.arctan2(x, z - AXIS_Z) > NAPE_ANGLE)
     neck = x[(y > NECK_Y[0]) & (y < NECK_Y[1]) & (z < SIDE_Z)].max(initial=0.0)
     shoulders = (y < NECK_Y[0]) & (x > neck + NECK_MARGIN)
-    kept = (z > BEHIND) & (x < ASIDE) & (y > BELOW) & ~nape & ~shoulders
-    return kept[triangles].all(axis=1)
+    return (nape | shoulders)[triangles].any(axis=1)
 
 
 def _unrolled(points: Float[np.ndarray, "vertex 3"]) -> tuple[np.ndarray, np.ndarray]:

@@ -92,3 +92,6 @@ def test_bare_shoulders_and_nape_are_left_to_the_relief(
     assert np.abs(kept[kept[:, 1] < -0.1, 0]).max() < 1.1 * neck
     behind = np.arctan2(np.abs(kept[:, 0]), kept[:, 2] + 0.06) > 2.0
     assert behind.any() and kept[behind, 1].min() > -0.045, "the back of the head, but not of the neck"
+    inside = surface.vertices(np.zeros(64, np.float32))[surface.skin_count :]
+    throat = (inside[:, 1] < -0.045) & (inside[:, 2] < -0.065)
+    assert throat.sum() > 50, "the mouth has its back, which lies as far back"
