@@ -47,20 +47,22 @@ def with_numba_fields(fields: ConditionedFields) -> ConditionedFields:
     """
     return replace(
         fields,
-        offset=_numba_version(fields.offset),
-        scalar=_numba_version(fields.scalar),
-        radiance=fields.radiance if fields.view_dependent else _numba_version(fields.radiance),
-        align=None if fields.align is None else _numba_version(fields.align),
+        offset=numba_version(fields.offset),
+        scalar=numba_version(fields.scalar),
+        radiance=fields.radiance if fields.view_dependent else numba_version(fields.radiance),
+        align=None if fields.align is None else numba_version(fields.align),
     )
 
 
-def _numba_version(field: Callable) -> Callable:
+def numba_version(field: Callable) -> Callable:
+    """Return the compiled version of a field of one face, or the field itself if there is none; see
+    :func:`with_numba_fields`."""
     if isinstance(field, FrozenField):
         field = field.field  # numba fields have no gradients anyway
     if isinstance(field, AlignedOffsets):
-        return AlignedOffsets(_numba_version(field.deform), _numba_version(field.align))
+        return AlignedOffsets(numba_version(field.deform), numba_version(field.align))
     if isinstance(field, DeformationAfterAlignment):
-        return DeformationAfterAlignment(_numba_version(field.deform), _numba_version(field.align))
+        return DeformationAfterAlignment(numba_version(field.deform), numba_version(field.align))
     if isinstance(field, BoundDeformation) and _is_single_on_cpu(field.layers[0].frequency):
         scale, layers = field.output_scale, [(layer.weight[0], layer.bias[0, 0]) for layer in field.layers]
         return NumbaOffsets(_Layers.with_head(layers, scale * field.head.weight.T), scale * field.head.bias)

@@ -13,8 +13,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from tqdm import tqdm
 
-from anifacegan.avatars.baking.inverse_warp import Condition, target_points, volume_ratio
+from anifacegan.avatars.baking.inverse_warp import Condition, volume_ratio
 from anifacegan.avatars.baking.layers import LayerMesh
+from anifacegan.avatars.baking.nested_vertices import NestedVertices
 from anifacegan.avatars.baking.openings import OpeningTriangles, TexelsOf
 from anifacegan.geometry.conventions import EXP_DIM
 
@@ -112,7 +113,9 @@ def _has_corner(
     return marked[triangles[:, 0]] | marked[triangles[:, 1]] | marked[triangles[:, 2]]
 
 
-def deformed_mesh(condition: Condition, z_exp: Float[np.ndarray, "64"], mesh: LayerMesh) -> DeformedMesh:
+def deformed_mesh(
+    condition: Condition, z_exp: Float[np.ndarray, "64"], nested: NestedVertices
+) -> DeformedMesh:
     """Find the positions of a mesh's vertices on the face with an expression.
 
     An occluded vertex (see :class:`DeformedMesh`) gets the position of another vertex: the nearest one, counted in
@@ -122,13 +125,11 @@ def deformed_mesh(condition: Condition, z_exp: Float[np.ndarray, "64"], mesh: La
         condition: function from expression coefficients to the fields of one person with this expression (the networks
             with the person's latents fixed).
         z_exp: expression coefficients.
-        mesh: mesh in template space (the face without deformation), world units.
+        nested: the mesh's vertices, in the order in which they are solved for.
     """
-    fields = condition(z_exp)
-    found, residual = target_points(
-        condition, z_exp, torch.from_numpy(mesh.x_template).to(fields.levels.device)
-    )
-    x, occluded = found.cpu().numpy(), (residual > OCCLUDED_RESIDUAL).cpu().numpy()
+    fields, mesh = condition(z_exp), nested.mesh
+    x, residual = nested.target_points(condition, z_exp)
+    occluded = residual > OCCLUDED_RESIDUAL
     stretched = np.zeros(len(occluded), bool)
     triangles = mesh.triangles[_has_corner(mesh.triangles, occluded)]
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
@@ -136,10 +137,10 @@ def deformed_mesh(condition: Condition, z_exp: Float[np.ndarray, "64"], mesh: La
     edges = edges[occluded[edges[:, 1]]]  # into occluded points
     border = np.unique(edges[~occluded[edges[:, 0]], 0])
     if len(border):
-        ratio = volume_ratio(fields.deformation, found[torch.from_numpy(border)])
+        ratio = volume_ratio(fields.deformation, torch.from_numpy(x[border]).to(fields.levels.device))
         stretched[border] = (ratio < LEAST_VOLUME_RATIO).cpu().numpy()
         x = x[_nearest_visible(edges, occluded, border[~stretched[border]])]
-    return DeformedMesh(x, residual.cpu().numpy(), stretched)
+    return DeformedMesh(x, residual, stretched)
 
 
 def _nearest_visible(
@@ -184,8 +185,8 @@ def moving_mesh(
         texels_of: function from layer indices and template points to texture coordinates.
     """
     neutral_z_exp = np.zeros(EXP_DIM, np.float32)
-    x_template = torch.from_numpy(mesh.x_template).to(condition(neutral_z_exp).levels.device)
-    neutral = target_points(condition, neutral_z_exp, x_template)[0].cpu().numpy()
+    nested = NestedVertices.of(mesh)
+    neutral, _ = nested.target_points(condition, neutral_z_exp)
     weights = np.arange(1, inbetweens + 1, dtype=np.float32) / inbetweens
     inbetween_z_exp = z_exp[:, None] * weights[:, None]  # (S, P, 64)
     shape = inbetween_z_exp.shape[:2]
@@ -193,7 +194,7 @@ def moving_mesh(
     residual = np.zeros(len(z_exp))
     is_spanning = np.zeros((*shape, len(mesh.triangles)), bool)
     for place in tqdm(list(np.ndindex(*shape)), desc="expressions", leave=False, disable=None):
-        deformed = deformed_mesh(condition, inbetween_z_exp[place], mesh)
+        deformed = deformed_mesh(condition, inbetween_z_exp[place], nested)
         offsets[place] = deformed.x - neutral
         is_spanning[place] = deformed.spanning(mesh.triangles, neutral)
         quantile = np.quantile(deformed.residual, 0.99, method="higher")

@@ -10,20 +10,21 @@ from anifacegan.avatars.baking.inverse_warp import Condition
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import ConditionedFields
-from anifacegan.models.numba_fields import with_numba_fields
+from anifacegan.models.numba_fields import numba_version, with_numba_fields
 from anifacegan.rendering.model import Model
+from anifacegan.runtime.cpu import jobs_only
 
 
 @torch.inference_mode()
+@jobs_only()
 def model_charts(model: Model, side: int) -> ManifoldCharts:
     """Sample the radiance manifolds of a model along ``side`` x ``side`` directions from a centre behind the head.
 
     All people of the model have the same manifolds.
     """
     generator = model.generator
-    return chart_manifolds(
-        generator.manifolds, generator.manifolds.levels, generator.config.ray_sampling, side
-    )
+    scalar_field = numba_version(generator.manifolds)
+    return chart_manifolds(scalar_field, generator.manifolds.levels, generator.config.ray_sampling, side)
 
 
 @torch.inference_mode()

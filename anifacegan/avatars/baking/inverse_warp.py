@@ -35,15 +35,19 @@ Condition = Callable[[Float[np.ndarray, "64"]], ConditionedFields]
 
 
 def target_points(
-    condition: Condition, z_exp: Float[np.ndarray, "64"], x_template: Float[Tensor, "vertex 3"]
+    condition: Condition,
+    z_exp: Float[np.ndarray, "64"],
+    x_template: Float[Tensor, "vertex 3"],
+    start: Float[Tensor, "vertex 3"] | None = None,
 ) -> tuple[Float[Tensor, "vertex 3"], Float[Tensor, "vertex"]]:
     """Find the points of the deformed face that an expression's deformation D maps to given points of the template.
 
-    ``condition`` is a function from expression coefficients to the fields of one person with this expression. Returns
-    the points x of the deformed face and the residuals |x + D(x) - x_template|. All are in world units.
+    ``condition`` is a function from expression coefficients to the fields of one person with this expression. ``start``
+    are points near the solutions, where they are known. Returns the points x of the deformed face and the residuals
+    |x + D(x) - x_template|. All are in world units.
     """
     fields = condition(z_exp)
-    x, residual = _fixed_point(fields.deformation, x_template)
+    x, residual = _fixed_point(fields.deformation, x_template, start)
     _improve(x, residual, (residual > TOLERANCE) & (residual <= SLOW), fields.deformation, x_template, x)
     diverged = residual > TOLERANCE
     if diverged.any():
@@ -52,9 +56,9 @@ def target_points(
         for strength in STRENGTHS[:-1]:
             offset = condition((strength * z_exp).astype(np.float32)).deformation
             found, _ = _newton(offset, goal, found)
-        start = x.clone()
-        start[diverged] = found
-        _improve(x, residual, diverged, fields.deformation, x_template, start)
+        near = x.clone()
+        near[diverged] = found
+        _improve(x, residual, diverged, fields.deformation, x_template, near)
     return x, residual
 
 
@@ -94,16 +98,21 @@ def volume_ratio(offset: Field, x: Float[Tensor, "vertex 3"]) -> Float[Tensor, "
     return torch.linalg.det((template[:, 1:] - template[:, :1]) / DIFFERENCE)
 
 
-def _fixed_point(offset: Field, x_template: Float[Tensor, "vertex 3"]) -> tuple[Tensor, Tensor]:
+def _fixed_point(
+    offset: Field, x_template: Float[Tensor, "vertex 3"], start: Float[Tensor, "vertex 3"] | None = None
+) -> tuple[Tensor, Tensor]:
     """Run the iteration ``x <- x_template - D(x)``; return, for each point, the x with the smallest residual, and this
     residual.
 
     Where the iteration converges quickly, the result is one step further, and its residual is estimated from the last
-    two: by the factor by which the step before it made the residual smaller.
+    two: by the factor by which the step before it made the residual smaller. A step from ``start`` with a residual of
+    at most LAST_STEP is taken to leave at most LAST_SHARE of it.
     """
     best, least = x_template.clone(), torch.full_like(x_template[:, 0], torch.inf)
     active = torch.arange(len(x_template), device=x_template.device)
-    x, before = x_template, least.clone()
+    x, before = x_template if start is None else start, least.clone()
+    if start is not None:
+        before.fill_(LAST_STEP / LAST_SHARE)
     for _ in range(FIXED_POINT_STEPS):
         goal = x_template[active]
         following = goal - evaluate_in_slices(offset, x)
@@ -123,24 +132,35 @@ def _newton(
     offset: Field, x_template: Float[Tensor, "vertex 3"], start: Float[Tensor, "vertex 3"]
 ) -> tuple[Tensor, Tensor]:
     """Run a damped Newton method for x + D(x) = x_template; return, for each point, the x with the smallest residual,
-    and this residual."""
+    and this residual.
+
+    The Jacobian of a point is that of the step before where this step has left at most LAST_SHARE of the residual.
+    """
     axes = DIFFERENCE * torch.eye(3, device=start.device)
     best, least = start.clone(), torch.full_like(start[:, 0], torch.inf)
     active, x = torch.arange(len(start), device=start.device), start
+    before, jacobian = torch.zeros_like(least), x.new_zeros(len(start), 3, 3)
     for _ in range(NEWTON_STEPS):
-        probes = torch.cat([x[:, None], x[:, None] + axes], dim=1)  # (V, 4, 3)
-        template = probes + evaluate_in_slices(offset, probes)
-        miss = template[:, 0] - x_template[active]
+        template = x + evaluate_in_slices(offset, x)
+        miss = template - x_template[active]
         residual = miss.norm(dim=-1)
         better = residual < least[active]
         best[active[better]], least[active[better]] = x[better], residual[better]
         unfinished = ~(residual <= TOLERANCE)  # also where it is NaN
         if not unfinished.any():
             break
-        active, x, template, miss = active[unfinished], x[unfinished], template[unfinished], miss[unfinished]
-        jacobian = (template[:, 1:] - template[:, :1]).transpose(1, 2) / DIFFERENCE  # (V, 3, 3)
+        active, x, template, miss, residual, before, jacobian = (
+            part[unfinished] for part in (active, x, template, miss, residual, before, jacobian)
+        )
+        old = ~(residual <= LAST_SHARE * before)
+        probes = x[old, None] + axes  # (V', 3, 3)
+        moved = probes + evaluate_in_slices(offset, probes) - template[old, None]
+        jacobian[old] = moved.transpose(1, 2) / DIFFERENCE
         damped = jacobian.transpose(1, 2) @ jacobian + 1e-4 * torch.eye(3, device=start.device)
         # A deformation far too strong gives singular matrices, and steps that are not finite: the best point stays.
         step = torch.linalg.solve_ex(damped, jacobian.transpose(1, 2) @ miss[..., None]).result[..., 0]
-        x = x - step * (LONGEST_STEP / step.norm(dim=-1, keepdim=True).clamp(min=LONGEST_STEP))
+        x, before = (
+            x - step * (LONGEST_STEP / step.norm(dim=-1, keepdim=True).clamp(min=LONGEST_STEP)),
+            residual,
+        )
     return best, least

@@ -201,6 +201,8 @@ class LayerMesh:
     """Index of the first triangle of each layer; the last entry is the number of triangles."""
     cell: Int[np.ndarray, "triangle"]
     """Cell of each triangle, as a flat index into an array (level, cell row, cell column)."""
+    place: Int[np.ndarray, "vertex 3"]
+    """Index of each vertex's layer, and of its row and its column in the grid of the layer."""
 
     def level(self, triangles: Int[np.ndarray, "selected"]) -> Int[np.ndarray, "selected"]:
         """Return the index of the layer of each triangle; ``triangles`` are triangle indices."""
@@ -216,7 +218,8 @@ def cell_mesh(cells: LevelCells, layers: Layers) -> LayerMesh:
     # v grows upwards with the row: seen from outside, a-b-c and d-c-b turn the same way.
     quads = np.stack([np.stack([a, b, c], -1), np.stack([d, c, b], -1)], axis=1)  # (cells, 2, 3)
     used, triangles = np.unique(quads, return_inverse=True)
-    position = np.stack([used % columns / (columns - 1), used // columns % rows / (rows - 1)], axis=-1)
+    place = np.stack(np.unravel_index(used, (len(cells), rows, columns)), axis=-1)
+    position = place[:, :0:-1] / (columns - 1, rows - 1)
     flat = np.ravel_multi_index((level, row, column), cells.shape)
     return LayerMesh(
         x_template=layers.vertices().reshape(-1, 3)[torch.from_numpy(used)].cpu().numpy(),
@@ -224,6 +227,7 @@ def cell_mesh(cells: LevelCells, layers: Layers) -> LayerMesh:
         triangles=triangles.reshape(-1, 3).astype(np.int32),
         layer_starts=np.searchsorted(np.repeat(level, 2), np.arange(len(cells) + 1)).astype(np.int32),
         cell=np.repeat(flat, 2),
+        place=place,
     )
 
 

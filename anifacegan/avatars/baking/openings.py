@@ -117,6 +117,7 @@ class OpeningTriangles:
             x_template=np.concatenate([mesh.x_template, mesh.x_template[own]]),
             texels=np.concatenate([mesh.texels, mesh.texels[own]]),
             triangles=triangles,
+            place=np.concatenate([mesh.place, mesh.place[own]]),
         )
 
     def offsets(

@@ -19,6 +19,7 @@ from anifacegan.avatars.baking.layers import (
     dilated,
     unrefined_layers,
 )
+from anifacegan.avatars.baking.nested_vertices import NestedVertices
 from anifacegan.avatars.baking.textures import coarse_textures
 from anifacegan.models.generator import ConditionedFields
 
@@ -61,7 +62,7 @@ def refined_layers(
         cells = np.zeros_like(opaque)
         cells[level] = opaque[level]
         mesh = cell_mesh(dilated(cells, RIM) & complete, even)
-        of_person = replace(mesh, x_template=on_template(fields, mesh.x_template))
+        of_person = NestedVertices.of(replace(mesh, x_template=on_template(fields, mesh.x_template)))
         for expression in z_exp:
             x = deformed_mesh(condition, expression, of_person).x
             _divide_stretched(row_parts, column_parts, mesh, x, opaque)

@@ -16,7 +16,6 @@ from anifacegan.avatars.baking.layers import (
     dilated,
     doubled_cells,
     halved_cells,
-    submesh,
 )
 from anifacegan.avatars.layered_mesh import LayeredMesh, Pose
 from anifacegan.avatars.players.numba_player import entered_triangles, visible_triangles
@@ -56,13 +55,16 @@ def _views(widest_rad: float, views: Views = VIEWS) -> Iterator[tuple[float, flo
             yield widest_rad * yaw, widest_rad * pitch
 
 
-def entered_cells(mesh: LayerMesh, view: View) -> Int[np.ndarray, "layer size size"]:
+def entered_cells(
+    mesh: LayerMesh, view: View, cells: LevelCells | None = None
+) -> Int[np.ndarray, "layer size size"]:
     """Find, for each pixel and each layer, the grid cell in which the pixel's ray first meets the layer.
 
-    ``view`` is the camera. Returns flat indices of cells (level, cell row, cell column); -1 where the ray does not meet
-    the layer.
+    ``view`` is the camera. With ``cells``, only rays count that meet one of these cells of the layer. Returns flat
+    indices of cells (level, cell row, cell column); -1 where no such ray meets the layer.
     """
-    triangle = entered_triangles(mesh.x_template, mesh.triangles, mesh.layer_starts, view)
+    shown = None if cells is None else cells.ravel()[mesh.cell]
+    triangle = entered_triangles(mesh.x_template, mesh.triangles, mesh.layer_starts, view, shown)
     return np.where(triangle < 0, -1, mesh.cell[triangle])
 
 
@@ -90,16 +92,17 @@ def occluding_cells(
     complete_cells = halved.complete_cells()
     complete = cell_mesh(complete_cells, halved)
     complete = replace(complete, x_template=template_points(complete.x_template))
-    part = submesh(complete, halved_cells(cells) & complete_cells)
+    part = halved_cells(cells) & complete_cells
     occluding = np.zeros(complete_cells.size, bool)
 
     def draw(angles: tuple[float, float]) -> None:
         yaw, pitch = angles
         view = View(yaw=yaw, pitch=pitch, size=VIEW_SIZE, fov_deg=fov_deg)
-        first, first_of_part = entered_cells(complete, view), entered_cells(part, view)
-        occluding[first[(first_of_part >= 0) & (first != first_of_part)]] = True
+        met = entered_cells(complete, view, part)
+        occluding[met[met >= 0]] = True
 
     on_all_cores(_views(widest_rad), draw)
+    occluding &= ~part.ravel()
     found = dilated(doubled_cells(occluding.reshape(complete_cells.shape), cells), OCCLUDER_MARGIN)
     return closed(found, OCCLUDER_GAP) & layers.complete_cells()
 

@@ -113,11 +113,10 @@ def _mark_occluders(
     view: View,
 ) -> None:
     """Mark, in ``occluding``, the triangles that a ray meets before a triangle in ``shown`` of the same layer."""
-    starts = np.concatenate([[0], shown.cumsum()])[layered_mesh.layer_starts].astype(np.int32)
-    first = entered_triangles(pose.vertices, layered_mesh.triangles, layered_mesh.layer_starts, view)
-    found = entered_triangles(pose.vertices, layered_mesh.triangles[shown], starts, view)
-    met = np.flatnonzero(shown)[found.clip(min=0)]
-    occluding[first[(found >= 0) & (first != met)]] = True
+    triangles, starts = layered_mesh.triangles, layered_mesh.layer_starts
+    first = entered_triangles(pose.vertices, triangles, starts, view, shown)
+    met = first[first >= 0]
+    occluding[met[~shown[met]]] = True
 
 
 def _restricted(layered_mesh: LayeredMesh, triangles: Bool[np.ndarray, "triangle"]) -> LayeredMesh:

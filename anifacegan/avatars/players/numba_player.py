@@ -85,12 +85,15 @@ def entered_triangles(
     triangles: Int[np.ndarray, "triangle 3"],
     layer_starts: Int[np.ndarray, "layer_and_one"],
     view: View,
+    shown: Bool[np.ndarray, "triangle"] | None = None,
 ) -> Int[np.ndarray, "layer size size"]:
     """Return the index of the triangle that each pixel's ray meets first in each layer of a mesh; -1 if it meets none.
 
     ``layer_starts`` are the indices of the layers' first triangles and the number of triangles; ``view`` is the camera.
+    With ``shown``, the result is -1 also where the ray meets none of these triangles of the layer.
     """
-    scene = _projected_scene(vertices, triangles, layer_starts, np.zeros(len(triangles), np.bool_), view)
+    others = np.zeros(len(triangles), np.bool_) if shown is None else ~shown
+    scene = _projected_scene(vertices, triangles, layer_starts, others, view)
     found = np.full((len(layer_starts) - 1, view.size, view.size), -1, np.int32)
 
     def enter(first_row: int) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from anifacegan.avatars.baking.blendshapes import OCCLUDED_RESIDUAL, MovingMesh, deformed_mesh, moving_mesh
 from anifacegan.avatars.baking.layers import LayerMesh
+from anifacegan.avatars.baking.nested_vertices import NestedVertices
 from anifacegan.models.generator import ConditionedFields
 from tests.fixtures.ball_people import (
     LEVELS,
@@ -48,12 +49,13 @@ def strip() -> LayerMesh:
         triangles=triangles.astype(np.int32),
         layer_starts=np.array([0, 120], np.int32),
         cell=np.repeat(np.arange(60), 2),
+        place=np.stack(np.unravel_index(np.arange(122), (1, 61, 2)), -1),
     )
 
 
 def test_occluded_points_move_to_the_side_that_is_not_stretched() -> None:
     mesh = strip()
-    deformed = deformed_mesh(person(along_y(lid)), ON, mesh)
+    deformed = deformed_mesh(person(along_y(lid)), ON, NestedVertices.of(mesh))
     y_template, y = mesh.x_template[:, 1], deformed.x[:, 1]
     distance = np.minimum(abs(y_template - (EDGE - GAP)), abs(y_template - (EDGE + GAP)))
     occluded = (abs(y_template - EDGE) < GAP) & (distance > OCCLUDED_RESIDUAL)

@@ -109,6 +109,20 @@ def test_a_mesh_without_rows_is_drawn_as_well(browser: Any, tmp_path: Path) -> N
     opened.close()
 
 
+def test_the_first_frame_waits_for_no_expression(browser: Any, address: str) -> None:
+    """Two expressions with two in-between shapes are unpacked and copied to the graphics card after it."""
+    opened = browser.new_page(viewport={"width": 700, "height": 300})
+    opened.add_init_script(
+        "window.copied = 0; const copy = WebGL2RenderingContext.prototype.bufferData;"
+        "WebGL2RenderingContext.prototype.bufferData = function (...given) {"
+        "  copied += given[1] instanceof Int16Array; return copy.apply(this, given); };"
+    )
+    opened.goto(f"{address}?idle=0&quality=1")
+    assert opened.evaluate("avatar.ready.then(() => copied)") == 0
+    wait_until(opened, "copied === 4")
+    opened.close()
+
+
 def test_nothing_is_requested_but_the_page(browser: Any, address: str) -> None:
     opened = browser.new_page()
     requests: list[str] = []

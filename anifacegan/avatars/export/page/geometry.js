@@ -135,22 +135,21 @@ function linkedMesh(header, { raw, whole }) {
   return { field, texels, indices, starts: Array.from(raw("index_starts", Uint32Array)) };
 }
 
-/** Everything of the mesh that the graphics card needs. `shapes` hold four numbers a vertex: x, y, z and nothing. */
+/** What the graphics card needs of the mesh. `shape(k)` unpacks one with four numbers a vertex: x, y, z and nothing. */
 function unpackedMesh(header, arrays) {
   const { field, texels, indices, starts } = (header.streams.indices ? linkedMesh : gridMesh)(header, arrays);
-  const vertices = header.placed + header.moving, neutral = new Float32Array(3 * vertices), shapes = [];
+  const vertices = header.placed + header.moving, neutral = new Float32Array(3 * vertices);
   for (let axis = 0; axis < 3; axis++) {
     const found = field(`neutral.${axis}`);
     for (let v = 0; v < vertices; v++) neutral[3 * v + axis] = header.neutral[0] + header.neutral[1] * found[v];
   }
-  for (let s = 0; s < header.shapes; s++)
-    for (let p = 0; p < header.inbetweens; p++) {
-      const shape = new Int16Array(4 * vertices);
-      for (let axis = 0; axis < 3; axis++) {
-        const found = field(`shape.${s}.${p}.${axis}`);
-        for (let v = 0, k = axis; v < vertices; v++, k += 4) shape[k] = found[v];
-      }
-      shapes.push(shape);
+  function shape(k) {
+    const out = new Int16Array(4 * vertices), p = k % header.inbetweens;
+    for (let axis = 0; axis < 3; axis++) {
+      const found = field(`shape.${(k - p) / header.inbetweens}.${p}.${axis}`);
+      for (let v = 0, at = axis; v < vertices; v++, at += 4) out[at] = found[v];
     }
-  return { vertices, neutral, shapes, texels, indices, starts, texelOffsets: arrays.whole("texel_offsets") };
+    return out;
+  }
+  return { vertices, neutral, shape, texels, indices, starts, texelOffsets: arrays.whole("texel_offsets") };
 }

@@ -25,7 +25,8 @@ function uploadedMesh(gl, mesh) {
     return made;
   };
   const moved = [0, 1].map(() => buffer(12 * mesh.vertices, gl.DYNAMIC_COPY));
-  const neutral = buffer(mesh.neutral), shapes = mesh.shapes.map((shape) => buffer(shape));
+  const neutral = buffer(mesh.neutral), shapes = [];
+  const shape = (k) => shapes[k] ??= buffer(mesh.shape(k));  // the first frame needs none
   const texels = buffer(mesh.texels, gl.DYNAMIC_DRAW);
   const arrays = moved.map((positions) => {
     const array = gl.createVertexArray();
@@ -42,7 +43,7 @@ function uploadedMesh(gl, mesh) {
   gl.bindVertexArray(arrays[1]);
   gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, indices);
   gl.bindVertexArray(null);
-  return { moved, neutral, shapes, texels, arrays };
+  return { moved, neutral, shape, texels, arrays };
 }
 
 /** Copies the pictures to the graphics card: colours to unit 0, opacities to unit 1, the background to unit 2. */
@@ -115,7 +116,7 @@ function makeRenderer(gl, header, mesh, pictures) {
     for (let k = 0; k < SHAPES_A_PASS; k++) {
       if (k >= some.length) { gl.disableVertexAttribArray(k + 1); continue; }
       share[k] = some[k][1] * header.step;
-      gl.bindBuffer(gl.ARRAY_BUFFER, card.shapes[some[k][0]]);
+      gl.bindBuffer(gl.ARRAY_BUFFER, card.shape(some[k][0]));
       gl.enableVertexAttribArray(k + 1);
       gl.vertexAttribPointer(k + 1, 3, gl.SHORT, false, 8, 0);
     }
@@ -221,5 +222,5 @@ function makeRenderer(gl, header, mesh, pictures) {
       image.data.set(bottomUp.subarray(4 * size * (size - 1 - row), 4 * size * (size - row)), 4 * size * row);
     return image;
   }
-  return { pose, draw, pixels, triangles: mesh.indices.length / 3 };
+  return { pose, draw, pixels, prepare: card.shape, triangles: mesh.indices.length / 3 };
 }
