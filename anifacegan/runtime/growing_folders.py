@@ -1,6 +1,5 @@
 """Folders of results that grow file by file, so that a run which was stopped goes on where it was."""
 
-import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -8,7 +7,14 @@ from pathlib import Path, PurePosixPath
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import not_writable_error, remove_leftovers
 from anifacegan.runtime.locks import FolderLock
-from anifacegan.runtime.output_folders import MARKER, claim, own_files, require_room, withdraw_claim
+from anifacegan.runtime.output_folders import (
+    MARKER,
+    claim,
+    own_files,
+    require_room,
+    require_unread,
+    withdraw_claim,
+)
 from anifacegan.runtime.paths import exists
 
 
@@ -16,13 +22,15 @@ class GrowingFolder:
     """A folder that one process at a time fills, within a ``with`` block.
 
     The folder is locked from the beginning of the block, or from the moment in which the first file makes it. Files of
-    others are replaced with ``overwrite`` only. A run that fails before it has written a file leaves no trace.
+    others are replaced with ``overwrite`` only. At the end of the block, however it ends, files that were claimed and
+    not written are this program's no longer; a run that fails before it has written a file leaves no trace.
     """
 
     def __init__(self, path: Path, overwrite: bool = False) -> None:
         self.path, self._overwrite = path, overwrite
         self._lock: FolderLock | None = None
         self._claimed: set[str] = set()
+        self._of_others: dict[str, tuple[int, int] | None] = {}
         self._made: list[Path] = []
 
     def __enter__(self) -> "GrowingFolder":
@@ -31,15 +39,10 @@ class GrowingFolder:
             self._take_lock()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._lock is not None:
-            if (
-                kind is not None
-                and self._claimed
-                and not any(exists(self.path / name) for name in self._claimed)
-            ):
-                with suppress(OSError, InputError):  # the disk is full
-                    withdraw_claim(self.path, self._claimed)
+            with suppress(OSError, InputError):  # the disk is full
+                self._withdraw_unwritten()
             self._lock.release()
         for folder in reversed(self._made):
             with suppress(OSError):  # something is in it
@@ -53,10 +56,7 @@ class GrowingFolder:
         """
         names = list(names)
         require_room(self.path, names, self._overwrite)
-        read = {os.path.realpath(path) for path in inputs}
-        for name in names:
-            if exists(self.path / name) and os.path.realpath(self.path / name) in read:
-                raise InputError(f"{self.path / name}: is read and would be replaced, expected another --out")
+        require_unread(self.path, names, inputs)
 
     def claim(self, names: Iterable[str]) -> None:
         """Make the folder, lock it, and note that the named files in it are this program's.
@@ -72,6 +72,7 @@ class GrowingFolder:
             self._take_lock()
         if names:
             before = own_files(self.path)
+            self._of_others |= {name: _version(self.path / name) for name in names if name not in before}
             claim(self.path, names, self._overwrite)
             self._claimed.update(names)
             finals = {MARKER, *(PurePosixPath(name).name for name in before)}
@@ -108,6 +109,20 @@ class GrowingFolder:
         if own:
             withdraw_claim(self.path, own)
 
+    def _withdraw_unwritten(self) -> None:
+        """Note that claimed files that are not there, or are still those of others, are not this program's: a later run
+        would replace what somebody puts in their place. Half-written ones, of a worker that was killed, go."""
+        of_others = self._of_others
+        found = {name: _version(self.path / name) for name in self._claimed}
+        unwritten = [
+            name for name, version in found.items() if version is None or version == of_others.get(name)
+        ]
+        if unwritten:
+            finals = {PurePosixPath(name).name for name in unwritten}
+            for folder in {(self.path / name).parent for name in unwritten}:
+                remove_leftovers(folder, finals)
+            withdraw_claim(self.path, unwritten)
+
     def _make(self, folder: Path) -> None:
         new = [path for path in (folder, *folder.parents) if not exists(path)]
         try:
@@ -120,3 +135,13 @@ class GrowingFolder:
         lock = FolderLock(self.path)
         lock.take()
         self._lock = lock
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from one that takes its place, its inode and time of modification; None if there is
+    none."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns

@@ -77,6 +77,20 @@ def require_room(out: Path, names: Iterable[str], overwrite: bool = False) -> No
         raise _in_the_way_error(marker)
 
 
+def require_unread(out: Path, names: Iterable[str], inputs: Iterable[Path]) -> None:
+    """Require that none of the files that are written into a folder is one that the run reads, also through links.
+
+    ``names`` are relative to the folder, with slashes.
+
+    Raises:
+        InputError: one is.
+    """
+    read = {os.path.realpath(path) for path in inputs}
+    for name in names:
+        if exists(out / name) and os.path.realpath(out / name) in read:
+            raise InputError(f"{out / name}: is read and would be replaced, expected another --out")
+
+
 def _in_the_way_error(path: Path) -> InputError:
     return InputError(
         f"{path}: is in the way and was not written by {_PROGRAM}, expected another --out, or --overwrite true"

@@ -14,6 +14,7 @@ from anifacegan.cli.fit.config import FitConfig
 from anifacegan.cli.fit.results import result_names
 from anifacegan.rendering.video import write_video
 from anifacegan.runtime.growing_folders import GrowingFolder
+from anifacegan.runtime.output_folders import own_files
 
 
 def test_a_film_without_a_face_leaves_the_folder_as_it_was(
@@ -32,6 +33,23 @@ def test_a_film_without_a_face_leaves_the_folder_as_it_was(
     with pytest.raises(NoFaceError), GrowingFolder(out) as folder:
         fit_film_module.fit_one_film(FitConfig(path, out), FaceFitter.__new__(FaceFitter), folder, path)
     assert {item.name for item in tmp_path.iterdir()} == {"a.mp4"}
+
+
+def test_results_are_claimed_when_they_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is killed while it fits leaves no claim to them: what somebody puts there is not replaced."""
+    path, out = tmp_path / "a.mp4", tmp_path / "out"
+    write_video(path, iter([np.zeros((32, 32, 3), np.uint8)] * 3), 25)
+    while_fitting = set[str]()
+
+    def fitting(_: FaceFitter, film: Film, work: Path, number: int | None) -> None:
+        while_fitting.update(own_files(out))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fit_film_module, "fit_film", fitting)
+    with pytest.raises(KeyboardInterrupt), GrowingFolder(out) as folder:
+        config = FitConfig(path, out, crops=True)
+        fit_film_module.fit_one_film(config, FaceFitter.__new__(FaceFitter), folder, path)
+    assert while_fitting and all(name.startswith("unfinished-a/") for name in while_fitting)
 
 
 def fit_with_crops(path: Path, out: Path, frames: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ says 0."""
 import json
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import ANY
@@ -399,6 +400,18 @@ def test_files_of_others_stay(raw: Path, tmp_path: Path, asked: list[str]) -> No
     (tmp_path / "data" / "new.png").write_text("mine")
     with pytest.raises(InputError, match=r"new\.png: is in the way"):
         prepare.prepare_images(config)
+
+
+def test_an_item_that_somebody_made_for_a_photograph_that_was_left_out_is_not_replaced(
+    raw: Path, tmp_path: Path, asked: list[str]
+) -> None:
+    config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0)
+    prepare.prepare_images(config)
+    (tmp_path / "data" / "broken.png").write_text("mine")
+    for overwrite in (False, True, False):  # with overwrite it may be replaced, but it is left out again
+        with nullcontext() if overwrite else pytest.raises(InputError, match=r"broken\.png: is in the way"):
+            prepare.prepare_images(replace(config, overwrite=overwrite))
+        assert (tmp_path / "data" / "broken.png").read_text() == "mine"
 
 
 def test_a_folder_without_a_usable_photograph_leaves_no_trace(tmp_path: Path, asked: list[str]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.output_folders import MARKER, own_files
 from tests.fixtures.one_line import assert_one_line
@@ -97,3 +98,32 @@ def test_nothing_is_removed_behind_a_link(tmp_path: Path) -> None:
     with GrowingFolder(tmp_path / "out") as folder:
         folder.remove(["faces/a.png"])
     assert (tmp_path / "moved" / "a.png").read_text() == "ours"
+
+
+def test_a_claimed_file_that_was_not_written_is_ours_no_longer(tmp_path: Path) -> None:
+    with GrowingFolder(tmp_path) as folder:
+        folder.claim(["a.png", "faces/b.png"])
+        (tmp_path / "a.png").write_text("ours")
+    assert own_files(tmp_path) == {"a.png"}
+    (tmp_path / "faces").mkdir()
+    (tmp_path / "faces" / "b.png").write_text("mine")
+    with GrowingFolder(tmp_path) as folder:
+        assert_one_line(lambda: folder.claim(["a.png", "faces/b.png"]), "b.png: is in the way")
+
+
+def test_a_file_of_others_that_was_claimed_and_not_replaced_stays_theirs(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError), GrowingFolder(tmp_path, overwrite=True) as folder:
+        folder.claim(["a.png", "b.png"])
+        write_complete(folder.file("a.png"), "ours")
+        raise InputError("no face")
+    assert own_files(tmp_path) == {"a.png"} and (tmp_path / "b.png").read_text() == "mine"
+
+
+def test_what_a_killed_worker_left_half_written_goes_with_the_claim(tmp_path: Path) -> None:
+    with GrowingFolder(tmp_path) as folder:
+        folder.claim(["a.png", "b.png"])
+        (tmp_path / "a.png").write_text("ours")
+        (tmp_path / ".b.png.12.0123456789abcdef.tmp").write_text("half")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [MARKER, "a.png"]

@@ -44,7 +44,7 @@ def fit_one_film(config: FitConfig, fitter: FaceFitter, folder: GrowingFolder, p
     kept = [f"{work}/{name}" for name in work_files(film)]
     results = film_results(config, path) + (_crop_files(film) if config.crops else [])
     folder.require_room([*kept, *results], [path])
-    folder.claim([*kept, *results])
+    folder.claim(kept)
     try:
         fitted = fit_film(fitter, film, folder.path / work, number=config.face)
     except NoFaceError:
@@ -100,6 +100,8 @@ def _write_pictures(
     faces: list[FaceCoefficients],
 ) -> None:
     """Read the film again; write the overlay film and the crops with their coefficients."""
+    if config.crops:
+        folder.claim(_crop_files(fitted.film))  # at once: each claim writes the list of all files
     frames = _pictures(config, fitter, folder, fitted, faces)
     if not config.overlays:
         for _ in frames:
