@@ -29,7 +29,7 @@ from anifacegan.geometry.cameras import from_frontal
 from anifacegan.models.latent_files import read_people
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.errors import ConfigError, InputError
-from anifacegan.runtime.output_folders import require_room
+from anifacegan.runtime.output_folders import claim, require_room
 from tests.capture.test_face_fitter import fit_with
 from tests.fixtures.flat_avatars import layered_mesh_of, square
 from tests.fixtures.photo_views import disc_view
@@ -180,6 +180,28 @@ def test_files_of_others_are_refused_before_anything_is_computed(
     with pytest.raises(InputError, match=rf"{name}: is in the way"):
         main([str(photograph), "--out", str(tmp_path / "out"), *WORDS, *REFINE])
     assert mine.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("option", "read", "written"),
+    [
+        ("--photograph", "own_view.png", "own_view.png"),
+        ("--driver", "film.mp4", "film.mp4"),
+        ("--model", "refined", "refined/model.safetensors"),
+    ],
+)
+def test_results_of_an_earlier_run_that_are_read_are_not_replaced(
+    option: str, read: str, written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "load_model", lambda _: pytest.fail("computed"))
+    out, link = tmp_path / "out", tmp_path / "link"
+    claim(out, [written])
+    (out / written).parent.mkdir(exist_ok=True)
+    (out / written).write_text("earlier")
+    link.symlink_to(out)
+    words = [] if option == "--photograph" else [str(tmp_path / "photo.jpg")]
+    with pytest.raises(InputError, match="is read and would be replaced, expected another --out"):
+        main([*words, "--out", str(link), *REFINE, option, str(out / read)])
 
 
 def test_the_mark_can_be_left_out(photograph: Path, tmp_path: Path) -> None:

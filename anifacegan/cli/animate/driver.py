@@ -29,17 +29,21 @@ TURNS_BACK = 20
 """Number of iterations in which a view is turned back to the widest one; each leaves less than a third of the error."""
 
 
+def driving_films(config: AnimateConfig) -> list[Path]:
+    """Return the drivers that are films by their names."""
+    return [path for path in map(Path, as_tuple(config.driver)) if is_film(path)]
+
+
 def driving_film(config: AnimateConfig) -> Film | None:
     """Open the film that drives; None if the driver is no film.
 
     Raises:
         InputError: the film is missing or damaged, is named beside other drivers, or has too long breaks.
     """
-    paths = [Path(text) for text in as_tuple(config.driver)]
-    films = [path for path in paths if is_film(path)]
+    films = driving_films(config)
     if not films:
         return None
-    if len(paths) > 1:
+    if len(as_tuple(config.driver)) > 1:
         raise InputError(f"driver: {films[0]} is a film, expected no driver beside it")
     film = open_film(user_path(films[0]))
     film.at_constant_rate()  # what cannot be shown is refused before it is fitted

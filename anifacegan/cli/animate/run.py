@@ -24,16 +24,20 @@ from anifacegan.cli.animate.driver import (
     HeadMotion,
     driver_trajectory,
     driving_film,
+    driving_films,
     film_trajectory,
     require_playable,
 )
 from anifacegan.cli.animate.refined import REFINED_BESIDE, REFINED_FILES, refined_still, write_refined
 from anifacegan.face_model.trajectories import Trajectory
+from anifacegan.models.model_folder import CARD, TENSORS
 from anifacegan.rendering.images import to_bytes
 from anifacegan.rendering.model import load_model
 from anifacegan.rendering.video import write_video
 from anifacegan.runtime.image_files import encoded_image
-from anifacegan.runtime.output_folders import filled_when_complete, require_room
+from anifacegan.runtime.output_folders import filled_when_complete, require_room, require_unread
+from anifacegan.runtime.paths import user_path
+from anifacegan.runtime.resources import located_model
 
 AVATAR, FILM, BESIDE = "avatar.safetensors", "film.mp4", "beside_photograph.png"
 BESIDE_DRIVER = "beside_driver.mp4"
@@ -63,11 +67,15 @@ def animate(config: AnimateConfig) -> Animated:
     """Make and write everything.
 
     Raises:
-        InputError: the configuration, a file that it names, the photograph or the disk is at fault; nothing is written
-            then.
+        InputError: the configuration, a file that it names, the photograph or the disk is at fault, or one of these
+            files would be replaced; nothing is written then.
     """
     names = [AVATAR, FILM, BESIDE, BESIDE_DRIVER, *(f"{name}.png" for name in STILLS)]
-    require_room(config.out, [*names, *(REFINED_FILES if config.refine else ())], config.overwrite)
+    names += REFINED_FILES if config.refine else ()
+    require_room(config.out, names, config.overwrite)
+    model = located_model(config.model)
+    read = [config.photograph, *driving_films(config), *(model / name for name in (TENSORS, CARD))]
+    require_unread(config.out, names, [user_path(path) for path in read])
     with filled_when_complete(config.out, config.overwrite, whole=True) as folder:
         return _animate_into(folder, config)
 
