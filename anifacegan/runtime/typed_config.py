@@ -51,9 +51,10 @@ def read_config(
     Options override files, and later files override earlier ones. An option takes one value or a list (``--seeds 1 2
     3`` or ``--seeds 1,2,3``); a switch needs no value (``--depth``). Keys of nested configurations have dots
     (``--schedule.batch 8``). ``--face-model`` means ``--face_model``. Words before the first option are values of the
-    fields ``leading``, in their order. ``--help`` prints the attribute docstrings of ``kind``, ``--print_config`` the
-    resolved configuration as YAML. ``places`` False reads the configuration of a run that goes on elsewhere: its output
-    places are not checked (:mod:`anifacegan.runtime.output_places`).
+    fields ``leading``, in their order. Of an option that takes one value and is given again, the last value counts; a
+    list is not given twice, because its first values would be lost. ``--help`` prints the attribute docstrings of
+    ``kind``, ``--print_config`` the resolved configuration as YAML. ``places`` False reads the configuration of a run
+    that goes on elsewhere: its output places are not checked (:mod:`anifacegan.runtime.output_places`).
 
     Raises:
         InputError: unreadable file, unknown key or option, a value of the wrong kind, or one that ``kind`` refuses.
@@ -146,8 +147,11 @@ def _split(arguments: Sequence[str], command: str, leading: Sequence[str]) -> _C
     if len(stray) > len(leading):
         expected = f", expected at most {' '.join(map(str.upper, leading))}" if leading else ""
         raise InputError(f"{command}: unrecognized arguments: {' '.join(stray)}{expected}")
-    options = [(f"--{key}", [word]) for key, word in zip(leading, stray, strict=False)] + options
     names = {_key(name) for name, _ in options}
+    for key, word in zip(leading, stray, strict=False):
+        if key in names:
+            raise InputError(f"{command}: {key} is given as '{word}' and as --{key}, expected one of them")
+    options = [(f"--{key}", [word]) for key, word in zip(leading, stray, strict=False)] + options
     wants_help = asks_for_help(arguments)
     files: list[tuple[str, dict]] = []
     words_of_config = [words for name, words in options if _key(name) == "config"]
@@ -180,10 +184,15 @@ def _resolved(
     values: dict[str, Any] = {}
     for path, content in line.files:
         _merge(values, _typed(kind, content, path, ""))
+    lists: set[str] = set()
     for name, words in line.options:
         key = _key(name)
         if key not in hints:
             raise InputError(f"{command}: {_unknown_option(name, hints)}")
+        if key in lists:
+            raise InputError(f"{command}: --{key} is given twice, expected once, with all values behind it")
+        if item_type(hints[key]) is not None:
+            lists.add(key)
         value: Any = _value(hints[key], _plain_value(key, words, hints[key]), command, key)
         for part in reversed(key.split(".")):
             value = {part: value}

@@ -386,8 +386,9 @@ def test_what_an_avatar_file_cannot_do_is_refused_in_one_line(
     options: tuple, parts: tuple[str, ...],
 ) -> None:  # fmt: skip
     out = tmp_path / "out"
-    usual = ("--expression", f"smile={GENTLE}", "--frames", 2, "--size", 8)
-    assert command("render", "--model", avatar, *usual, *options, "--out", out) == 2
+    given = {"--expression": (f"smile={GENTLE}",), options[0]: options[1:]}
+    words = [word for option, values in given.items() for word in (option, *values)]
+    assert command("render", "--model", avatar, "--frames", 2, "--size", 8, *words, "--out", out) == 2
     error = one_error_line(capsys)
     assert all(part in error for part in parts), error
     assert not out.exists()

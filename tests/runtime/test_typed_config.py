@@ -59,6 +59,19 @@ def test_nothing_given_is_the_defaults() -> None:
     assert read() == Settings()
 
 
+def test_a_list_is_given_once_and_a_single_value_may_be_given_again() -> None:
+    assert "--words is given twice" in message("--words", "smile", "--two_words", "b", "--words", "blink")
+    assert "--two_words is given twice" not in message("--two-words", "a", "--two_words", "b", "--nope")
+    assert read("--name", "a", "--name", "b", "--inner.width", "1", "--inner.width", "2") == Settings(
+        name="b", inner=Inner(2)
+    )
+
+
+def test_a_word_before_the_options_and_its_own_option_are_not_both_taken() -> None:
+    with pytest.raises(InputError, match="name is given as 'a' and as --name, expected one of them"):
+        read_config(Settings, ["a", "--name", "b"], "test.py", leading=("name", "kind"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
