@@ -33,14 +33,14 @@ class GlbCommand:
     """File to write; its name ends in .glb."""
     avatar: Path | None = None
     """Avatar file of the person. null: the person of --seed or --latents."""
-    model: Path = Path("checkpoints/demo")
-    """Model folder, or the name of a shipped model, of the person of --seed or --latents."""
+    model: Path | None = None
+    """Model folder, or the name of a shipped model, of the person of --seed or --latents. null: checkpoints/demo."""
     seed: int | None = None
     """Random seed of the person's latents."""
     latents: Path | None = None
     """An .npz file with z_id and z_noise of one person."""
-    psi: float = 0.7
-    """Truncation psi of the appearance of the person of --seed or --latents."""
+    psi: float | None = None
+    """Truncation psi of the appearance of the person of --seed or --latents. null: 0.7."""
     expressions: tuple[str, ...] | None = None
     """Expressions that become morph targets beside ARKit's: names, .mat files. null: the named expressions of the
     model."""
@@ -77,6 +77,12 @@ class GlbCommand:
             raise InputError(
                 f"got {' and '.join(given) or 'nobody'}, expected one of --avatar, --seed and --latents"
             )
+        of_bake = {"model": None, "psi": None, "bake": BakeConfig()}
+        for name, default in of_bake.items():
+            if self.avatar is not None and getattr(self, name) != default:
+                raise InputError(
+                    f"got avatar and {name}, but an avatar is baked already; expected {name} with --seed or --latents"
+                )
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -186,7 +192,12 @@ def _avatar(config: GlbCommand) -> "Avatar":
 
     seed = 0 if config.seed is None else config.seed
     baking = BakeCommand(
-        out=config.out.with_suffix(SUFFIX), model=config.model, seed=seed, latents=config.latents, psi=config.psi,
-        bake=config.bake, device=config.device,
-    )  # fmt: skip
-    return baked_avatar(baking, load_model(config.model, config.device))
+        out=config.out.with_suffix(SUFFIX),
+        model=BakeCommand.model if config.model is None else config.model,
+        seed=seed,
+        latents=config.latents,
+        psi=BakeCommand.psi if config.psi is None else config.psi,
+        bake=config.bake,
+        device=config.device,
+    )
+    return baked_avatar(baking, load_model(baking.model, config.device))
