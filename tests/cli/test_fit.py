@@ -104,6 +104,14 @@ def test_without_a_face_nothing_is_made(
     assert not (tmp_path / "deep").exists()
 
 
+def test_photographs_without_overlays_are_refused(
+    photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("fit", photograph, "--out", tmp_path / "out", "--overlays", "false") == 2
+    assert "overlays is False, expected true for photographs" in one_error_line(capsys)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_full_disk_ends_the_fit_in_one_line_and_keeps_what_was_there(
     photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

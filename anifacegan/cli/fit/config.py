@@ -33,7 +33,7 @@ class FitConfig:
     crops: bool = False
     """Write the aligned crop and the .mat of every frame of a film, too: OUT/faces/NAME_NUMBER.png and .mat."""
     overlays: bool = True
-    """Draw the overlay film of a film."""
+    """Draw the overlay film of a film. Photographs always get overlays."""
     same_person: bool = False
     """The photographs of the folder show one person: they share one identity."""
     network: Path | None = Path("checkpoints/reconstruction")

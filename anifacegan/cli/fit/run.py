@@ -38,8 +38,14 @@ def fit_photographs(config: FitConfig) -> tuple[int, int]:
     Basel face model, its coefficients are written, see :mod:`anifacegan.cli.fit.reconstruction`.
 
     Raises:
-        InputError: a package or file is missing, or no photograph could be fitted.
+        InputError: a package or file is missing, an option does not apply to photographs, or no photograph could be
+            fitted.
     """
+    films = is_film(config.photographs) and config.photographs.expanduser().is_file()
+    if not films and not config.overlays:
+        raise ConfigError(
+            "overlays", False, "true for photographs, which always get overlays; false is of films"
+        )
     if config.network is not None and regressor_face_model(config.network) == BFM:
         return reconstruct_photographs(config, config.network)
     if is_bfm_file(config.face_model):
@@ -48,7 +54,6 @@ def fit_photographs(config: FitConfig) -> tuple[int, int]:
             config.face_model,
             "an open face model, or beside it --network epoch_20.pth (Deep3DFaceRecon's)",
         )
-    films = is_film(config.photographs) and config.photographs.expanduser().is_file()
     files = [config.photographs.expanduser()] if films else photograph_files(config.photographs)
     with GrowingFolder(config.out, config.overwrite) as folder:
         names = (
