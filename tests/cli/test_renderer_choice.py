@@ -348,6 +348,18 @@ def test_an_expression_that_is_too_strong_to_be_baked_is_said(
     assert "expression 'smile=1000': 1 % of the points miss their places by" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["sheet.png", "manifest.json", ".anifacegan.json", ".anifacegan.lock"])
+def test_an_avatar_that_is_called_as_a_file_of_results_is_refused_first(
+    name: str, avatar: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / f"{name}.safetensors"
+    file.write_bytes(avatar.read_bytes())
+    words = ("--expression", f"smile={GENTLE}", "--frames", 1, "--size", 8, "--out", tmp_path / "out")
+    assert command("render", "--model", file, *words) == 2
+    assert f"person {name}, named by the avatar or latents file" in one_error_line(capsys)
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_avatar_file_brings_its_own_truncation(avatar: Path, tmp_path: Path) -> None:
     baked = load_avatar(avatar)
     other = replace(baked, card=replace(baked.card, psi=1.0))

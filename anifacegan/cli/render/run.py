@@ -29,6 +29,7 @@ from anifacegan.rendering.video import write_video
 from anifacegan.runtime.cpu import cores, jobs_only
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.image_files import read_image
+from anifacegan.runtime.locks import LOCK
 from anifacegan.runtime.output_folders import MANIFEST, MARKER, filled_when_complete, require_room
 
 SHEET = "sheet.png"
@@ -47,6 +48,7 @@ def run(config: RenderConfig) -> dict[str, Any]:
     plan = plan_video(config)
     ready = time.perf_counter()
     labels = [LABELS] if config.cameras else []
+    _require_own_names(plan)
     require_room(config.out, [MANIFEST, SHEET, *labels, *_first_files(plan)], config.overwrite)
     with filled_when_complete(config.out, config.overwrite, whole=True) as folder, jobs_only():
         cells = len(plan.sheet_yaw) * len(plan.sheet_expressions)
@@ -75,6 +77,20 @@ def run(config: RenderConfig) -> dict[str, Any]:
         manifest = _manifest(folder, config, plan, entries, seconds | {"total": ended - started})
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, default=str) + "\n")
     return manifest
+
+
+def _require_own_names(plan: VideoPlan) -> None:
+    """Require that no person, whose folder has the name of the avatar or latents file, is called as a file is.
+
+    Raises:
+        InputError: one is.
+    """
+    for person in plan.people:
+        if person.name in (MANIFEST, SHEET, LABELS, MARKER, LOCK):
+            raise InputError(
+                f"person {person.name}, named by the avatar or latents file, would have the place of {person.name} "
+                "in the output folder; expected another name of that file"
+            )
 
 
 def _first_files(plan: VideoPlan) -> list[str]:
