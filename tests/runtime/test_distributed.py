@@ -149,7 +149,7 @@ def test_two_workers_end_with_the_losses_and_weights_of_one_process(
 def test_no_loss_term_is_zero_in_those_steps(steps: tuple[Found, list[Found]]) -> None:
     for found in steps[0].values():
         last = found["losses"][-1]
-        assert all(value != 0 for value in last.values()), last
+        assert all(value != 0 for name, value in last.items() if "_right_" not in name), last
     pairs = {
         "colour",
         "silhouette",

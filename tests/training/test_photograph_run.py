@@ -38,6 +38,7 @@ from tests.fixtures.resumed_runs import adversarial_config, photograph_config, s
 from tests.fixtures.tiny_bfm import PHOTOGRAPHS, write_photograph_set
 from tests.fixtures.tiny_training_set import HELD_OUT, write_tiny_set
 
+RIGHT = {"discriminator_right_real", "discriminator_right_fake"}
 ADVERSARIAL = {field.name for field in dataclasses.fields(AdversarialWeights)}
 POINTS = {"deformation", "mouth_gap", "roughness", "minimal", "neutral"}
 
@@ -86,7 +87,7 @@ def unbroken(with_all_terms: Callable[[Path], TrainConfig], tmp_path_factory: py
 def test_the_deformation_learns_first_and_then_all_fields_from_every_term(unbroken: Path) -> None:
     lines = [yaml.safe_load(line) for line in (unbroken / "stats.jsonl").read_text().splitlines()]
     assert [line.keys() - {"step"} for line in lines] == [POINTS] * 3 + [
-        ADVERSARIAL | POINTS | {"geometry", "landmarks"}
+        ADVERSARIAL | RIGHT | POINTS | {"geometry", "landmarks"}
     ] * 2
 
 
