@@ -20,4 +20,4 @@ def main(arguments: Sequence[str]) -> None:
     from anifacegan.cli.dataset.writer import write_dataset
 
     made = write_dataset(config)
-    print(printable(f"{config.count} images of {config.size} px in {config.out} ({made} made now)"))
+    print(printable(f"{config.out}: the first {config.count} images of {config.size} px ({made} made now)"))
