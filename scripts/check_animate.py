@@ -18,7 +18,7 @@ from time import perf_counter, process_time
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
-from limits_table import limits_table
+from limits_table import end_with_limits
 from tqdm import tqdm
 
 from anifacegan.capture.crop import Crop
@@ -324,11 +324,7 @@ def main() -> None:
                 print(f"refused: {error}", file=sys.stderr)
     if not people:
         raise InputError(f"{config.data}: no image could be fitted")
-    text, missed = limits_table(summary(people), LIMITS)
-    write_complete(config.out / "table.md", text + "\n")
-    print(text)
-    if missed:
-        raise SystemExit(f"{missed} limits missed")
+    end_with_limits(summary(people), LIMITS, config.out)
 
 
 if __name__ == "__main__":

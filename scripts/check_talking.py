@@ -15,7 +15,7 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
-from limits_table import limits_table
+from limits_table import end_with_limits
 from tqdm import tqdm
 
 from anifacegan.capture.photographs import read_photograph
@@ -23,7 +23,6 @@ from anifacegan.cli.animate.config import AnimateConfig
 from anifacegan.cli.animate.run import FILM, animate
 from anifacegan.evaluation.face_detector import FaceDetector
 from anifacegan.runtime.errors import InputError, exit_on_input_error
-from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.typed_config import read_config
 
 LIMITS = {
@@ -88,11 +87,7 @@ def main() -> None:
         "share of frames with a face": float(np.isfinite(values).mean()),
         "frames": values.size,
     }
-    text, missed = limits_table(report, LIMITS)
-    write_complete(config.out / "table.md", text + "\n")
-    print(text)
-    if missed:
-        raise SystemExit(f"{missed} limits missed")
+    end_with_limits(report, LIMITS, config.out)
 
 
 if __name__ == "__main__":

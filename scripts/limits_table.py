@@ -1,7 +1,9 @@
 """The table of what a check script has measured, with the limits that were met or missed."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
+from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.markdown import markdown_table
 
 
@@ -19,3 +21,16 @@ def limits_table(report: Mapping[str, float], limits: Mapping[str, tuple[float, 
             verdict = f"{limit[1]} {limit[0]}: {'met' if good else 'MISSED'}"
         rows.append([name, f"{value:.4g}", verdict])
     return markdown_table(["what", "measured", "limit"], rows), missed
+
+
+def end_with_limits(report: Mapping[str, float], limits: Mapping[str, tuple[float, str]], out: Path) -> None:
+    """Print the table of a report, and write it to table.md in the folder ``out``; both as :func:`limits_table`.
+
+    Raises:
+        SystemExit: with code 1 if a limit is missed.
+    """
+    text, missed = limits_table(report, limits)
+    write_complete(out / "table.md", text + "\n")
+    print(text)
+    if missed:
+        raise SystemExit(f"{missed} limits missed")

@@ -115,8 +115,8 @@ def head_surface(model: MorphableModel, parts: HeadParts, z_id: Float[np.ndarray
     inside = (part != SKIN) | (parts.mouth_mask > 0.5)
     wanted = _wanted(neutral, triangles)
     is_inside = inside[triangles].all(axis=1)
-    wanted &= is_inside | _ever_visible(model, parts, z_id, triangles)
-    wanted &= is_inside | ~_nape_or_shoulders(neutral, triangles)
+    bare = _nape_or_shoulders(neutral, triangles)
+    wanted &= is_inside | (_ever_visible(model, parts, z_id, triangles) & ~bare)
     is_ear = (parts.ears_mask[triangles] > EAR).any(axis=1)
     is_back = (neutral[triangles, 2] < SIDE_Z).all(axis=1)
     face, behind, back = (

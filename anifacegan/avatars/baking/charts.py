@@ -171,10 +171,9 @@ def _outermost_crossings(
     there, per world unit, and how often it rises through the level.
     """
     r = torch.linspace(0.0, LARGEST_RADIUS, RADIUS_SAMPLES, device=uv.device)
-    centre = WORLD_PER_NETWORK_UNIT * uv.new_tensor(SPHERE_CENTRE)
     radii, slopes, counts = [], [], []
     for row in uv:  # row by row, to save memory
-        x = centre + r[:, None] * chart_direction(row)[:, None]
+        x = from_chart(row[:, None], r.expand(len(row), -1))
         s = evaluate_in_slices(scalar_field, x)  # (S, K)
         above = s[None] >= levels[:, None, None]  # (L, S, K)
         rises = above[..., 1:] & ~above[..., :-1]

@@ -159,8 +159,6 @@ def _newton(
         damped = jacobian.transpose(1, 2) @ jacobian + 1e-4 * torch.eye(3, device=start.device)
         # A deformation far too strong gives singular matrices, and steps that are not finite: the best point stays.
         step = torch.linalg.solve_ex(damped, jacobian.transpose(1, 2) @ miss[..., None]).result[..., 0]
-        x, before = (
-            x - step * (LONGEST_STEP / step.norm(dim=-1, keepdim=True).clamp(min=LONGEST_STEP)),
-            residual,
-        )
+        x = x - step * (LONGEST_STEP / step.norm(dim=-1, keepdim=True).clamp(min=LONGEST_STEP))
+        before = residual
     return best, least
