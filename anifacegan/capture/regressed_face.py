@@ -10,7 +10,7 @@ from anifacegan.capture.crop import Crop, Photograph
 from anifacegan.capture.face_points import SIDES_PER_MODEL_UNIT, camera_axes
 from anifacegan.capture.fit import LandmarkFit, LandmarkFitter
 from anifacegan.capture.priors import Estimate
-from anifacegan.data.mirroring import ODD_IN_X, Mirroring
+from anifacegan.data.mirroring import Mirroring
 from anifacegan.face_model.regressed import FIELD_COLUMNS, pose_of
 from anifacegan.geometry.cameras import RECONSTRUCTION_DISTANCE, euler_from_rotation
 from anifacegan.models.face_regressor import FaceRegressor
@@ -65,18 +65,9 @@ def _mean_estimate(
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Run R on images of one face and their mirror images; return the means of the coefficients and of (pitch, yaw)."""
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
-    rows = network(torch.cat([pixels, pixels.flip(3)])).rows().double()
-    pose = pose_of(rows[:, FIELD_COLUMNS["angle"]]).numpy()
-    fields = {name: rows[:, columns].numpy().copy() for name, columns in FIELD_COLUMNS.items()}
-    mirrored = slice(len(images), None)
-    pose[mirrored] *= np.array([1, -1])
-    for name in ("id", "exp", "tex"):
-        fields[name][mirrored] = fields[name][mirrored] @ getattr(mirroring, name)
-    fields["angle"][mirrored] *= np.array([1, -1, -1])
-    fields["trans"][mirrored] *= np.array([-1, 1, 1])
-    light = fields["gamma"].reshape(-1, 3, 9)
-    light[mirrored][..., ODD_IN_X] *= -1
-    return {name: values.mean(axis=0) for name, values in fields.items()}, pose.mean(axis=0)
+    rows = mirroring.estimates_of_both(network, pixels).double().flatten(0, 1)
+    pose = pose_of(rows[:, FIELD_COLUMNS["angle"]]).mean(dim=0).numpy()
+    return {name: rows[:, columns].mean(dim=0).numpy() for name, columns in FIELD_COLUMNS.items()}, pose
 
 
 def _corrected(crop: Crop, angle: np.ndarray, trans: np.ndarray, pose: np.ndarray) -> Crop:

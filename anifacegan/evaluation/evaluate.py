@@ -162,7 +162,7 @@ class Evaluation:
     def _frechet(self) -> FrechetItems:
         self._require_real_images()
         judge = self.image_sets.judge
-        real = judge_images(judge.network, self.image_sets.real(2 * self.samples.count))
+        real = judge_images(judge, self.image_sets.real(2 * self.samples.count))
         generated = self.image_sets.judge_outputs
         return self._frechet_items(generated.features, real.features, f"judge {judge.name}")
 

@@ -187,15 +187,15 @@ class ImageSets:
         """Features and face coefficients that the judge, the face regressor for evaluation, estimates in the images of
         random people.
         """
-        network = self.judge.network  # raises before any image is rendered
+        judge = self.judge  # raises before any image is rendered
         images = self.generated(self.samples.count)
-        return judge_images(network, float_batches(images, self.samples.batch, self.device))
+        return judge_images(judge, float_batches(images, self.samples.batch, self.device))
 
     def judge_images(self, images: UInt8[Tensor, "item 3 size size"]) -> JudgeOutputs:
         """Return the features and face coefficients that the judge, the face regressor for evaluation, estimates in
         8-bit images.
         """
-        return judge_images(self.judge.network, float_batches(images, self.samples.batch, self.device))
+        return judge_images(self.judge, float_batches(images, self.samples.batch, self.device))
 
     def embed_views(
         self, views: PosedLatents, images: UInt8[Tensor, "item 3 size size"]

@@ -15,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from anifacegan.data.dataset import FaceDataset
+from anifacegan.data.mirroring import Mirroring, mirroring_of
 from anifacegan.face_model.open_model import load_open_face_model
 from anifacegan.face_model.regressed import FaceLandmarks, Reconstruction
 from anifacegan.geometry.resampling import resample
@@ -32,6 +33,8 @@ class Judge:
     """The face regressor."""
     landmarks: FaceLandmarks
     """Landmark positions of the face model as functions of the coefficients, on the network's device."""
+    mirroring: Mirroring
+    """How coefficients change when an image is mirrored."""
     world_offset: Float[Tensor, "3"]
     """Position of the face model's origin, world units."""
     name: str
@@ -48,7 +51,7 @@ class JudgeOutputs:
     features: Float[Tensor, "item feature"]
     """Activations before the network's last layer, for Frechet distances."""
     face: Reconstruction
-    """Estimated face coefficients."""
+    """Estimated face coefficients: the means of the estimates from the image and from its mirror image."""
 
     def __len__(self) -> int:
         return len(self.features)
@@ -76,20 +79,19 @@ def load_judge(path: Path, face_model: Path | None, device: torch.device) -> Jud
     return Judge(
         network=network.requires_grad_(False).eval().to(device),
         landmarks=FaceLandmarks(model, network.config.camera).to(device),
+        mirroring=mirroring_of(model),
         world_offset=model.world_offset.to(device),
         name=f"{card.name} (sha256 {weights_sha256(path)[:12]})",
     )
 
 
 @torch.no_grad()
-def judge_images(
-    network: FaceRegressor, batches: Iterable[Float[Tensor, "batch 3 size size"]]
-) -> JudgeOutputs:
+def judge_images(judge: Judge, batches: Iterable[Float[Tensor, "batch 3 size size"]]) -> JudgeOutputs:
     """Run a face regressor on batches of images in [0, 1]; return its features and face coefficients of all images."""
     features, rows = [], []
     for rgb in batches:
-        features.append(network.features(rgb).float().cpu())
-        rows.append(network(rgb).rows().float().cpu())
+        features.append(judge.network.features(rgb).float().cpu())
+        rows.append(judge.mirroring.estimates_of_both(judge.network, rgb).float().mean(dim=0).cpu())
     return JudgeOutputs(torch.cat(features), Reconstruction.from_rows(torch.cat(rows)))
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from anifacegan.data.config import NO_AUGMENTATION, AugmentationConfig, DataConfig
 from anifacegan.data.dataset import FaceDataset
+from anifacegan.data.mirroring import mirroring_of
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL, read_coefficients, write_coefficients
 from anifacegan.face_model.load import load_face_model
 from anifacegan.face_model.regressed import FaceLandmarks
@@ -30,9 +31,9 @@ def measure(tiny: Path, network: Path, *more: str) -> int:
     return command("measure", *arguments, "--device", "cpu", *more)
 
 
-def rows(printed: str) -> dict[str, tuple[str, str]]:
+def rows(printed: str) -> dict[str, tuple[str, ...]]:
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in printed.splitlines()]
-    return {name: (plain, augmented) for name, plain, augmented in cells}
+    return {name: tuple(values) for name, *values in cells}
 
 
 def test_the_table_is_the_report_of_all_images(
@@ -43,15 +44,18 @@ def test_the_table_is_the_report_of_all_images(
     printed = rows(capsys.readouterr().out)
     network, _ = load_face_regressor(folder)
     images = load_images(FaceDataset(DataConfig(tiny / "data", SIZE)), network.config.frame)
-    landmarks = FaceLandmarks(load_face_model(tiny / "face_model.npz"), network.config.camera)
-    report = held_out_report(network, landmarks, images, AugmentationConfig())
-    assert printed.pop(f"{folder}, {COUNT} images") == ("as they are", "augmented")
+    model = load_face_model(tiny / "face_model.npz")
+    landmarks = FaceLandmarks(model, network.config.camera)
+    report = held_out_report(network, landmarks, images, AugmentationConfig(), mirroring_of(model))
+    heading = printed.pop(f"{folder}, {COUNT} images")
+    assert heading == ("as they are", "mean with the mirror image", "augmented")
     del printed["---"]
     assert printed == {
-        name: (f"{report[name]:.4g}", f"{report[f'augmented_{name}']:.4g}")
-        for name in list(report)[: len(report) // 2]
+        name: tuple(f"{report[prefix + name]:.4g}" for prefix in ("", "mirror_", "augmented_"))
+        for name in list(report)[: len(report) // 3]
     }
-    assert any(plain != augmented for plain, augmented in printed.values())
+    assert all(len({row[column] for row in printed.values()}) > 1 for column in range(3))
+    assert any(plain != both != augmented != plain for plain, both, augmented in printed.values())
 
 
 def test_augmentations_can_be_switched_off(
@@ -62,7 +66,7 @@ def test_augmentations_can_be_switched_off(
     measure(tiny, write_judge(tmp_path / "judge"), *off)
     printed = rows(capsys.readouterr().out)
     del printed[next(iter(printed))]  # the heading
-    assert "yaw_deg" in printed and all(plain == augmented for plain, augmented in printed.values())
+    assert "yaw_deg" in printed and all(plain == augmented for plain, _, augmented in printed.values())
 
 
 @pytest.mark.parametrize("stranger", ["judge", "data"])

@@ -156,8 +156,7 @@ def test_a_judge_sees_the_same_in_any_batch(judge: Judge, tiny: Path) -> None:
     dataset = tiny_dataset(tiny)
     items = torch.arange(COUNT)
     seen = [
-        judge_images(judge.network, real_batches(dataset, items, 20, n, torch.device("cpu")))
-        for n in (1, 3, COUNT)
+        judge_images(judge, real_batches(dataset, items, 20, n, torch.device("cpu"))) for n in (1, 3, COUNT)
     ]
     for other in seen[1:]:
         torch.testing.assert_close(other.features, seen[0].features, atol=1e-5, rtol=1e-4)

@@ -10,8 +10,9 @@ from anifacegan.runtime.devices import Device
 @dataclass(frozen=True)
 class MeasureRegressorConfig:
     """Measure the errors of a face reconstruction network (a network that estimates face coefficients from an image) on
-    images whose true coefficients are known, such as those of 'anifacegan dataset'. Prints a table with two columns of
-    errors: on the images as they are, and on augmented ones.
+    images whose true coefficients are known, such as those of 'anifacegan dataset'. Prints a table with columns of
+    errors: on the images as they are, of the mean with the estimate of the mirror image (as 'evaluate' and 'fit' use
+    it; open face model only), and on augmented images.
     """
 
     data: DataConfig

@@ -2,6 +2,8 @@
 
 from anifacegan.cli.measure.config import MeasureRegressorConfig
 from anifacegan.data.dataset import FaceDataset
+from anifacegan.data.mirroring import mirroring_of
+from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
 from anifacegan.face_model.load import load_face_model
 from anifacegan.face_model.regressed import FaceLandmarks
 from anifacegan.models.regressor_checkpoints import load_face_regressor
@@ -9,7 +11,7 @@ from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.markdown import markdown_table
 from anifacegan.training.regressor.data import load_images
-from anifacegan.training.regressor.report import AUGMENTED, held_out_report
+from anifacegan.training.regressor.report import AUGMENTED, WITH_MIRROR_IMAGES, held_out_report
 
 
 def measured(config: MeasureRegressorConfig) -> tuple[int, dict[str, float]]:
@@ -29,11 +31,17 @@ def measured(config: MeasureRegressorConfig) -> tuple[int, dict[str, float]]:
     device = select_device(config.device)
     images = load_images(dataset, network.config.frame)
     landmarks = FaceLandmarks(model, network.config.camera).to(device)
-    return len(images), held_out_report(network.to(device), landmarks, images, config.augmentation)
+    mirroring = mirroring_of(model) if model.name == OPEN_FACE_MODEL else None
+    report = held_out_report(network.to(device), landmarks, images, config.augmentation, mirroring)
+    return len(images), report
 
 
 def table(report: dict[str, float], heading: str) -> str:
-    """Format the errors as a Markdown table: a row for each, with columns for unchanged and for augmented images."""
-    plain = (name for name in report if not name.startswith(AUGMENTED))
-    rows = ([name, f"{report[name]:.4g}", f"{report[AUGMENTED + name]:.4g}"] for name in plain)
-    return markdown_table([heading, "as they are", "augmented"], rows)
+    """Format the errors as a Markdown table: a row for each, with columns for unchanged and for augmented images, and
+    one for the mean with the mirror image where the report has it.
+    """
+    columns = {"": "as they are", WITH_MIRROR_IMAGES: "mean with the mirror image", AUGMENTED: "augmented"}
+    names = [name for name in report if not name.startswith((AUGMENTED, WITH_MIRROR_IMAGES))]
+    shown = [prefix for prefix in columns if prefix + names[0] in report]
+    rows = ([name, *(f"{report[prefix + name]:.4g}" for prefix in shown)] for name in names)
+    return markdown_table([heading, *(columns[prefix] for prefix in shown)], rows)

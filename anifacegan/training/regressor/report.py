@@ -3,6 +3,7 @@
 import torch
 
 from anifacegan.data.config import NO_AUGMENTATION, AugmentationConfig
+from anifacegan.data.mirroring import Mirroring
 from anifacegan.face_model.regressed import (
     FIRST_EXPRESSIONS,
     FaceLandmarks,
@@ -21,6 +22,8 @@ SEED = 20_001
 """Random seed of the augmentations, the same in every report."""
 AUGMENTED = "augmented_"
 """Prefix of the names of errors on augmented images."""
+WITH_MIRROR_IMAGES = "mirror_"
+"""Prefix of the names of errors of the mean of two estimates, from an image and from its mirror image."""
 
 
 def held_out_report(
@@ -28,34 +31,48 @@ def held_out_report(
     landmarks: FaceLandmarks,
     images: FaceImages,
     augmentation: AugmentationConfig,
+    mirroring: Mirroring | None = None,
 ) -> dict[str, float]:
     """Compute the :func:`errors` of a face reconstruction network on images, and on the same images augmented.
 
-    The names of errors on augmented images begin with AUGMENTED. Network and landmarks are on one device; images are in
-    host memory.
+    The names of errors on augmented images begin with AUGMENTED. With ``mirroring`` there are also the errors of the
+    mean of the estimates from an image and from its mirror image; their names begin with WITH_MIRROR_IMAGES. Network
+    and landmarks are on one device; images are in host memory.
     """
     report = {}
-    for prefix, config in (("", NO_AUGMENTATION), (AUGMENTED, augmentation)):
-        found, truth = reconstructed(network, images, config, focal_length(landmarks, images.size))
+    focal_px = focal_length(landmarks, images.size)
+    kinds = [("", NO_AUGMENTATION, None), (AUGMENTED, augmentation, None)]
+    if mirroring is not None:
+        kinds.append((WITH_MIRROR_IMAGES, NO_AUGMENTATION, mirroring))
+    for prefix, config, flip in kinds:
+        found, truth = reconstructed(network, images, config, focal_px, flip)
         report |= {prefix + name: value for name, value in errors(found, truth, landmarks).items()}
     return report
 
 
 @torch.no_grad()
 def reconstructed(
-    network: FaceRegressor, images: FaceImages, augmentation: AugmentationConfig, focal_px: float
+    network: FaceRegressor,
+    images: FaceImages,
+    augmentation: AugmentationConfig,
+    focal_px: float,
+    mirroring: Mirroring | None = None,
 ) -> tuple[Reconstruction, FaceBatch]:
     """Augment all images at random and estimate their coefficients with a face reconstruction network.
 
     Returns the estimated coefficients, and the augmented images with their true coefficients. ``focal_px`` is the focal
-    length of the images' camera, pixels.
+    length of the images' camera, pixels. With ``mirroring`` a coefficient is the mean of the estimates from the image
+    and from its mirror image.
     """
     was_training, rng, device = network.training, torch.Generator().manual_seed(SEED), network.mean.device
     network.eval()
     found, batches = [], []
     for items in torch.arange(len(images)).split(BATCH):
         batches.append(augmented_batch(images, items, augmentation, focal_px, rng, device))
-        found.append(network(batches[-1].images).rows())
+        if mirroring is None:
+            found.append(network(batches[-1].images).rows())
+        else:
+            found.append(mirroring.estimates_of_both(network, batches[-1].images).mean(dim=0))
     network.train(was_training)
     truth = FaceBatch(
         images=torch.cat([batch.images for batch in batches]),
