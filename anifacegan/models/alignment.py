@@ -20,6 +20,7 @@ Points and offsets are in world units.
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ from anifacegan.models.alignment_config import AlignmentConfig
 from anifacegan.models.feature_planes import neighbours
 from anifacegan.models.siren import full_precision
 from anifacegan.models.table_lookup import weighted_rows
+from anifacegan.runtime.devices import has_memory
 
 
 class AlignmentField(nn.Module):
@@ -93,11 +95,40 @@ class BoundAlignment:
     def __call__(self, x_template: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
         with full_precision(x_template):
             affine = (x_template + self.shift) @ self.inverse
-            with torch.no_grad():
-                correction = torch.zeros_like(affine)
-                for _ in range(self.config.rounds - 1):
-                    correction = self.remainder_at(affine + correction) @ self.inverse
+            correction = self._correction(x_template, affine)
             return affine + self.remainder_at(affine + correction) @ self.inverse - x_template
+
+    @torch.no_grad()
+    def _correction(
+        self, x_template: Float[Tensor, "batch point 3"], affine: Float[Tensor, "batch point 3"]
+    ) -> Float[Tensor, "batch point 3"]:
+        """Return what all rounds but the last add to the affine map of the points."""
+        rounds = self.config.rounds - 1
+        if rounds and x_template.dtype == torch.float32 and has_memory(x_template):
+            return x_template + self._compiled_offsets(x_template.detach().contiguous(), rounds) - affine
+        correction = torch.zeros_like(affine)
+        for _ in range(rounds):
+            correction = self.remainder_at(affine + correction) @ self.inverse
+        return correction
+
+    def _compiled_offsets(
+        self, x_template: Float[Tensor, "batch point 3"], rounds: int
+    ) -> Float[Tensor, "batch point 3"]:
+        """Return the offsets after some rounds, by a compiled loop."""
+        from anifacegan.models import numba_lattice_kernels
+
+        config, offsets = self.config, torch.empty_like(x_template)
+        tensors = (self.node, self.remainder, self.shift, self.inverse)
+        numba_lattice_kernels.write_alignments(
+            x_template.numpy(),
+            np.array(config.lower, np.float32),
+            np.array([1 / config.spacing], np.float32),
+            np.array(config.lattice),
+            *(tensor.detach().contiguous().numpy() for tensor in tensors),
+            rounds,
+            offsets.numpy(),
+        )
+        return offsets
 
     def in_one_round(self) -> "BoundAlignment":
         """Return the alignment that looks up each point's offset once, at the place of the affine map."""

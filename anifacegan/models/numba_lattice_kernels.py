@@ -1,4 +1,4 @@
-"""Compiled loop of the alignment field at inference, with the formulas of :mod:`anifacegan.models.alignment`; in a
+"""Compiled loops of the alignment field, with the formulas of :mod:`anifacegan.models.alignment`; in a
 separate module because importing numba takes a second.
 """
 
@@ -42,3 +42,15 @@ def write_alignment(points, lower, per_unit, counts, node, remainder, shift, inv
                 r0 += weight * remainder[row, 0]
                 r1 += weight * remainder[row, 1]
                 r2 += weight * remainder[row, 2]
+
+
+@kernel(nogil=True, fastmath={"contract"}, error_model="numpy")
+@no_type_check  # shape checking in tests would wrap what numba has to compile
+def write_alignments(points, lower, per_unit, counts, node, remainder, shift, inverse, rounds, out):
+    """Do the same for a batch of people: points (B, N, 3); remainder (node + 1, B, 3); shift (B, 1, 3); inverse
+    (B, 3, 3); out (B, N, 3).
+    """
+    for b in range(points.shape[0]):
+        write_alignment(
+            points[b], lower, per_unit, counts, node, remainder[:, b], shift[b, 0], inverse[b], rounds, out[b]
+        )
