@@ -8,13 +8,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anifacegan.geometry.conventions import WORLD_PER_NETWORK_UNIT
+from anifacegan.losses.drawn_points import MeshPoints
 from anifacegan.losses.imitation import (
     deformation_loss,
     neighbours,
     offset_loss,
     smoothness_loss,
 )
-from anifacegan.losses.mesh_points import MeshPoints, MeshSampler
+from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.models.generator import Generator
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.tensor_records import moved
@@ -65,8 +66,8 @@ def draw_imitation_batch(
     items = workers.share(all_items)
     z_id, z_exp = data.z_id[items], data.z_exp[items]
     few = max(1, schedule.mesh_points // 4)
-    on_mesh = mesh.points(items.numpy(), z_id, z_exp, schedule.mesh_points, rng, schedule.mesh_offset)
-    at_seams = mesh.seam_points(items.numpy(), z_id, z_exp, 2 * few, rng, schedule.mesh_offset)
+    counts = (schedule.mesh_points, 2 * few)
+    points = mesh.vertex_and_seam_points(items.numpy(), z_id, z_exp, counts, rng, schedule.mesh_offset)
     gap_count = max(1, schedule.mesh_points // 8)
     mouth_gap = mesh.mouth_gap(data.z_id[all_items], data.z_exp[all_items], gap_count, rng)
     volume = WORLD_PER_NETWORK_UNIT * (2 * workers.draw(torch.rand, (len(items), few, 3), rng) - 1)
@@ -74,7 +75,7 @@ def draw_imitation_batch(
         z_id=z_id,
         z_exp=z_exp,
         template_exp=mesh.template_exp.expand_as(z_exp),
-        mesh=on_mesh.joined(at_seams),
+        mesh=points,
         mouth_gap=workers.share(mouth_gap),
         volume=volume,
         jitter=workers.draw(torch.rand, (len(items), few, 3), rng),

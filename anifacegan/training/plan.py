@@ -18,7 +18,7 @@ from anifacegan.face_model.regressed import FaceLandmarks
 from anifacegan.face_model.surface_maps import FaceSurfaces, SurfaceMap
 from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, NOISE_DIM
 from anifacegan.geometry.rays import Rays
-from anifacegan.losses.mesh_points import MeshPoints
+from anifacegan.losses.drawn_points import MeshPoints
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.discriminator import Discriminator
 from anifacegan.models.face_regressor import FaceRegressor

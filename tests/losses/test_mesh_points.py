@@ -16,7 +16,8 @@ from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.face_model.parts import EYE_LABELS, LOWER_TEETH, SKIN, TONGUE, UPPER_TEETH
 from anifacegan.geometry.conventions import WORLD_PER_MODEL_UNIT
 from anifacegan.geometry.normals import VertexTriangles
-from anifacegan.losses.mesh_points import MeshPoints, MeshSampler
+from anifacegan.losses.drawn_points import MeshPoints
+from anifacegan.losses.mesh_points import MeshSampler
 from tests.fixtures.tiny_head import tiny_model, tiny_parts
 from tests.fixtures.tiny_training_set import packed
 
@@ -189,6 +190,22 @@ def test_points_off_seams_lie_on_the_normals_of_triangles(sampler: MeshSampler) 
     away = (there.x_target - on_mesh.x_target).norm(dim=-1)
     assert away.max() <= offset + 1e-6 and away.max() > 0.9 * offset
     assert torch.allclose(away[0], away[1], atol=1e-6) and torch.equal(there.delta, on_mesh.delta)
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.002])
+def test_points_of_both_kinds_drawn_at_once_are_those_of_two_calls(
+    sampler: MeshSampler, offset: float
+) -> None:
+    items, (z_id, z_exp), once, apart = np.array([0, 3]), latents(2), rng(4), rng(4)
+    found = sampler.vertex_and_seam_points(items, z_id, z_exp, (70, 30), once, offset)
+    on_mesh = sampler.points(items, z_id, z_exp, 70, apart, offset)
+    at_seams = sampler.seam_points(items, z_id, z_exp, 30, apart, offset)
+    expected = on_mesh.joined(at_seams)
+    assert found.x_target.shape == (2, 100, 3) and torch.equal(found.confidence, expected.confidence)
+    # World units up to 1; sums over 144 coefficients in single precision in another order.
+    torch.testing.assert_close(found.x_target, expected.x_target, atol=1e-6, rtol=0)
+    torch.testing.assert_close(found.delta, expected.delta, atol=1e-6, rtol=0)
+    assert torch.equal(torch.rand(3, generator=once), torch.rand(3, generator=apart))
 
 
 def test_a_face_model_without_lids_has_a_seam_at_its_lips_alone(

@@ -8,7 +8,7 @@ from torch import nn
 
 from anifacegan.data.config import AugmentationConfig
 from anifacegan.face_model.regressed import FaceLandmarks
-from anifacegan.losses.mesh_points import MeshPoints
+from anifacegan.losses.drawn_points import MeshPoints
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.config import FaceRegressorConfig
 from anifacegan.models.discriminator import Discriminator
