@@ -250,3 +250,18 @@ def test_a_page_comes_back_when_the_server_does(browser: Any, tmp_path: Path) ->
     finally:
         page.close()
         second.stop()
+
+
+def test_a_page_on_which_nothing_moves_asks_its_browser_for_no_frames(page: Any) -> None:
+    settle(page)
+    asked = page.evaluate("""async () => {
+        const ask = window.requestAnimationFrame;
+        window.asked = 0;
+        window.requestAnimationFrame = (call) => { asked++; return ask(call); };
+        for (let k = 0; k < 5; k++) await new Promise(ask);
+        return asked;
+    }""")
+    assert asked == 0
+    before = page.evaluate("viewer.newest.id")
+    page.locator("input[name=shift]").fill("0.5")
+    wait_until(page, f"viewer.newest.id > {before} && asked > 0")

@@ -34,11 +34,14 @@ def require_avif() -> None:
 def pictures(layered_mesh: LayeredMesh, quality: int) -> list[bytes]:
     """Encode the layers' colours, premultiplied by opacity, then their opacities, then the background, as AVIF files.
 
-    Texels that no triangle shows are black. ``quality`` is from 1 to 100.
+    Texels that no triangle shows are black; a layer without triangles has empty files. ``quality`` is from 1 to 100.
     """
+    shown = np.diff(layered_mesh.layer_starts) > 0
     textures = layered_mesh.textures * covered_texels(layered_mesh)[..., None]
-    colours = [_avif(_without_cast(texture[..., :3]), quality) for texture in textures]
-    opacities = [_avif(texture[..., 3], quality) for texture in textures]
+    colours = [
+        _avif(_without_cast(textures[k, ..., :3]), quality) if shown[k] else b"" for k in range(len(shown))
+    ]
+    opacities = [_avif(textures[k, ..., 3], quality) if shown[k] else b"" for k in range(len(shown))]
     return [*colours, *opacities, _avif(_without_cast(layered_mesh.background), quality)]
 
 

@@ -3,6 +3,9 @@
 A core draws some rows of an image, layer by layer from the outermost inwards. Blocks of triangles that touch only
 pixels behind which nothing is visible any more are skipped, so the inner layers of an opaque face cost little, and
 transparent triangles are drawn only where they hide a part of their layer.
+
+Indices of the innermost loops are unsigned: numba asks of every signed one whether it is negative, and counts from the
+array's end then.
 """
 
 import math
@@ -10,7 +13,7 @@ from typing import no_type_check
 
 import numpy as np
 
-from anifacegan.geometry.rasterization.numba_kernels import corner_shares
+from anifacegan.geometry.rasterization.numba_kernels import corner_shares, corners_of
 from anifacegan.geometry.rasterization.torch_backend import LARGEST_COORDINATE_PX, SUBPIXEL
 from anifacegan.runtime.compiled import kernel
 
@@ -62,7 +65,7 @@ def bound_blocks(corners, triangles, layer_starts, layer, boxes):
     for block in range(layer_starts[layer] // BLOCK, -(-last // BLOCK)):
         left, top, right, bottom = np.int32(2**31 - 1), np.int32(2**31 - 1), NOWHERE, NOWHERE
         for t in range(max(block * BLOCK, layer_starts[layer]), min((block + 1) * BLOCK, last)):
-            a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+            a, b, c = corners_of(triangles, np.uint32(t))
             left = min(left, corners[a, 0], corners[b, 0], corners[c, 0])
             top = min(top, corners[a, 1], corners[b, 1], corners[c, 1])
             right = max(right, corners[a, 0], corners[b, 0], corners[c, 0])
@@ -94,7 +97,7 @@ def _any_tile(tiles, least, first_row, left, right, top, bottom):
     found = False
     for row in range((top - first_row) // TILE, (bottom - first_row) // TILE + 1):
         for column in range(left // TILE, right // TILE + 1):
-            found |= tiles[row, column] >= least
+            found |= tiles[np.uint32(row), np.uint32(column)] >= least
     return found
 
 
@@ -115,7 +118,7 @@ def _select(scene, band, layer):
             continue
         if _any_tile(band.open_in_tile, 1, first_row, left, right, top, bottom):
             for t in range(max(block * BLOCK, first), min((block + 1) * BLOCK, last)):
-                is_clear = scene.is_clear[t]
+                is_clear = scene.is_clear[np.uint32(t)]
                 band.selected[1 if is_clear else 0, hiding if is_clear else showing] = t
                 hiding += is_clear
                 showing += not is_clear
@@ -139,8 +142,8 @@ def _draw_layer(scene, band, layer):
     number, later = counts[0], counts[1]
     for is_later in range(2):
         for k in range(number if is_later == 0 else later):
-            t = band.selected[is_later, k]
-            a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+            t = np.uint32(band.selected[is_later, k])
+            a, b, c = corners_of(triangles, t)
             xa, ya = corners[a, 0] * scale, corners[a, 1] * scale
             xb, yb = corners[b, 0] * scale, corners[b, 1] * scale
             xc, yc = corners[c, 0] * scale, corners[c, 1] * scale
@@ -175,7 +178,8 @@ def _draw_layer(scene, band, layer):
                 wb = (x - xc) * bx + (y - yc) * by
                 wc = (x - xa) * cx + (y - ya) * cy
                 start = (row - first_row) * width
-                for pixel in range(start + left, start + right + 1):
+                for place in range(start + left, start + right + 1):
+                    pixel = np.uint32(place)
                     is_inside = ((wa + own_a) | (wb + own_b) | (wc + own_c)) >= 0  # none is negative
                     is_new = band.maps[0, pixel] < 0
                     if is_inside & (band.is_open[pixel] if is_later == 0 else not is_new):
@@ -183,7 +187,7 @@ def _draw_layer(scene, band, layer):
                         if here > band.nearest[side, pixel]:
                             band.met[met] = pixel
                             met += is_new
-                            band.met_in_tile[(row - first_row) // TILE, (pixel - start) // TILE] = layer + 1
+                            band.met_in_tile[(row - first_row) // TILE, (place - start) // TILE] = layer + 1
                             band.nearest[side, pixel] = here
                             band.maps[side, pixel] = t
                     wa += ax << SHIFT
@@ -220,7 +224,7 @@ def _bilinear_weights(u, v, width, height):
     one = np.float32(1)
     u = min(max(u, np.float32(0)), np.float32(width - 1))
     v = min(max(v, np.float32(0)), np.float32(height - 1))
-    i, j = min(np.int64(u), width - 2), min(np.int64(v), height - 2)
+    i, j = min(np.uint32(u), np.uint32(width - 2)), min(np.uint32(v), np.uint32(height - 2))
     u, v = u - np.float32(i), v - np.float32(j)
     return i, j, ((one - u) * (one - v), u * (one - v), (one - u) * v, u * v)
 
@@ -266,24 +270,25 @@ def _composite_layer(scene, band, surface, rays, layer, count, visible):
     texture_height, texture_width, _ = texture.shape
     width, scale = band.width, np.float32(1) / np.float32(band.scale)
     for k in range(count):
-        pixel = band.met[k]
+        pixel = np.uint32(band.met[k])
         t, t_back = band.maps[0, pixel], band.maps[1, pixel]
         _forget(band, pixel)
-        if scene.is_clear[t]:
+        if scene.is_clear[np.uint32(t)]:
             continue
-        row = scale * np.float32(band.first_row + pixel // width)
-        column = scale * np.float32(pixel % width)
+        band_row = pixel // np.uint32(width)
+        row = scale * np.float32(band.first_row + band_row)
+        column = scale * np.float32(pixel - band_row * np.uint32(width))
         length, light = band.length[pixel], band.light[pixel]
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        a, b, c = corners_of(triangles, np.uint32(t))
         wa, wb, wc, depth = corner_shares(x_px, y_px, inverse_depth, a, b, c, column, row)
         enters = depth * length
         if enters < rays.near or enters > rays.far or depth > band.to_plane[pixel]:
             continue
         if t_back >= 0:
-            d, e, f = triangles[t_back, 0], triangles[t_back, 1], triangles[t_back, 2]
+            d, e, f = corners_of(triangles, np.uint32(t_back))
             leaves = length * corner_shares(x_px, y_px, inverse_depth, d, e, f, column, row)[3]
             if leaves > enters and (
-                (leaves - rays.near) // rays.spacing == (enters - rays.near) // rays.spacing
+                np.floor((leaves - rays.near) / rays.spacing) == np.floor((enters - rays.near) / rays.spacing)
             ):
                 continue
         u = wa * texels[a, 0] + wb * texels[b, 0] + wc * texels[c, 0]

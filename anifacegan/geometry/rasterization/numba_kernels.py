@@ -104,6 +104,13 @@ def _draw(x_px, y_px, inverse_depth, triangles, triangle_map, nearest):
 
 @kernel(inline="always")
 @no_type_check  # shape checking in tests would wrap what numba has to compile
+def corners_of(triangles, t):
+    """Return the vertices at a triangle's corners, unsigned: numba need not ask whether such indices are negative."""
+    return np.uint32(triangles[t, 0]), np.uint32(triangles[t, 1]), np.uint32(triangles[t, 2])
+
+
+@kernel(inline="always")
+@no_type_check  # shape checking in tests would wrap what numba has to compile
 def corner_shares(x_px, y_px, inverse_depth, a, b, c, column, row):
     """Compute the three perspective-correct weights of a triangle's corners at a pixel, and the triangle's depth there.
 

@@ -1,7 +1,7 @@
 // The page: asks for frames when something changes, shows them, and carries out the buttons.
 
 const canvas = document.querySelector("canvas"), context = canvas.getContext("2d");
-let show = () => {}, dirty = false, changedAt = 0, sharp = true, begun = new Map(), id = 0, recording = false;
+let show = () => {}, dirty = false, changedAt = 0, sharp = true, begun = new Map(), id = 0, recording = false, awake = false;
 
 function say(line, isError = false) {
   byId("said").textContent = line;
@@ -13,7 +13,7 @@ function stageSays(text) {
   byId("stage").classList.toggle("idle", Boolean(text));
 }
 
-function changed() { dirty = true; changedAt = performance.now(); }
+function changed() { dirty = true; changedAt = performance.now(); wake(); }
 
 function setView(target) {
   const { yaw = view.yaw, pitch = view.pitch } = target;
@@ -30,11 +30,20 @@ function reset() {
 /** Whether the networks will draw the next frame, as far as the page can know: then it is small while something moves. */
 const isSlow = () => newest ? newest.source === "networks" : about.kind === "model";
 
-function ask(now) {
+/** Sees to a frame soon. A page on which nothing moves asks its browser for nothing. */
+function wake() {
+  if (awake) return;
+  awake = true;
   requestAnimationFrame(ask);
+}
+
+function ask(now) {
+  awake = false;
   if (!about || about.kind === "nothing") return;
   const still = now - changedAt > STILL_MS;
-  if (!dirty && (sharp || !still)) return;
+  if (!dirty && sharp) return;
+  wake();
+  if (!dirty && !still) return;
   const coarse = isSlow() && !still;
   const size = coarse ? Math.min(view.size, PREVIEW_PX) : view.size;
   id += 1;
@@ -120,5 +129,4 @@ byId("record").addEventListener("click", () => { server.order("record", { on: !r
 const load = () => { if (byId("path").value.trim()) server.order("load", { path: byId("path").value.trim() }); };
 byId("load").addEventListener("click", load);
 byId("path").addEventListener("keydown", (event) => { if (event.key === "Enter") { event.preventDefault(); load(); } });
-requestAnimationFrame(ask);
 window.viewer = { get view() { return structuredClone(view); }, get about() { return about; }, get newest() { return newest; } };

@@ -110,17 +110,51 @@ def test_a_mesh_without_rows_is_drawn_as_well(browser: Any, tmp_path: Path) -> N
 
 
 def test_the_first_frame_waits_for_no_expression(browser: Any, address: str) -> None:
-    """Two expressions with two in-between shapes are unpacked and copied to the graphics card after it."""
+    """Two expressions with two in-between shapes are unpacked and copied to the graphics card after it, which then
+    has not compiled the program that moves vertices.
+    """
     opened = browser.new_page(viewport={"width": 700, "height": 300})
     opened.add_init_script(
-        "window.copied = 0; const copy = WebGL2RenderingContext.prototype.bufferData;"
+        "window.copied = window.linked = 0;"
+        "const { bufferData, linkProgram } = WebGL2RenderingContext.prototype;"
         "WebGL2RenderingContext.prototype.bufferData = function (...given) {"
-        "  copied += given[1] instanceof Int16Array; return copy.apply(this, given); };"
+        "  copied += given[1] instanceof Int16Array; return bufferData.apply(this, given); };"
+        "WebGL2RenderingContext.prototype.linkProgram = function (program) {"
+        "  linked++; return linkProgram.call(this, program); };"
+        "document.addEventListener('DOMContentLoaded',"
+        "  () => avatar.ready.then(() => { window.atFirst = [copied, linked]; }));"
     )
     opened.goto(f"{address}?idle=0&quality=1")
-    assert opened.evaluate("avatar.ready.then(() => copied)") == 0
     wait_until(opened, "copied === 4")
+    assert opened.evaluate("atFirst") == [0, 3]
+    opened.evaluate("avatar.setExpression({shift: 0.5})")
+    wait_until(opened, "linked === 4")
     opened.close()
+
+
+def test_layers_without_triangles_take_no_picture(browser: Any, tmp_path: Path) -> None:
+    """Such a layer, here the outermost, is neither stored nor copied, and the others keep their own pictures."""
+    whole = ball_avatar(own_corners=False)
+    mesh = whole.layered_mesh
+    outermost = mesh.layer_starts[1]
+    starts = (mesh.layer_starts - outermost).clip(min=0)
+    thinned = dataclasses.replace(mesh, triangles=mesh.triangles[outermost:], layer_starts=starts)
+    avatar = dataclasses.replace(whole, layered_mesh=thinned)
+    (tmp_path / "page.html").write_text(web_page(avatar, WebConfig()))
+    opened = browser.new_page(viewport={"width": 700, "height": 300})
+    opened.goto(f"{(tmp_path / 'page.html').as_uri()}?idle=0&quality=1")
+    opened.evaluate("avatar.ready")
+    expected = avatar.render(size=SIZE, antialias=False).numpy().transpose(1, 2, 0)
+    assert decibels(float(((pixels(opened)[..., :3] / 255 - expected) ** 2).mean())) > 37
+    opened.close()
+
+
+def test_the_canvas_follows_its_place_on_the_page(page: Any) -> None:
+    """The first frame is smaller than the place may be; the next one, and one after a change, are not."""
+    page.set_viewport_size({"width": 900, "height": 500})
+    wait_until(page, "document.querySelector('canvas').width === 500")
+    page.set_viewport_size({"width": 900, "height": 320})
+    wait_until(page, "document.querySelector('canvas').width === 320")
 
 
 def test_nothing_is_requested_but_the_page(browser: Any, address: str) -> None:

@@ -24,3 +24,12 @@ def test_pictures_have_no_cast_and_black_stays_black() -> None:
     )
     assert (np.abs((shown - background).mean(axis=(0, 1))) < 0.4).all()
     assert colours.max() == 0
+
+
+def test_a_layer_without_triangles_has_no_picture() -> None:
+    mesh = layered_mesh_of(square(0.05), square(0.0))
+    thinned = dataclasses.replace(
+        mesh, triangles=mesh.triangles[2:], layer_starts=np.array([0, 0, 2], np.int32)
+    )
+    lengths = [len(part) for part in pictures(thinned, 92)]
+    assert [length > 0 for length in lengths] == [False, True, False, True, True]

@@ -12,6 +12,7 @@ const QUALITIES = [
   { antialias: false, depths: false, largest: 256 },
 ];
 const SLOW_MS = 42, PATIENCE_MS = 1200;   // fewer than 24 frames a second, on average over this time
+const FIRST_PX = 384;                     // size of the first frame at most
 const ZOOM = [0.8, 4];
 const BLINKS = ["blink", "eyeBlink", "eyeBlinkLeft", "eyeBlinkRight"].map((name) => header.expressions.indexOf(name)).filter((k) => k >= 0);
 
@@ -101,9 +102,10 @@ function poseFor(current) {
   if (posed !== key) { renderer.pose(current); posed = key; }
 }
 
-function fit() {
-  const size = Math.max(2, Math.round(Math.min(canvas.clientWidth * Math.min(devicePixelRatio, 2), QUALITIES[quality].largest)));
-  if (canvas.width !== size) { canvas.width = canvas.height = size; changed = true; }
+/** Gives the canvas the size of its place on the page, which clears it, so a frame has to follow at once. */
+function fit(largest) {
+  const size = Math.max(2, Math.round(Math.min(canvas.clientWidth * Math.min(devicePixelRatio, 2), largest)));
+  if (canvas.width !== size) canvas.width = canvas.height = size;
 }
 
 let drawn = 0, since = null;
@@ -115,6 +117,7 @@ function frame(now) {
   let current = playing ? playedWeights(now) : weights;
   if (idle && !playing) current = idleWeights(now, current);
   poseFor(current);
+  fit(QUALITIES[quality].largest);
   renderer.draw(idle ? idleView(now) : view, canvas.width, QUALITIES[quality]);
   watchSpeed(now, moves);
 }
@@ -124,7 +127,7 @@ function watchSpeed(now, moves) {
   if (!moves || document.hidden || since === null) { since = moves ? now : null; drawn = 0; return; }
   drawn++;
   if (now - since < PATIENCE_MS) return;
-  if (!fixedQuality && (now - since) / drawn > SLOW_MS && quality < QUALITIES.length - 1) { quality++; fit(); }
+  if (!fixedQuality && (now - since) / drawn > SLOW_MS && quality < QUALITIES.length - 1) quality++;
   since = now;
   drawn = 0;
 }
@@ -169,8 +172,8 @@ async function prepareShapes(own) {
 let gl = null, parts = [];
 async function build() {
   const begun = performance.now();
-  const picture = (bytes) => createImageBitmap(new Blob([bytes], { type: "image/avif" }),
-    { premultiplyAlpha: "none", colorSpaceConversion: "none" });
+  const picture = (bytes) => bytes.length ? createImageBitmap(new Blob([bytes], { type: "image/avif" }),
+    { premultiplyAlpha: "none", colorSpaceConversion: "none" }) : null;
   const [bytes, ...pictures] = await Promise.all([gunzipped(parts[0]), ...parts.slice(1).map(picture)]);
   const read = performance.now(), arrays = arraysIn(bytes, header), mesh = unpackedMesh(header, arrays);
   const unpacked = performance.now();
@@ -179,6 +182,7 @@ async function build() {
   renderer = makeRenderer(gl, header, mesh, pictures);
   posed = "";
   poseFor(weights);
+  fit(Math.min(FIRST_PX, QUALITIES[quality].largest));
   renderer.draw(view, canvas.width, { ...QUALITIES[quality], antialias: false });  // soon, and the next one better
   gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
   changed = true;
@@ -216,13 +220,12 @@ async function start() {
   header.lengths.reduce((at, length) => (parts.push(all.subarray(at, at + length)), at + length), 0);
   if (asked.has("quality")) { quality = clamp(Math.floor(+asked.get("quality")) || 0, 0, QUALITIES.length - 1); fixedQuality = true; }
   if (asked.get("idle") === "0" || matchMedia("(prefers-reduced-motion: reduce)").matches) setIdle(false);
-  fit();
   // A phone takes the graphics away from a page that it puts aside; what the user has set stays.
   canvas.addEventListener("webglcontextlost", (event) => { event.preventDefault(); renderer = null; say("Waiting for the graphics card…"); });
   canvas.addEventListener("webglcontextrestored", () => build().catch(fail));
   const { arrays, times } = await build();
   connectControls(arrays);
-  new ResizeObserver(fit).observe(canvas);
+  new ResizeObserver(() => { changed = true; }).observe(canvas);
   requestAnimationFrame(frame);
   if (asked.has("bench")) showBench();
   return { expressions: header.expressions, units: header.units, triangles: renderer.triangles,
@@ -231,6 +234,7 @@ async function start() {
 
 async function showBench() {
   setIdle(false);
+  fit(QUALITIES[quality].largest);
   byId("bench").hidden = false;
   byId("bench").textContent = "measuring…";
   const info = gl.getExtension("WEBGL_debug_renderer_info"), name = gl.getParameter(info ? info.UNMASKED_RENDERER_WEBGL : gl.RENDERER);

@@ -1,6 +1,8 @@
 // Draws a layered mesh: layers from the innermost to the outermost, each in its own slice of the depth buffer. First
 // only depths, then colours where the depth is the nearest: a ray sees the nearest point of a layer, and only that.
 
+const NEUTRAL = 2;                        // the place of the neutral vertices among the vertex arrays
+
 /** Camera on the unit sphere that looks at the origin, as geometry/cameras.py has it; zoom narrows the field of view. */
 function cameraOf({ yaw, pitch, zoom }, size, sampling) {
   const eye = [-Math.cos(pitch) * Math.sin(yaw), Math.sin(pitch), Math.cos(pitch) * Math.cos(yaw)];
@@ -28,7 +30,7 @@ function uploadedMesh(gl, mesh) {
   const neutral = buffer(mesh.neutral), shapes = [];
   const shape = (k) => shapes[k] ??= buffer(mesh.shape(k));  // the first frame needs none
   const texels = buffer(mesh.texels, gl.DYNAMIC_DRAW);
-  const arrays = moved.map((positions) => {
+  const arrays = [...moved, neutral].map((positions) => {
     const array = gl.createVertexArray();
     gl.bindVertexArray(array);
     for (const [place, from, size] of [[0, positions, 3], [1, texels, 2]]) {
@@ -40,13 +42,18 @@ function uploadedMesh(gl, mesh) {
   });
   gl.bindVertexArray(arrays[0]);
   const indices = buffer(mesh.indices, gl.STATIC_DRAW, gl.ELEMENT_ARRAY_BUFFER);
-  gl.bindVertexArray(arrays[1]);
-  gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, indices);
+  for (const array of arrays) {
+    gl.bindVertexArray(array);
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, indices);
+  }
   gl.bindVertexArray(null);
   return { moved, neutral, shape, texels, arrays };
 }
 
-/** Copies the pictures to the graphics card: colours to unit 0, opacities to unit 1, the background to unit 2. */
+/**
+ * Copies the pictures to the graphics card: colours to unit 0, opacities to unit 1, the background to unit 2. Layers
+ * without triangles have none; the others lie one after another.
+ */
 function uploadPictures(gl, pictures, layers, [width, height]) {
   gl.pixelStorei(gl.UNPACK_COLORSPACE_CONVERSION_WEBGL, gl.NONE);
   gl.pixelStorei(gl.UNPACK_PREMULTIPLY_ALPHA_WEBGL, false);
@@ -58,14 +65,15 @@ function uploadPictures(gl, pictures, layers, [width, height]) {
   };
   [[gl.RGB8, gl.RGB], [gl.R8, gl.RED]].forEach(([inner, format], unit) => {
     bind(unit, gl.TEXTURE_2D_ARRAY);
-    gl.texStorage3D(gl.TEXTURE_2D_ARRAY, 1, inner, width, height, layers);
-    for (let k = 0; k < layers; k++)
-      gl.texSubImage3D(gl.TEXTURE_2D_ARRAY, 0, 0, 0, k, width, height, 1, format, gl.UNSIGNED_BYTE, pictures[unit * layers + k]);
+    const shown = pictures.slice(unit * layers, (unit + 1) * layers).filter(Boolean);
+    gl.texStorage3D(gl.TEXTURE_2D_ARRAY, 1, inner, width, height, Math.max(1, shown.length));
+    shown.forEach((picture, k) =>
+      gl.texSubImage3D(gl.TEXTURE_2D_ARRAY, 0, 0, 0, k, width, height, 1, format, gl.UNSIGNED_BYTE, picture));
   });
   bind(2, gl.TEXTURE_2D);
   gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGB8, gl.RGB, gl.UNSIGNED_BYTE, pictures[2 * layers]);
   const side = pictures[2 * layers].width;
-  pictures.forEach((picture) => picture.close());
+  pictures.forEach((picture) => picture?.close());
   return side;
 }
 
@@ -86,7 +94,8 @@ function framebufferOf(gl, size, samples) {
 
 function makeRenderer(gl, header, mesh, pictures) {
   const layers = header.grid[0], { sampling } = header;
-  const move = linkedProgram(gl, MOVE_VERTICES, NO_COLOUR, ["start", ...numbered(SHAPES_A_PASS, (k) => `shape${k}`)], ["moved"]);
+  let slice = 0;
+  const slices = pictures.slice(0, layers).map((picture) => picture ? slice++ : null);
   const depth = linkedProgram(gl, PROJECT, NO_COLOUR, ["moved", "texel"]);
   const layerColour = linkedProgram(gl, PROJECT, LAYER_COLOUR, ["moved", "texel"]);
   const background = linkedProgram(gl, WHOLE_SCREEN, BACKGROUND_COLOUR, []);
@@ -99,7 +108,7 @@ function makeRenderer(gl, header, mesh, pictures) {
   gl.uniform1i(layerColour.at.opacities, 1);
   gl.uniform2f(layerColour.at.range, sampling.near, sampling.far);
   gl.uniform1f(layerColour.at.plane, sampling.plane);
-  for (const { program, at } of [layerColour, depth]) { gl.useProgram(program); gl.uniform2f(at.textureSide, ...header.texture); }
+  gl.uniform2f(layerColour.at.textureSide, ...header.texture);
   gl.useProgram(background.program);
   gl.uniform1i(background.at.picture, 2);
   gl.uniform1f(background.at.plane, sampling.plane);
@@ -107,7 +116,11 @@ function makeRenderer(gl, header, mesh, pictures) {
   gl.uniform1f(background.at.side, side);
   gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
 
-  let current = 0;
+  let move = null;                        // the first frame needs it not
+  const moveProgram = () =>
+    move ??= linkedProgram(gl, MOVE_VERTICES, NO_COLOUR, ["start", ...numbered(SHAPES_A_PASS, (k) => `shape${k}`)], ["moved"]);
+
+  let current = NEUTRAL;
   function movePass(from, some) {
     const share = new Float32Array(SHAPES_A_PASS);
     gl.bindBuffer(gl.ARRAY_BUFFER, from);
@@ -134,18 +147,19 @@ function makeRenderer(gl, header, mesh, pictures) {
   /** Moves the vertices to an expression; they stay there until the next call. */
   function pose(weights) {
     const { moves, slides } = inbetweenShares(weights, header.inbetweens);
-    gl.useProgram(move.program);
-    gl.enable(gl.RASTERIZER_DISCARD);
-    gl.bindVertexArray(moving);
-    let from = card.neutral, first = 0;
-    do {
-      current = 1 - current;
-      movePass(from, moves.slice(first, first + SHAPES_A_PASS));
-      from = card.moved[current];
-      first += SHAPES_A_PASS;
-    } while (first < moves.length);
-    gl.disable(gl.RASTERIZER_DISCARD);
-    gl.bindVertexArray(null);
+    if (moves.length) {
+      gl.useProgram(moveProgram().program);
+      gl.enable(gl.RASTERIZER_DISCARD);
+      gl.bindVertexArray(moving);
+      let from = card.neutral;
+      for (let first = 0; first < moves.length; first += SHAPES_A_PASS) {
+        current = current === 0 ? 1 : 0;
+        movePass(from, moves.slice(first, first + SHAPES_A_PASS));
+        from = card.moved[current];
+      }
+      gl.disable(gl.RASTERIZER_DISCARD);
+      gl.bindVertexArray(null);
+    } else current = NEUTRAL;
     const texels = restingTexels.slice();  // of triangles over an opening: few, so they are added here
     for (const [index, share] of slides)
       for (let k = 0; k < texels.length; k++) texels[k] += share * header.texelStep * texelOffsets[index * texels.length + k];
@@ -158,7 +172,10 @@ function makeRenderer(gl, header, mesh, pictures) {
     gl.enable(gl.BLEND);
     gl.enable(gl.CULL_FACE);
     gl.bindVertexArray(card.arrays[current]);
-    for (const { program, at } of [depth, layerColour]) { gl.useProgram(program); gl.uniformMatrix4fv(at.toClip, false, camera.toClip); }
+    for (const { program, at } of depths ? [depth, layerColour] : [layerColour]) {
+      gl.useProgram(program);
+      gl.uniformMatrix4fv(at.toClip, false, camera.toClip);
+    }
     gl.uniform3fv(layerColour.at.eye, camera.eye);
     for (let layer = layers - 1; layer >= 0; layer--) {
       const count = starts[layer + 1] - starts[layer], start = 4 * starts[layer];
@@ -175,7 +192,7 @@ function makeRenderer(gl, header, mesh, pictures) {
         gl.depthFunc(gl.EQUAL);
         gl.useProgram(layerColour.program);
       }
-      gl.uniform1f(layerColour.at.layer, layer);
+      gl.uniform1f(layerColour.at.layer, slices[layer]);
       gl.drawElements(gl.TRIANGLES, count, gl.UNSIGNED_INT, start);
     }
     gl.depthRange(0, 1);
