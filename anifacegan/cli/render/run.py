@@ -80,8 +80,8 @@ def run(config: RenderConfig) -> dict[str, Any]:
 
 
 def _require_own_names(plan: VideoPlan) -> None:
-    """Require that no person, whose folder has the name of the avatar or latents file, is called as a file is, nor as the
-    output folder or the one above it: the file ``..safetensors`` names the person ``.``.
+    """Require that no person, whose folder has the name of the avatar or latents file, is called as a file is, or as
+    the output folder or the one above it: the file ``..safetensors`` names the person ``.``.
 
     Raises:
         InputError: one is.
