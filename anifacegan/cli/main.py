@@ -5,6 +5,7 @@ function ``main(arguments)``. Every error in a user's input ends here, as one li
 """
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -101,6 +102,9 @@ PROGRESS_VARIABLES = {
     **{f"TQDM_{name}": int for name in ("INITIAL", "NCOLS", "NROWS", "POSITION", "UNIT_DIVISOR")},
 }
 """Environment variables that tqdm converts to numbers when it is imported."""
+ALLOCATOR_VARIABLES = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
+"""Environment variables of PyTorch's memory, which it reads when it is imported, also where there is no GPU."""
+_ALLOCATOR_SETTING = r"[^\s,:\[\]]+:([^,:\[\]]+|\[[^\[\]]*\])"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -141,6 +145,7 @@ def run(arguments: Sequence[str]) -> None:
     _require_current_folder()
     _require_threads()
     _require_progress_numbers()
+    _require_allocator_settings()
     if COMMANDS[name].single_threaded_blas:
         os.environ.update(dict.fromkeys(BLAS_VARIABLES, "1"))
     COMMANDS[name].load().main(rest)
@@ -208,3 +213,16 @@ def _require_progress_numbers() -> None:
             kind(value)
         except ValueError:
             raise InputError(f"{name} is {value!r}, expected a number, or no such variable") from None
+
+
+def _require_allocator_settings() -> None:
+    """Require that the variables of PyTorch's memory are names with values: with others, as ``name=value``, it ends
+    the process with an abort when it is imported.
+
+    Raises:
+        InputError: one is not.
+    """
+    for name in ALLOCATOR_VARIABLES:
+        settings = "".join(os.environ.get(name, "").split())
+        if settings and not re.fullmatch(rf"{_ALLOCATOR_SETTING}(,{_ALLOCATOR_SETTING})*,?", settings):
+            raise InputError(f"{name} is {os.environ[name]!r}, expected name:value,..., or no such variable")

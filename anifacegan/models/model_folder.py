@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-import yaml
 from torch import Tensor, nn
 
 from anifacegan.runtime.errors import InputError
@@ -18,7 +17,7 @@ from anifacegan.runtime.files import file_sha256
 from anifacegan.runtime.output_folders import filled_when_complete, require_room
 from anifacegan.runtime.paths import exists
 from anifacegan.runtime.resources import located_model
-from anifacegan.runtime.structured_text import read_yaml
+from anifacegan.runtime.structured_text import read_yaml, yaml_text
 from anifacegan.runtime.tensor_files import check_tensor, read_safetensors, safetensors_content
 from anifacegan.runtime.typed_config import from_plain
 
@@ -42,7 +41,7 @@ def write_model_folder(
     """
     with filled_when_complete(folder, overwrite) as temporary:
         (temporary / TENSORS).write_bytes(safetensors_content(tensors))
-        (temporary / CARD).write_text(yaml.safe_dump(card, sort_keys=False, width=110))
+        (temporary / CARD).write_text(yaml_text(card, width=110))
 
 
 def require_room_for_model(folder: Path, overwrite: bool = False) -> None:

@@ -3,7 +3,8 @@
 numba caches machine code in NUMBA_CACHE_DIR, in the package's ``__pycache__`` or in the user's cache folder: the first
 of them that is writable. If none is writable, as in a container with a read-only file system, numba raises when it
 decorates a function with ``cache=True``. The cache is then a folder of the user's own in the folder for temporary
-files; without it, functions are compiled once in every process, which is said once.
+files; without it, functions are compiled once in every process, which is said once. So they are where the cache's disk
+is full, and where a file of the cache is damaged, as a power failure leaves it; numba would raise there, too.
 
 numba has no bfloat16. Compiled functions read such numbers as the uint16 of the same bits: :func:`widened` and
 :func:`narrowed` convert them, and leave float32 as it is, so that one function serves both.
@@ -13,6 +14,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, no_type_check
@@ -23,24 +25,55 @@ from numba.extending import intrinsic, overload
 
 from anifacegan.runtime.errors import say_once
 
+_NOT_KEPT = "compiled code cannot be kept: every start is slower (NUMBA_CACHE_DIR names a writable folder)"
+
 
 def kernel(**options: Any) -> Callable[[Callable], Callable]:
     """Return a decorator that compiles a function at its first call, with ``numba.njit`` and its options."""
 
     def decorate(function: Callable) -> Callable:
-        try:
-            return numba.njit(cache=True, **options)(function)
-        except RuntimeError:  # no writable folder for a cache
-            folder = _own_temporary_folder()
-        if folder is None:
-            say_once(
-                "compiled code cannot be kept: every start is slower (NUMBA_CACHE_DIR names a writable folder)"
-            )
-            return numba.njit(**options)(function)
-        numba.config.CACHE_DIR = str(folder)
-        return numba.njit(cache=True, **options)(function)
+        with suppress(RuntimeError):  # no writable folder for a cache
+            return _with_optional_cache(numba.njit(cache=True, **options)(function))
+        folder = _own_temporary_folder()
+        if folder is not None:
+            numba.config.CACHE_DIR = str(folder)
+            with suppress(RuntimeError):  # the module's folder in it cannot be made or written
+                return _with_optional_cache(numba.njit(cache=True, **options)(function))
+        say_once(_NOT_KEPT)
+        return numba.njit(**options)(function)
 
     return decorate
+
+
+def _with_optional_cache(dispatcher: Any) -> Any:
+    """Let a compiled function compile where its cache fails. The cache's index is removed then: numba writes it before
+    the code, so that it may name a file that holds the code of an earlier version.
+    """
+    if not hasattr(dispatcher, "_cache"):
+        return dispatcher  # NUMBA_DISABLE_JIT: the function itself
+    kept = dispatcher._cache
+    load, save = kept.load_overload, kept.save_overload
+
+    def forget() -> None:
+        with suppress(OSError):
+            os.unlink(kept._cache_file._index_path)
+
+    def load_overload(*arguments: Any) -> Any:
+        try:
+            return load(*arguments)
+        except Exception:  # a damaged pickle raises anything
+            forget()
+            return None
+
+    def save_overload(*arguments: Any) -> None:
+        try:
+            save(*arguments)
+        except Exception:  # a full disk, a folder that was removed, a damaged index
+            forget()
+            say_once(_NOT_KEPT)
+
+    kept.load_overload, kept.save_overload = load_overload, save_overload
+    return dispatcher
 
 
 @cache

@@ -41,8 +41,10 @@ def converted(hint: Any, value: Any) -> Any:
         return _as_float(number)
     if hint is int and type(number := _number(value)) is int:
         return number
-    if hint in (bool, type(None)) and type(said := from_yaml(value)) is hint:
+    if hint is bool and type(said := from_yaml(value)) is bool:
         return said
+    if hint is type(None) and is_null(value):
+        return None
     if hint is str and isinstance(value, str):
         return value
     if origin is typing.Literal and value in parts:
@@ -53,6 +55,13 @@ def converted(hint: Any, value: Any) -> Any:
     if origin is dict and isinstance(value, dict):
         return {converted(parts[0], name): converted(parts[1], item) for name, item in value.items()}
     raise TypeError
+
+
+def is_null(value: Any) -> bool:
+    """Return whether a value is null, or a text that says so. To YAML, nothing but blanks or a comment is null as well;
+    here it is a mistake, or a file whose name begins with ``#``.
+    """
+    return value is None or (isinstance(value, str) and value.strip() in ("null", "Null", "NULL", "~"))
 
 
 def from_yaml(value: Any) -> Any:
@@ -105,7 +114,7 @@ def takes_single(hint: Any, word: str) -> bool:
     """Return whether one word can be a value where an annotation allows a list: it allows single values, too, or it is
     null where that is allowed."""
     others = [part for part in _alternatives(hint) if typing.get_origin(part) is not tuple]
-    return any(part is not type(None) or from_yaml(word) is None for part in others)
+    return any(part is not type(None) or is_null(word) for part in others)
 
 
 def literals(hint: Any) -> tuple:

@@ -66,11 +66,17 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writer that quotes the texts that either reader, :class:`_Loader` or PyYAML's own, takes for something else."""
+
+
 _Loader.yaml_constructors = {
     tag: build
     for tag, build in yaml.SafeLoader.yaml_constructors.items()
     if tag is None or tag.removeprefix("tag:yaml.org,2002:") in _JSON_TYPES
 }
+
+
 _Loader.yaml_implicit_resolvers = {
     start: [
         (tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":int", ":float"))
@@ -84,9 +90,10 @@ for _name, _pattern in (
         r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
     ),
 ):
-    _Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_name}", re.compile(rf"(?:{_pattern})\Z"), list("-+.0123456789")
-    )
+    for _kind in (_Loader, _Dumper):
+        _kind.add_implicit_resolver(
+            f"tag:yaml.org,2002:{_name}", re.compile(rf"(?:{_pattern})\Z"), list("-+.0123456789")
+        )
 
 
 def _parts(node: Any) -> list[Any]:
@@ -114,6 +121,13 @@ def parse_yaml(text: str) -> Any:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         place = f"line {mark.line + 1}: " if mark else ""
         raise ValueError(f"{place}{problem or first_line(error)}") from None
+
+
+def yaml_text(values: dict[str, Any], width: int | None = None) -> str:
+    """Return YAML from which :func:`parse_yaml` makes the same values, whose keys keep their order; ``width`` is the
+    longest line in characters (default: PyYAML's 80).
+    """
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, width=width)
 
 
 def read_yaml(path: Path, expected: str) -> dict[str, Any]:

@@ -14,8 +14,6 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from anifacegan.runtime.errors import ConfigError, InputError
 from anifacegan.runtime.field_types import (
     converted,
@@ -32,7 +30,7 @@ from anifacegan.runtime.option_help import print_help
 from anifacegan.runtime.output_places import require_output_places
 from anifacegan.runtime.renamed_keys import present_name, present_value
 from anifacegan.runtime.resources import located
-from anifacegan.runtime.structured_text import read_yaml
+from anifacegan.runtime.structured_text import read_yaml, yaml_text
 
 Config = TypeVar("Config")
 _FILE = "a YAML configuration"
@@ -199,7 +197,7 @@ def _resolved(
         _merge(values, value)
     config = _built(kind, values, command, "", None)
     if line.print_config:
-        print(yaml.safe_dump(plain(config), sort_keys=False), end="")
+        print(yaml_text(plain(config)), end="")
         raise SystemExit(0)
     if places:
         require_output_places(config)

@@ -20,7 +20,6 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import yaml
 from tqdm import tqdm
 
 from anifacegan.models.model_folder import CARD, TENSORS
@@ -29,6 +28,7 @@ from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import sha256, write_complete
 from anifacegan.runtime.locks import FolderLock
 from anifacegan.runtime.output_folders import claim, require_room
+from anifacegan.runtime.structured_text import yaml_text
 from anifacegan.runtime.typed_config import plain
 from anifacegan.training.logging import Losses, RunLog
 from anifacegan.training.resume_check import refuse_changes
@@ -149,7 +149,7 @@ class DurableRun:
             claim(out, RUN_FILES, overwrite=not self.new)
             self._lock.take()
             remove_half_written(out)
-            write_complete(out / "config.yaml", yaml.safe_dump(plain(self.config), sort_keys=False))
+            write_complete(out / "config.yaml", yaml_text(plain(self.config)))
 
     @contextmanager
     def reporting(

@@ -7,7 +7,6 @@ no snapshots: all files are written at the end.
 from pathlib import Path
 
 import torch
-import yaml
 from jaxtyping import Float
 from torch import Tensor
 
@@ -21,6 +20,7 @@ from anifacegan.runtime.errors import InputError, say
 from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.output_folders import require_room
+from anifacegan.runtime.structured_text import yaml_text
 from anifacegan.runtime.typed_config import plain
 from anifacegan.training.config import PriorRun
 from anifacegan.training.initialization import fit_prior, moment_errors
@@ -64,7 +64,7 @@ def run(config: PriorRun, workers: Workers = SINGLE_PROCESS) -> Path:
         },
     )
     with GrowingFolder(config.out) as out:
-        write_complete(out.file("config.yaml"), yaml.safe_dump(plain(config), sort_keys=False))
+        write_complete(out.file("config.yaml"), yaml_text(plain(config)))
         folder = config.out / "model"
         save_prior(folder, Prior(vae, card))
     return folder

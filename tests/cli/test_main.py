@@ -69,6 +69,34 @@ def test_a_number_that_tqdm_refuses_names_its_variable(
     assert f"{name} is '{value}', expected a number" in one_error_line(capsys)
 
 
+@pytest.mark.parametrize(
+    ("value", "is_refused"),
+    [
+        ("expandable_segments=True", True),
+        ("a:1,b", True),
+        ("a:1 b:2", True),
+        ("a:", True),
+        ("a:[256:1", True),
+        ("", False),
+        (" a : 1 , b:2, ", False),
+        ("a:[256:1,512:2],b:0.5", False),
+    ],
+)
+@pytest.mark.parametrize("name", ["PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"])
+def test_memory_settings_at_which_pytorch_aborts_name_their_variable(
+    name: str,
+    value: str,
+    is_refused: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """PyTorch 2.15 aborts at ``import torch`` with each of the refused values, and with none of the others."""
+    monkeypatch.setenv(name, value)
+    assert command("render", "--out", "") == 2
+    said = f"{name} is {value!r}, expected name:value,..." if is_refused else "--out: no value given"
+    assert said in one_error_line(capsys)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a current folder cannot be deleted there")
 def test_a_current_folder_that_was_deleted_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

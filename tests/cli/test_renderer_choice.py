@@ -348,7 +348,9 @@ def test_an_expression_that_is_too_strong_to_be_baked_is_said(
     assert "expression 'smile=1000': 1 % of the points miss their places by" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["sheet.png", "manifest.json", ".anifacegan.json", ".anifacegan.lock"])
+@pytest.mark.parametrize(
+    "name", ["sheet.png", "manifest.json", ".anifacegan.json", ".anifacegan.lock", ".", ".."]
+)
 def test_an_avatar_that_is_called_as_a_file_of_results_is_refused_first(
     name: str, avatar: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -387,6 +389,7 @@ def test_an_avatar_file_brings_its_own_truncation(avatar: Path, tmp_path: Path) 
         (("--renderer", "adaptive"), ("renderer is adaptive", "without networks")),
         (("--psi", 0.5), ("psi is 0.5", "0.7")),
         (("--latents", "people.npz"), ("latents is people.npz", "one person already")),
+        (("--seeds", 3), ("seeds is 3", "one person already")),
         (("--expression", "jawOpen=1"), ("jawOpen", "cannot be made", "smile")),
         (("--strength", 3.0), ("3 times", "up to 1.5")),
         (("--yaw", 0.7), ("0.70 radians", "0.50")),

@@ -150,7 +150,7 @@ def test_saving_again_replaces_the_model_and_keeps_other_files(folder: Path) -> 
 
 @pytest.mark.parametrize(
     "target",
-    ["anifacegan.models.model_folder.safetensors_content", "anifacegan.models.model_folder.yaml.safe_dump"],
+    ["anifacegan.models.model_folder.safetensors_content", "anifacegan.models.model_folder.yaml_text"],
 )
 @pytest.mark.parametrize("error", [InputError("no such name"), KeyboardInterrupt()])
 def test_an_interrupted_save_leaves_the_old_model(

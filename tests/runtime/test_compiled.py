@@ -1,12 +1,14 @@
 """Compiled loops run where their cache cannot be written, and use it where it can."""
 
 import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 from typing import no_type_check
 
@@ -16,6 +18,7 @@ import torch
 
 from anifacegan.runtime.compiled import _own_temporary_folder, kernel, narrowed, widened
 from tests.fixtures.compiled_once import compiled_once
+from tests.fixtures.small_disk import files_of_at_most
 
 PACKAGE = Path(__file__).resolve().parents[2] / "anifacegan"
 RUN = """
@@ -64,6 +67,47 @@ def test_a_read_only_package_and_home_run_without_the_cache(package: Path, tmp_p
     done = run(package, tmp_path / "home", modules_with("runtime.compiled import kernel"))
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.split("\n") == [str(package / "__init__.py"), "[321.0]", ""]
+
+
+def test_a_temporary_folder_that_cannot_be_filled_is_done_without(package: Path, tmp_path: Path) -> None:
+    """As a umask of 277 leaves its folders, or a file system without free inodes."""
+    folder = tmp_path / f"anifacegan-numba-{os.getuid()}"
+    folder.mkdir(mode=0o700)
+    for inside in (path for path in package.rglob("*") if path.is_dir()):
+        digest = hashlib.sha1(str(inside).encode(), usedforsecurity=False).hexdigest()
+        (folder / f"{inside.name}_{digest}").write_text(
+            "numba's folder of the modules in a package has this name"
+        )
+    done = run(package, tmp_path / "home", [], TMPDIR=str(tmp_path))
+    assert (done.returncode, done.stdout.split("\n")[1]) == (0, "[321.0]"), done.stderr
+    assert done.stderr.count("\n") == 1 and "compiled code cannot be kept" in done.stderr
+
+
+@pytest.mark.parametrize("damage", ["full disk", "empty index", "half of the code", "index without its code"])
+def test_a_cache_that_fails_is_done_without(damage: str, package: Path, tmp_path: Path) -> None:
+    """The disk is not full: the process may write files of 4 KiB at most: the index, but not the code."""
+    cache = tmp_path / "cache"
+    if damage != "full disk":
+        run(package, tmp_path / "home", [], NUMBA_CACHE_DIR=str(cache))
+        (index,) = cache.rglob("face_mesh.affine-*.nbi")
+        (code,) = cache.rglob("face_mesh.affine-*.nbc")
+        if damage == "empty index":
+            index.write_bytes(b"")
+        elif damage == "half of the code":
+            code.write_bytes(code.read_bytes()[:500])
+        else:
+            code.unlink()
+    with files_of_at_most(4096) if damage == "full disk" else nullcontext():
+        done = run(package, tmp_path / "home", [], NUMBA_CACHE_DIR=str(cache))
+    assert (done.returncode, done.stdout.split("\n")[1]) == (0, "[321.0]"), done.stderr
+    if damage == "full disk":
+        assert done.stderr.count("\n") == 1 and "compiled code cannot be kept" in done.stderr
+        assert not list(cache.rglob("*.nbi")), (
+            "it would name code that is not there, or that of an earlier version"
+        )
+    else:
+        assert done.stderr == ""
+        assert len(list(cache.rglob("face_mesh.affine-*.nbi"))) == 1
 
 
 def test_the_cache_is_kept_in_the_folder_that_the_environment_names(package: Path, tmp_path: Path) -> None:

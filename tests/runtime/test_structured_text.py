@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.structured_text import (
@@ -14,6 +15,7 @@ from anifacegan.runtime.structured_text import (
     parse_yaml,
     read_json,
     read_yaml,
+    yaml_text,
 )
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -54,6 +56,34 @@ def test_what_is_not_ours_is_one_line_at_once(text: str, problem: str, tmp_path:
         read_yaml(tmp_path / "a.yaml", "a configuration")
     assert str(refused.value).startswith(f"{tmp_path / 'a.yaml'}: ")
     assert time.perf_counter() - started < 10
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "12e5",
+        "5e10",
+        "1.5e3",
+        "1e-3",
+        ".5",
+        "1.",
+        "-.inf",
+        "0x1f",
+        "010",
+        "1:30",
+        "1_0",
+        "2024-01-01",
+        "null",
+        "~",
+        "no",
+    ]
+    + ["no", "", " a ", "#x", "a: b", "- a", "<<", "=", "\n", "\x85", "\ufeffx", "\udcff", "1e3\n", "\x00"],
+)
+def test_what_is_written_is_read_again(text: str) -> None:
+    """A run called 12e5, as short checksums of git may be, must not be read as the number 1200000."""
+    values = {"name": text, text: [1e-05, 1e20, 12, -0.0, True, None, text]}
+    assert parse_yaml(yaml_text(values)) == values
+    assert yaml.safe_load(yaml_text({"name": text})) == {"name": text}, "other programs read our files, too"
 
 
 def test_many_keys_take_little_time() -> None:

@@ -94,6 +94,8 @@ def test_a_word_before_the_options_and_its_own_option_are_not_both_taken() -> No
         (("--switch", "false"), Settings(switch=False)),
         (("--path", "a b.mat"), Settings(path=Path("a b.mat"))),
         (("--path", "null"), Settings(path=None)),
+        (("--path", "~"), Settings(path=None)),
+        (("--path", "#7.npz"), Settings(path=Path("#7.npz"))),
         (("--inner.width", "5"), Settings(inner=Inner(5))),
         (("--option.width", "5"), Settings(option=Inner(5))),
         (("--option={width: 5}",), Settings(option=Inner(5))),
@@ -133,6 +135,7 @@ def test_options_win_over_files_and_later_files_over_earlier(tmp_path: Path) -> 
         (("--inner.width", "0"), "test.py: inner.width is 0, expected at least 1"),
         (("--option.wdith=3",), "test.py: unknown option '--option.wdith', did you mean '--option.width'?"),
         (("--two-wrods", "3"), "test.py: unknown option '--two-wrods', did you mean '--two_words'?"),
+        (("--option", "#"), "test.py: option is #, expected keys and values (width) or null"),
         (("--option", "3"), "test.py: option is 3, expected keys and values (width) or null"),
         (("stray",), "test.py: unrecognized arguments: stray"),
         (("--config",), "--config: no value given, expected a path"),
@@ -151,6 +154,8 @@ def test_a_mistake_is_one_line(arguments: tuple[str, ...], expected: str) -> Non
         ("zzz: 3\n", "unknown key 'zzz', expected one of name, numbers, path"),
         ("- 3\n", "holds a list, expected keys and values"),
         ("", "is empty, expected a YAML configuration"),
+        ('path: ""\n', "path: an empty text is no path"),
+        ('option: " "\n', "option is  , expected keys and values (width) or null"),
         ("name: [1\n", "not readable as YAML (line 2: "),
     ],
 )
@@ -288,6 +293,8 @@ class Lists:
         (("smile", "blink"), ("smile", "blink")),
         (("[smile, blink]",), ("smile", "blink")),
         (("null",), None),
+        (("#smile",), ("#smile",)),
+        ((" ",), (" ",)),
     ],
 )
 def test_a_list_may_have_one_word(words: tuple[str, ...], expected: tuple[str, ...] | None) -> None:

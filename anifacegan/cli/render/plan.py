@@ -100,6 +100,10 @@ def avatar_identity(config: RenderConfig, avatar: Avatar, path: Path) -> RenderI
         raise InputError(
             f"latents is {config.latents}, but {path} is a baked avatar, which is one person already"
         )
+    if config.seeds != RenderConfig.seeds:
+        raise InputError(
+            f"seeds is {config.seeds}, but {path} is a baked avatar, which is one person already"
+        )
     if config.renderer == "adaptive":
         raise InputError(
             f"renderer is adaptive, but {path} is a baked avatar without networks; expected baked or auto"

@@ -80,13 +80,14 @@ def run(config: RenderConfig) -> dict[str, Any]:
 
 
 def _require_own_names(plan: VideoPlan) -> None:
-    """Require that no person, whose folder has the name of the avatar or latents file, is called as a file is.
+    """Require that no person, whose folder has the name of the avatar or latents file, is called as a file is, or as
+    the output folder or the one above it: the file ``..safetensors`` names the person ``.``.
 
     Raises:
         InputError: one is.
     """
     for person in plan.people:
-        if person.name in (MANIFEST, SHEET, LABELS, MARKER, LOCK):
+        if person.name in (MANIFEST, SHEET, LABELS, MARKER, LOCK, ".", ".."):
             raise InputError(
                 f"person {person.name}, named by the avatar or latents file, would have the place of {person.name} "
                 "in the output folder; expected another name of that file"

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from anifacegan.evaluation.figures.panels import Pixels
 from anifacegan.rendering.model import Model
 from anifacegan.runtime.files import sha256
 from anifacegan.runtime.image_files import encoded_image
 from anifacegan.runtime.output_folders import filled_when_complete, require_room
+from anifacegan.runtime.structured_text import yaml_text
 from anifacegan.runtime.typed_config import plain
 
 
@@ -78,7 +78,7 @@ def write_figure(kind: FigureKind, config: Any) -> WrittenFigure:
         drawing = kind.draw(config)
         further = {f"{kind.name}{ending}": write for ending, write in drawing.further_files.items()}
         (folder / image).write_bytes(encoded_image(drawing.image))
-        (folder / settings).write_text(yaml.safe_dump(plain(config), sort_keys=False))
+        (folder / settings).write_text(yaml_text(plain(config)))
         for name, write in further.items():
             write(folder / name)
         record = {
