@@ -104,6 +104,8 @@ PROGRESS_VARIABLES = {
 """Environment variables that tqdm converts to numbers when it is imported."""
 ALLOCATOR_VARIABLES = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
 """Environment variables of PyTorch's memory, which it reads when it is imported, also where there is no GPU."""
+TORCH_VARIABLES = ("TORCH_LOGS", "TORCH_LOGS_FORMAT", "TORCH_LOGS_OUT", "TORCH_DISTRIBUTED_DEBUG")
+"""Environment variables with which PyTorch cannot be imported if it does not know their values."""
 _ALLOCATOR_SETTING = r"[^\s,:\[\]]+:([^,:\[\]]+|\[[^\[\]]*\])"
 
 
@@ -146,6 +148,7 @@ def run(arguments: Sequence[str]) -> None:
     _require_threads()
     _require_progress_numbers()
     _require_allocator_settings()
+    _require_torch()
     if COMMANDS[name].single_threaded_blas:
         os.environ.update(dict.fromkeys(BLAS_VARIABLES, "1"))
     COMMANDS[name].load().main(rest)
@@ -226,3 +229,18 @@ def _require_allocator_settings() -> None:
         settings = "".join(os.environ.get(name, "").split())
         if settings and not re.fullmatch(rf"{_ALLOCATOR_SETTING}(,{_ALLOCATOR_SETTING})*,?", settings):
             raise InputError(f"{name} is {os.environ[name]!r}, expected name:value,..., or no such variable")
+
+
+def _require_torch() -> None:
+    """Require that PyTorch can be imported if variables are set that can prevent it; what they may be only it knows.
+
+    Raises:
+        InputError: it cannot.
+    """
+    given = [f"{name}={os.environ[name]!r}" for name in TORCH_VARIABLES if name in os.environ]
+    if given:
+        try:
+            import torch.distributed  # noqa: F401
+        except (ValueError, RuntimeError, OSError) as error:
+            said = str(error).strip().partition("\n")[0]
+            raise InputError(f"PyTorch cannot be imported with {', '.join(given)}: {said}") from None

@@ -97,6 +97,20 @@ def test_memory_settings_at_which_pytorch_aborts_name_their_variable(
     assert said in one_error_line(capsys)
 
 
+@pytest.mark.parametrize(("name", "value"), [("TORCH_LOGS", "bogus"), ("TORCH_DISTRIBUTED_DEBUG", "bogus")])
+def test_a_value_that_keeps_pytorch_from_being_imported_names_its_variable(name: str, value: str) -> None:
+    """In a process of its own, as PyTorch reads them once."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "anifacegan.cli", "render", "--out", ""],
+        env={**os.environ, name: value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2 and len(ended.stderr.splitlines()) == 1
+    assert f"PyTorch cannot be imported with {name}='{value}': " in ended.stderr
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a current folder cannot be deleted there")
 def test_a_current_folder_that_was_deleted_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

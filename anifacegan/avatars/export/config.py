@@ -1,11 +1,26 @@
 """Options of the exports of an avatar."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from anifacegan.runtime.errors import ConfigError, require_above, require_within
+from anifacegan.runtime.errors import ConfigError, InputError, require_above, require_within
 
 FRAME_RATES = (0.01, 1000.0)
 """Slowest and fastest rate of a sequence, frames a second: at any other, times as float32 would not rise."""
+SEQUENCE_FPS = 30.0
+"""Rate of a sequence of which none is given, frames a second."""
+
+
+def require_frame_rate(fps: float | None, sequence: Path | None) -> None:
+    """Require that a frame rate, if it is given, lies within FRAME_RATES and belongs to a sequence.
+
+    Raises:
+        InputError: it does not.
+    """
+    if fps is not None and not FRAME_RATES[0] <= fps <= FRAME_RATES[1]:
+        raise ConfigError("fps", fps, f"{FRAME_RATES[0]} to {FRAME_RATES[1]}")
+    if fps is not None and sequence is None:
+        raise InputError(f"fps is {fps}, but no sequence is given; expected --sequence FILE, or no --fps")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anifacegan.avatars.config import SUFFIX, BakeConfig
-from anifacegan.avatars.export.config import FRAME_RATES, GlbConfig
+from anifacegan.avatars.export.config import SEQUENCE_FPS, GlbConfig, require_frame_rate
 from anifacegan.face_model.config import require_finite
 from anifacegan.runtime.devices import Device
 from anifacegan.runtime.errors import ConfigError, InputError, printable, require_within
@@ -47,8 +47,8 @@ class GlbCommand:
     sequence: Path | None = None
     """File of expressions, one a frame, that becomes an animation: .mat, whose poses turn the head, or blendshapes of
     ARKit or MediaPipe as .csv or .json. null: no animation."""
-    fps: float = 30.0
-    """Frames a second of the sequence."""
+    fps: float | None = None
+    """Frames a second of the sequence. null: 30."""
     albedo: bool = False
     """Remove the light's shading from the texture, as far as it can be told, and write a material that is lit, with
     normals. Otherwise the material is unlit and the texture has the light in which the person was made."""
@@ -68,7 +68,7 @@ class GlbCommand:
     def __post_init__(self) -> None:
         if self.out.suffix != ".glb":
             raise ConfigError("out", self.out, "NAME.glb")
-        require_within(self, *FRAME_RATES, "fps")
+        require_frame_rate(self.fps, self.sequence)
         require_finite("psi", self.psi)
         if self.seed is not None:
             require_within(self, 0, LARGEST_SEED, "seed")
@@ -122,7 +122,7 @@ def _write(config: GlbCommand) -> None:
         }
         if config.sequence is not None:
             sequence = read_unit_sequence(config.sequence, avatar.expressions, shape, arkit_units(shape))
-            animation = sequence_animation(config.sequence.stem, sequence, config.fps)
+            animation = sequence_animation(config.sequence.stem, sequence, config.fps or SEQUENCE_FPS)
             missed = sequence.missed
     targets = morph_targets(shape, expressions, config.glb.least_move)
     head = painted_head(avatar, shape, config.glb, config.albedo)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from anifacegan.avatars.export.config import FRAME_RATES, WebConfig
-from anifacegan.runtime.errors import ConfigError, printable, require_within
+from anifacegan.avatars.export.config import SEQUENCE_FPS, WebConfig, require_frame_rate
+from anifacegan.runtime.errors import ConfigError, printable
 from anifacegan.runtime.output_places import OutputFile
 from anifacegan.runtime.typed_config import read_config
 
@@ -29,15 +29,15 @@ class WebCommand:
     sequence: Path | None = None
     """File of expressions, one a frame, that the page's button Play shows: .mat, or blendshapes of ARKit or MediaPipe
     as .csv or .json. null: no button."""
-    fps: float = 30.0
-    """Frames a second of the sequence."""
+    fps: float | None = None
+    """Frames a second of the sequence. null: 30."""
     web: WebConfig = field(default_factory=WebConfig)
     """Range of views, precision and quality of the pictures."""
 
     def __post_init__(self) -> None:
         if self.out.suffix != ".html":
             raise ConfigError("out", self.out, "NAME.html")
-        require_within(self, *FRAME_RATES, "fps")
+        require_frame_rate(self.fps, self.sequence)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -61,7 +61,9 @@ def main(arguments: Sequence[str]) -> None:
         sequence = None
         if config.sequence is not None:
             with warnings_in_one_line():
-                sequence = ExpressionSequence(avatar.expressions.sequence(config.sequence), config.fps)
+                sequence = ExpressionSequence(
+                    avatar.expressions.sequence(config.sequence), config.fps or SEQUENCE_FPS
+                )
         page = web_page(avatar, config.web, sequence)
         remove_abandoned(config.out)
         write_complete(config.out, page)
