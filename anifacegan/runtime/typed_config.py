@@ -143,8 +143,10 @@ def _split(arguments: Sequence[str], command: str, leading: Sequence[str]) -> _C
         else:
             stray.append(word)
     if len(stray) > len(leading):
-        expected = f", expected at most {' '.join(map(str.upper, leading))}" if leading else ""
-        raise InputError(f"{command}: unrecognized arguments: {' '.join(stray)}{expected}")
+        first = f"{' '.join(map(str.upper, leading))} before the options" if leading else "options (--NAME VALUE)"
+        raise InputError(
+            f"{command}: unrecognized arguments: {' '.join(stray[len(leading) :])}, expected only {first}"
+        )
     names = {_key(name) for name, _ in options}
     for key, word in zip(leading, stray, strict=False):
         if key in names:
