@@ -4,6 +4,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 import torch
@@ -16,6 +17,16 @@ from anifacegan.runtime.errors import exit_on_input_error
 from anifacegan.runtime.typed_config import as_tuple, read_config
 from benchmarks import rendering
 from benchmarks.baking import BakeBenchmark, baking_table, measure_baking, write_baking_json
+from benchmarks.browser import (
+    PageBenchmark,
+    ViewerBenchmark,
+    measure_pages,
+    measure_viewer,
+    pages_table,
+    viewer_table,
+    write_pages_json,
+    write_viewer_json,
+)
 from benchmarks.playback import PlaybackBenchmark, measure_playback, playback_table, write_playback_json
 from benchmarks.playback_pairs import (
     PlaybackPairsBenchmark,
@@ -105,6 +116,27 @@ def compare_players(arguments: Sequence[str]) -> None:
         write_playback_pairs_json(config.json, config, found)
 
 
+def measure_first_frames(arguments: Sequence[str]) -> None:
+    """Measure the CPU time of a browser from opening exported pages to their first frames, in turns."""
+    pages = list(takewhile(lambda word: not word.startswith("-"), arguments))
+    words = [*(["--pages"] if pages else []), *arguments]
+    config = read_config(PageBenchmark, words, f"{COMMAND} page", leading=("pages",))
+    found = measure_pages(config)
+    print(pages_table(found))
+    if config.json is not None:
+        write_pages_json(config.json, config, found)
+
+
+def measure_round_trips(arguments: Sequence[str]) -> None:
+    """Measure the viewer's way from a slider to the drawn frame: milliseconds, and those of CPU time."""
+    config = read_config(ViewerBenchmark, arguments, f"{COMMAND} viewer", leading=("avatar",))
+    with tempfile.TemporaryDirectory(prefix="anifacegan_benchmark_") as folder:
+        found = measure_viewer(config, Path(folder) / "view")
+    print(viewer_table(found))
+    if config.json is not None:
+        write_viewer_json(config.json, config, found)
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "training": measure_training,
     "training-pairs": compare_training,
@@ -112,6 +144,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "baking": measure_bakes,
     "playback": measure_players,
     "playback-pairs": compare_players,
+    "page": measure_first_frames,
+    "viewer": measure_round_trips,
 }
 
 
