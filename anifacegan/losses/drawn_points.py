@@ -26,7 +26,7 @@ class MeshPoints:
     delta: Float[Tensor, "batch point 3"]
     """Template minus expressive position: the offset that the deformation field should have at ``x_target``."""
     confidence: Float[Tensor, "batch point"]
-    """Weight of each point; 0 for points that the face's camera does not see, and between closed lips."""
+    """Weight of each point, 0 to 2; 0 for points that the face's camera does not see, and between closed lips."""
 
     def joined(self, others: "MeshPoints") -> "MeshPoints":
         """Return these points followed by other points of the same faces."""
@@ -37,7 +37,7 @@ class MeshPoints:
         self, normals: Float[Tensor, "batch point 3"], distance: Float[Tensor, "point"]
     ) -> "MeshPoints":
         """Return the points moved along unit ``normals`` by signed ``distance`` d (world units); their confidence is
-        multiplied by 1 - min(d^2 / 1e-5, 1), so it is 0 from 0.00316 on.
+        multiplied by 1 - min(d^2 / 1e-5, 1), so it is 0 from 3.16 mm on.
         """
         remaining = (1 - (distance / CONFIDENCE_RADIUS).square()).clamp(min=0)
         x_target = self.x_target + distance[:, None] * normals

@@ -1,8 +1,8 @@
 """Points on and near the 3DMM mesh, with the offsets that the imitation losses teach the deformation field there.
 
 A point's offset is its vertex's position in the template minus that of the expressive face; the template's expression
-is the neutral one, or another that the model's configuration names. Points away from the mesh lie on vertex normals
-and have their vertex's offset, with a confidence that falls with the distance d: 1 - min(d^2 / 1e-5, 1)
+is the neutral one, or another that the model's configuration names. Points away from the mesh lie on normals and
+have the offset of their foot point, with a confidence that falls with the distance d: 1 - min(d^2 / 1e-5, 1)
 (L_3DMM of Wu et al. 2022).
 
 Only vertices that the camera sees count: behind a closed lid the eyeball stays where it is, a millimetre from skin that
@@ -203,11 +203,11 @@ class MeshSampler:
         count: int,
         rng: torch.Generator,
     ) -> MeshPoints:
-        """Draw ``count`` points between the inner contours of the lips of each face, or up to 4 mm in front of them.
+        """Draw ``count`` points between the inner contours of each face's lips, 0.5 to 4 mm in front of them.
 
-        If the template is neutral, their offsets lead to the line midway between its inner contours: closed lips show
-        what the neutral face has there, and a wider target would make it a dark slit. If its lips are apart, a point
-        leads to the place between them that is as near to either as the point is in the opening.
+        If the template is neutral, their offsets lead as far in front of the line midway between its inner contours:
+        closed lips show what the neutral face has there, and a wider target would make it a dark slit. If its lips are
+        apart, a point leads to the place between them that is as near to either as the point is in the opening.
         """
         along, across = torch.rand(2, count, 1, generator=rng)
         segments = len(UPPER_LIP) - 1

@@ -1,13 +1,13 @@
 """Alignment field A: offset from a point of a person's template to the corresponding point of the mean head.
 
-    A(x_template; z_id) = x - x_template,    x_template = x - a(x; z_id),    a = L(z_id) x + t(z_id) + r(x; z_id)
+    A(x_template; z_id) = x - x_template,    x_template = x - a(x; z_id),    a = x L(z_id) + t(z_id) + r(x; z_id)
 
 Eyes and lips of different people lie up to a centimetre apart, and a template radiance field that has to learn these
 differences stays blurred at eyes and lips. Therefore the template radiance is evaluated at the point x of the mean
 head, where each facial feature is at the same place for all people. The paper has no such field.
 
-A face model moves a point x of the mean head by an offset that is linear in ``z_id``. Here this offset is an affine map
-L, t plus a remainder r, which is interpolated in a lattice over the mean head. Each node of the lattice has F features;
+A face model moves a point x of the mean head by -a(x), which is linear in ``z_id``. Here a is an affine map L, t plus a
+remainder r, which is interpolated in a lattice over the mean head. Each node of the lattice has F features;
 a matrix that is linear in ``z_id`` turns them into the node's remainder. Far from the skin there are no nodes, and r is
 0. All of it is fitted to the face model before training (:mod:`anifacegan.training.alignment_fit`) and does not learn.
 

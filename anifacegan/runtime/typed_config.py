@@ -143,7 +143,9 @@ def _split(arguments: Sequence[str], command: str, leading: Sequence[str]) -> _C
         else:
             stray.append(word)
     if len(stray) > len(leading):
-        first = f"{' '.join(map(str.upper, leading))} before the options" if leading else "options (--NAME VALUE)"
+        first = (
+            f"{' '.join(map(str.upper, leading))} before the options" if leading else "options (--NAME VALUE)"
+        )
         raise InputError(
             f"{command}: unrecognized arguments: {' '.join(stray[len(leading) :])}, expected only {first}"
         )
