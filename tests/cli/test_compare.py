@@ -199,7 +199,7 @@ def test_mistakes_are_one_line(
     assert "A takes face model 'anifacegan-open-4', B takes 'bfm09'" in said(models[0], released, *common)
     unknown = said(*models, *common, "--metrics", "fid")
     assert all(name in unknown for name in ("'fid'", *DEFINITIONS))
-    assert "expected at most A B" in said(*models, released, *common)
+    assert "expected only A B before the options" in said(*models, released, *common)
     assert "A is compared with itself" in said(models[0], *common)
     assert "draws is 3, expected at least 20" in said(*models, *common, "--draws", "3")
     assert "psi_b is -1.0, expected at least 0" in said(*models, *common, "--psi_b", "-1")

@@ -137,7 +137,7 @@ def test_options_win_over_files_and_later_files_over_earlier(tmp_path: Path) -> 
         (("--two-wrods", "3"), "test.py: unknown option '--two-wrods', did you mean '--two_words'?"),
         (("--option", "#"), "test.py: option is #, expected keys and values (width) or null"),
         (("--option", "3"), "test.py: option is 3, expected keys and values (width) or null"),
-        (("stray",), "test.py: unrecognized arguments: stray"),
+        (("stray",), "test.py: unrecognized arguments: stray, expected only options (--NAME VALUE)"),
         (("--config",), "--config: no value given, expected a path"),
     ],
 )
