@@ -19,6 +19,9 @@ export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"  # test this checkout, whic
 if ! command -v chromium chromium-browser google-chrome > /dev/null; then
     say "the slow tests of web pages will be skipped; for them: apt-get install chromium, and pip install playwright"
 fi
+if ! command -v firefox-esr firefox > /dev/null || ! command -v Xvfb > /dev/null; then
+    say "the slow tests of web pages in Firefox will be skipped; for them: apt-get install firefox-esr xvfb libpci3 libgl1"
+fi
 if ! command -v node > /dev/null || ! command -v blender > /dev/null; then
     say "tests of heads in other programs may be skipped; for them: apt-get install nodejs npm blender python3-numpy, npm install -g gltf-validator three"
 fi

@@ -13,6 +13,7 @@ from anifacegan.avatars.export.web_page import Sequence, web_page
 from anifacegan.rendering.frame import decibels
 from tests.fixtures.ball_avatars import ball_avatar, shuffled
 from tests.fixtures.browsers import chromium
+from tests.fixtures.firefox import firefox
 
 SIZE = 128
 pytestmark = pytest.mark.slow  # WebGL by software
@@ -61,6 +62,20 @@ def pixels(page: Any, antialias: bool = False) -> np.ndarray:
 def psnr_to_player(image: np.ndarray, z_exp: np.ndarray, **view: object) -> float:
     expected = ball_avatar().render(expression=z_exp, size=SIZE, **view).numpy().transpose(1, 2, 0)
     return decibels(float(((image[..., :3] / 255 - expected) ** 2).mean()))
+
+
+def test_firefox_draws_what_the_avatar_draws(address: str, tmp_path: Path) -> None:
+    with firefox(tmp_path) as opened:
+        opened.goto(f"{address}?idle=0&quality=1")
+        assert opened.evaluate("avatar.ready")["milliseconds"]["all"] > 0
+        for shift in (0.0, 0.6):
+            opened.evaluate(
+                "(shift) => { avatar.setView({yaw: 0.2, pitch: 0.1}); avatar.setExpression({shift}); }", shift
+            )
+            image, z_exp = pixels(opened), np.zeros(64, np.float32)
+            z_exp[0] = shift
+            assert psnr_to_player(image, z_exp, yaw=0.2, pitch=0.1, antialias=False) > 37  # as in Chromium
+        assert psnr_to_player(image, 0 * z_exp, yaw=0.2, pitch=0.1, antialias=False) < 30
 
 
 @pytest.mark.parametrize("antialias", [False, True])
