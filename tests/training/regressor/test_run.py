@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from anifacegan.data.config import DataConfig
 from anifacegan.data.dataset import FaceDataset
@@ -208,6 +209,12 @@ def test_a_run_that_began_otherwise_is_refused(tiny: Path, unbroken: Path, tmp_p
     with pytest.raises(InputError, match="network.channels is .* as in the snapshots of") as caught:
         run(wider)
     assert "\n" not in str(caught.value)
+    shutil.copytree(tiny / "data", tmp_path / "data")
+    image = next((tmp_path / "data").glob("*.png"))
+    with Image.open(image) as before:
+        Image.eval(before.convert("RGB"), lambda value: 255 - value // 2).save(image, compress_level=0)
+    with pytest.raises(InputError, match="data.path is of SHA-256 .*, expected of SHA-256"):
+        run(dataclasses.replace(config, data=dataclasses.replace(config.data, path=tmp_path / "data")))
     fewer = dataclasses.replace(config.reporting, held_out=1)
     with pytest.raises(InputError, match="reporting.held_out is 1, expected 2"):
         run(dataclasses.replace(config, reporting=fewer))
