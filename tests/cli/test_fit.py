@@ -36,7 +36,9 @@ class Fitter(FaceFitter):
             raise InputError(f"{label}: no face found")
         return DetectedFace(np.zeros((478, 2))), 1
 
-    def fit(self, photograph: Photograph, detected: DetectedFace, label: Path) -> FittedFace:
+    def fit(
+        self, photograph: Photograph, detected: DetectedFace, label: Path, identity: object = None
+    ) -> FittedFace:
         return FittedFace(
             detected, fit_with(), Colours(np.zeros(80), np.zeros(27), 0.0), np.zeros((68, 2)), 1.0
         )
@@ -104,12 +106,41 @@ def test_without_a_face_nothing_is_made(
     assert not (tmp_path / "deep").exists()
 
 
-def test_photographs_without_overlays_are_refused(
-    photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("--overlays", "false", "overlays is False, expected true for photographs"),
+        ("--crops", "true", "crops is True, expected false for photographs"),
+    ],
+)
+def test_options_of_films_are_refused_for_photographs(
+    option: str,
+    value: str,
+    expected: str,
+    photograph: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert command("fit", photograph, "--out", tmp_path / "out", "--overlays", "false") == 2
-    assert "overlays is False, expected true for photographs" in one_error_line(capsys)
+    assert command("fit", photograph, "--out", tmp_path / "out", option, value) == 2
+    assert expected in one_error_line(capsys)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("options", [(), ("--same_person", "true")], ids=["each", "one person"])
+def test_a_refused_photograph_says_that_its_earlier_face_stays(
+    options: tuple[str, ...], photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, other = tmp_path / "out", photograph.with_name("b.png")
+    Image.new("RGB", (64, 64), "white").save(other)
+    assert command("fit", photograph.parent, "--out", out, "--size", 64) == 0
+    assert "stays" not in capsys.readouterr().err
+    Image.new("RGB", (64, 64)).save(other)
+    assert command("fit", photograph.parent, "--out", out, "--size", 64, *options) == 0
+    said = f"refused: {other}: no face found (faces/b.png of an earlier run stays)"
+    assert said in capsys.readouterr().err.splitlines()
+    (out / "faces" / "b.png").unlink()
+    assert command("fit", photograph.parent, "--out", out, "--size", 64, *options) == 0
+    assert "(faces/b.mat of an earlier run stays)" in capsys.readouterr().err
 
 
 def test_a_full_disk_ends_the_fit_in_one_line_and_keeps_what_was_there(

@@ -15,6 +15,7 @@ from anifacegan.cli.fit.results import result_names
 from anifacegan.rendering.video import write_video
 from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.output_folders import own_files
+from tests.fixtures.commands import command, one_error_line
 
 
 def test_a_film_without_a_face_leaves_the_folder_as_it_was(
@@ -52,7 +53,9 @@ def test_results_are_claimed_when_they_are_written(tmp_path: Path, monkeypatch: 
     assert while_fitting and all(name.startswith("unfinished-a/") for name in while_fitting)
 
 
-def fit_with_crops(path: Path, out: Path, frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def fit_with_crops(
+    path: Path, out: Path, frames: int, monkeypatch: pytest.MonkeyPatch, crops: bool = True
+) -> None:
     """Fit a film of so many frames with stand-ins that compute nothing: each file's text is the number of frames."""
     write_video(path, iter([np.zeros((32, 32, 3), np.uint8)] * frames), 25)
 
@@ -70,7 +73,7 @@ def fit_with_crops(path: Path, out: Path, frames: int, monkeypatch: pytest.Monke
     monkeypatch.setattr(fit_film_module, "fit_film", fitted)
     monkeypatch.setattr(fit_film_module, "_write_pictures", write_pictures)
     monkeypatch.setattr(fit_film_module, "write_sequence", lambda path, *_, **__: path.write_text("rows"))
-    config = FitConfig(path, out, crops=True, overlays=False)
+    config = FitConfig(path, out, crops=crops, overlays=False)
     with GrowingFolder(out) as folder:
         fit_film_module.fit_one_film(config, FaceFitter.__new__(FaceFitter), folder, path)
 
@@ -95,6 +98,27 @@ def test_crops_of_a_longer_film_of_the_same_name_are_counted(
     assert {path.name for path in (out / "faces").iterdir()} == of_others | new | earlier
     assert {(out / "faces" / name).read_text() for name in new} == {"4"}
     said = (
-        "beside the new crops, 24 files of an earlier film of this name stay, the first is faces/me_00.mat\n"
+        "beside the new files, 24 files of an earlier film of this name stay, the first is faces/me_00.mat\n"
     )
     assert capsys.readouterr().err == f"{out}: {said}"
+
+
+def test_an_overlay_and_crops_that_are_not_made_again_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = tmp_path / "me.mp4", tmp_path / "out"
+    fit_with_crops(path, out, 3, monkeypatch)
+    with GrowingFolder(out) as folder:
+        for film in ("me", "other"):
+            folder.file(f"overlays/{film}.mp4").write_text("overlay")
+    assert capsys.readouterr().err == ""
+    fit_with_crops(path, out, 2, monkeypatch, crops=False)
+    assert "beside the new files, 7 files of an earlier film of this name stay" in capsys.readouterr().err
+
+
+def test_one_person_is_no_choice_of_a_film(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "me.mp4"
+    write_video(path, iter([np.zeros((32, 32, 3), np.uint8)] * 3), 25)
+    assert command("fit", path, "--out", tmp_path / "out", "--same_person", "true") == 2
+    assert "same_person is True, expected false for a film" in one_error_line(capsys)
+    assert not (tmp_path / "out").exists()

@@ -61,9 +61,9 @@ def fit_one_film(config: FitConfig, fitter: FaceFitter, folder: GrowingFolder, p
         fits[run.first : run.last + 1] = 0
     write_sequence(folder.file(f"{path.stem}.mat"), faces, time=fitted.film.times, fitted=fits)
     folder.remove(kept)
-    if config.crops and (earlier := _earlier_crops(folder, film)):
+    if earlier := _earlier_files(config, folder, film):
         say(
-            f"{folder.path}: beside the new crops, {len(earlier)} files of an earlier film of this name stay, "
+            f"{folder.path}: beside the new files, {len(earlier)} files of an earlier film of this name stay, "
             f"the first is {earlier[0]}"
         )
     lost = sum(run.last - run.first + 1 for run in fitted.lost)
@@ -82,14 +82,16 @@ def _crop_files(film: Film) -> list[str]:
     return [f"{stem}{suffix}" for stem in stems for suffix in (".mat", ".png")]
 
 
-def _earlier_crops(folder: GrowingFolder, film: Film) -> list[str]:
-    """Return the crops, with their coefficients, that an earlier film of this name has and this one has not. A
-    photograph may have such a name, too: it has an overlay, which the crops of films have not.
+def _earlier_files(config: FitConfig, folder: GrowingFolder, film: Film) -> list[str]:
+    """Return the overlay film and the crops, with their coefficients, that an earlier run wrote of a film of this name
+    and this run did not write. A photograph may have the name of a crop, too: it has an overlay, which crops have not.
     """
-    own = own_files(folder.path)
-    crop = re.compile(rf"{FACES}/({re.escape(film.path.stem)}_[0-9]+)\.(?:mat|png)")
-    found = {name: match[1] for name in own.difference(_crop_files(film)) if (match := crop.fullmatch(name))}
-    return sorted(name for name, stem in found.items() if f"{OVERLAYS}/{stem}.png" not in own)
+    own, stem = own_files(folder.path), re.escape(film.path.stem)
+    crop = re.compile(rf"{FACES}/({stem}_[0-9]+)\.(?:mat|png)")
+    others = own.difference(_crop_files(film) if config.crops else ())
+    found = {name: match[1] for name in others if (match := crop.fullmatch(name))}
+    overlay = set() if config.overlays else own.intersection([f"{OVERLAYS}/{film.path.stem}.mp4"])
+    return sorted(overlay.union(name for name, of in found.items() if f"{OVERLAYS}/{of}.png" not in own))
 
 
 def _write_pictures(

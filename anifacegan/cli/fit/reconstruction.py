@@ -55,7 +55,7 @@ def reconstruct_photographs(config: FitConfig, network: Path) -> tuple[int, int]
             def write(file: Path, fitted: tuple[Photograph, ReconstructedFace]) -> None:
                 _write(config, reconstructor, folder, file, *fitted)
 
-            done = each_photograph(files, fit, write)
+            done = each_photograph(folder, files, fit, write)
         if reconstructor.model is None:
             say(
                 "without --face_model BFM_model_front.mat, lm68 are the detector's, and overlays have no mesh"

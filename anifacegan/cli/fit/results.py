@@ -20,6 +20,7 @@ from anifacegan.runtime.errors import InputError, one_line, say
 from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.image_files import encoded_image
+from anifacegan.runtime.output_folders import own_files
 
 OVERLAY_PX = 384
 """Height of the overlays, pixels."""
@@ -48,8 +49,18 @@ def found_face(config: FitConfig, select: Select, file: Path) -> tuple[Photograp
     return photograph, detected
 
 
+def refusal(folder: GrowingFolder, file: Path, error: InputError) -> str:
+    """Return why a photograph was refused, and whether files that an earlier run wrote of it stay."""
+    own = own_files(folder.path)
+    stays = [name for name in result_names(file) if name in own and (folder.path / name).exists()]
+    return f"{error}{f' ({stays[-1]} of an earlier run stays)' if stays else ''}"
+
+
 def each_photograph(
-    files: list[Path], fit: Callable[[Path], Fitted], write: Callable[[Path, Fitted], None]
+    folder: GrowingFolder,
+    files: list[Path],
+    fit: Callable[[Path], Fitted],
+    write: Callable[[Path, Fitted], None],
 ) -> tuple[int, int]:
     """Fit photographs one after another, and write each; return how many were fitted and how many were refused.
 
@@ -61,7 +72,7 @@ def each_photograph(
         try:
             fitted = fit(file)
         except InputError as error:
-            refused.append(str(error))
+            refused.append(refusal(folder, file, error))
         else:
             write(file, fitted)
     return counts(files, refused)

@@ -20,6 +20,7 @@ from anifacegan.cli.fit.results import (
     counts,
     each_photograph,
     found_face,
+    refusal,
     result_names,
     warn_of_blur,
     write_results,
@@ -46,6 +47,10 @@ def fit_photographs(config: FitConfig) -> tuple[int, int]:
         raise ConfigError(
             "overlays", False, "true for photographs, which always get overlays; false is of films"
         )
+    if not films and config.crops:
+        raise ConfigError("crops", True, "false for photographs, which always get crops; true is of films")
+    if films and config.same_person:
+        raise ConfigError("same_person", True, "false for a film, which always shows one person")
     if config.network is not None and regressor_face_model(config.network) == BFM:
         return reconstruct_photographs(config, config.network)
     if is_bfm_file(config.face_model):
@@ -76,7 +81,7 @@ def fit_photographs(config: FitConfig) -> tuple[int, int]:
             def write(file: Path, fitted: tuple[Photograph, FittedFace]) -> None:
                 _write(config, fitter, folder, file, *fitted)
 
-            return each_photograph(files, fit, write)
+            return each_photograph(folder, files, fit, write)
 
 
 def _fit_one_person(
@@ -91,7 +96,7 @@ def _fit_one_person(
             photograph, detected = found_face(config, fitter.select, file)
             fits.append(fitter.fit(photograph, detected, file).fit)
         except InputError as error:
-            refused.append(str(error))
+            refused.append(refusal(folder, file, error))
         else:
             usable.append((photograph, detected, file))
     numbers = counts(files, refused)
