@@ -362,13 +362,31 @@ def test_masks_of_two_networks_do_not_mix(raw: Path, tmp_path: Path, masked: lis
 
 
 def test_masks_of_other_images_are_made_again(raw: Path, tmp_path: Path, masked: list[str]) -> None:
-    """Images were made again with other settings and without masks: the masks there belong to the images before."""
+    """Images were made again with other settings and without masks: the masks of the images before are gone."""
     config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0, masks=True)
     prepare.prepare_images(config)
     prepare.prepare_images(replace(config, blur=3.0, masks=False, overwrite=True))
+    assert not list((tmp_path / "data-masks").rglob("*.png"))
     masked.clear()
     prepare.prepare_images(replace(config, blur=3.0))
-    assert masked == ["b2.PNG", "b10.jpg", "broken.png", "a.bmp"]
+    assert masked == ["b2.PNG", "b10.jpg", "a.bmp"]
+
+
+def test_a_mask_goes_with_the_image_that_it_belongs_to(raw: Path, tmp_path: Path, masked: list[str]) -> None:
+    """A photograph takes another's place, and is prepared without a mask first. Masks of other images, and files of
+    others, stay."""
+    config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0, masks=True)
+    prepare.prepare_images(config)
+    masks = tmp_path / "data-masks"
+    before = {path.relative_to(masks).as_posix() for path in masks.rglob("*.png")}
+    (masks / "mine.png").write_text("mine")
+    Image.new("RGB", (24, 24), "red").save(raw / "b10.jpg")
+    prepare.prepare_images(replace(config, masks=False))
+    after = {path.relative_to(masks).as_posix() for path in masks.rglob("*.png")}
+    assert after == before - {"b10.png"} | {"mine.png"} and len(before) > 2
+    masked.clear()
+    prepare.prepare_images(config)
+    assert masked == ["b10.jpg"] and (masks / "b10.png").is_file()
 
 
 def test_wrong_folders_are_refused(raw: Path, tmp_path: Path, asked: list[str]) -> None:

@@ -96,6 +96,9 @@ def prepare_images(config: PrepareConfig) -> str:
             mask_names = [str(path.relative_to(beside)) for job in jobs for path in job.masks(config.mirror)]
             masks.require_room(mask_names, (job.photograph for job in jobs))
             masks.claim(mask_names)
+        outdated = None
+        if not config.masks and own_files(mask_folder(config.out)):
+            outdated = stack.enter_context(GrowingFolder(mask_folder(config.out)))
         if not goes_on:  # what an earlier run noted belongs to fits of another kind
             _require_all_replaced(config, jobs)
             for name in (PREPARED_FILE, REJECTED_FILE):
@@ -111,7 +114,7 @@ def prepare_images(config: PrepareConfig) -> str:
         }
         try:
             with noted_as_unfinished(out, len(jobs)):
-                return _prepare_missing(config, jobs, repeated, finished)
+                return _prepare_missing(config, jobs, repeated, finished, outdated)
         except NoUsablePhotographError:
             report.remove([SETTINGS_FILE, REJECTED_FILE, PREPARED_FILE])
             raise
@@ -147,8 +150,15 @@ def _require_all_replaced(config: PrepareConfig, jobs: list[Job]) -> None:
 
 
 def _prepare_missing(
-    config: PrepareConfig, jobs: list[Job], repeated: dict[Path, str], finished: set[Job]
+    config: PrepareConfig,
+    jobs: list[Job],
+    repeated: dict[Path, str],
+    finished: set[Job],
+    outdated: GrowingFolder | None,
 ) -> str:
+    """Prepare what is not finished. Masks in the folder ``outdated``, which belong to the images that are replaced, go.
+    The report is written, and returned as one line.
+    """
     folder = report_folder(config.out)
     stamps = {str(job.photograph): job.stamp for job in jobs}
     rejected = {
@@ -172,6 +182,8 @@ def _prepare_missing(
             bar.update()
             if item.reason is None:
                 name = _name(job, config)
+                if outdated is not None:
+                    _remove_mask(outdated, name)
                 current.add(name)
                 prepared[name] = [job.stamp, item.several, *item.offset]
                 used(name)
@@ -195,6 +207,13 @@ def _prepare_missing(
             f"out; the first is {earlier[0].name}.png"
         )
     return write_report(config, targets, earlier, reasons, list(prepared.values()))
+
+
+def _remove_mask(masks: GrowingFolder, name: str) -> None:
+    """Remove the masks of an item, which show the person of an earlier image, from the folder of the masks."""
+    found = [path for path in item_files(masks.path / name, True, (".png",)) if path.is_file()]
+    if found:
+        masks.remove(path.relative_to(masks.path).as_posix() for path in found)
 
 
 def photographs_of(config: PrepareConfig) -> tuple[list[Job], dict[Path, str]]:
