@@ -148,9 +148,9 @@ def run(arguments: Sequence[str]) -> None:
     _require_threads()
     _require_progress_numbers()
     _require_allocator_settings()
-    _require_torch()
     if COMMANDS[name].single_threaded_blas:
         os.environ.update(dict.fromkeys(BLAS_VARIABLES, "1"))
+    _require_torch()  # may import it, which reads those variables
     COMMANDS[name].load().main(rest)
 
 

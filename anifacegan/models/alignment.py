@@ -117,13 +117,11 @@ class BoundAlignment:
         """Return the offsets after some rounds, by a compiled loop."""
         from anifacegan.models import numba_lattice_kernels
 
-        config, offsets = self.config, torch.empty_like(x_template)
+        offsets = torch.empty_like(x_template)
         tensors = (self.node, self.remainder, self.shift, self.inverse)
         numba_lattice_kernels.write_alignments(
             x_template.numpy(),
-            np.array(config.lower, np.float32),
-            np.array([1 / config.spacing], np.float32),
-            np.array(config.lattice),
+            *lattice_arguments(self.config),
             *(tensor.detach().contiguous().numpy() for tensor in tensors),
             rounds,
             offsets.numpy(),
@@ -146,6 +144,15 @@ class BoundAlignment:
         person = torch.arange(people, device=x.device).repeat_interleave(x.shape[1])
         rows = people * self.node[index] + person[:, None]
         return weighted_rows(self.remainder.flatten(0, 1), rows, weight).reshape(x.shape)
+
+
+def lattice_arguments(
+    config: AlignmentConfig,
+) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "1"], Int[np.ndarray, "3"]]:
+    """Return what compiled loops need to know of the lattice: its first point (world units), its points per world unit,
+    and their numbers along each axis."""
+    spacing = np.array([1 / config.spacing], np.float32)
+    return np.array(config.lower, np.float32), spacing, np.array(config.lattice)
 
 
 def lattice_corners(

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anifacegan.geometry.conventions import WORLD_PER_NETWORK_UNIT
-from anifacegan.models.alignment import BoundAlignment
+from anifacegan.models.alignment import BoundAlignment, lattice_arguments
 from anifacegan.models.deformation import BoundDeformation
 from anifacegan.models.feature_planes import BoundPlanes
 from anifacegan.models.generator import (
@@ -232,9 +232,7 @@ class NumbaAlignment:
         self._field, config = field, field.config
         tensors = (field.node, field.remainder[:, 0], field.shift[0, 0], field.inverse[0])
         self._arguments = (
-            np.array(config.lower, np.float32),
-            np.array([1 / config.spacing], np.float32),
-            np.array(config.lattice),
+            *lattice_arguments(config),
             *(tensor.detach().contiguous().numpy() for tensor in tensors),
             config.rounds,
         )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from anifacegan.runtime.errors import ConfigError, InputError, require_above, require_within
 
@@ -11,16 +12,32 @@ SEQUENCE_FPS = 30.0
 """Rate of a sequence of which none is given, frames a second."""
 
 
-def require_frame_rate(fps: float | None, sequence: Path | None) -> None:
+@runtime_checkable
+class WithSequence(Protocol):
+    """Options of an export that may play a sequence of expressions."""
+
+    @property
+    def sequence(self) -> Path | None:
+        """File of the expressions."""
+
+    @property
+    def fps(self) -> float | None:
+        """Its frames a second; None: SEQUENCE_FPS."""
+
+
+def require_frame_rate(config: WithSequence) -> None:
     """Require that a frame rate, if it is given, lies within FRAME_RATES and belongs to a sequence.
 
     Raises:
         InputError: it does not.
     """
-    if fps is not None and not FRAME_RATES[0] <= fps <= FRAME_RATES[1]:
-        raise ConfigError("fps", fps, f"{FRAME_RATES[0]} to {FRAME_RATES[1]}")
-    if fps is not None and sequence is None:
-        raise InputError(f"fps is {fps}, but no sequence is given; expected --sequence FILE, or no --fps")
+    if config.fps is None:
+        return
+    require_within(config, *FRAME_RATES, "fps")
+    if config.sequence is None:
+        raise InputError(
+            f"fps is {config.fps}, but no sequence is given; expected --sequence FILE, or no --fps"
+        )
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class GlbCommand:
     def __post_init__(self) -> None:
         if self.out.suffix != ".glb":
             raise ConfigError("out", self.out, "NAME.glb")
-        require_frame_rate(self.fps, self.sequence)
+        require_frame_rate(self)
         require_finite("psi", self.psi)
         if self.seed is not None:
             require_within(self, 0, LARGEST_SEED, "seed")

@@ -37,7 +37,7 @@ class WebCommand:
     def __post_init__(self) -> None:
         if self.out.suffix != ".html":
             raise ConfigError("out", self.out, "NAME.html")
-        require_frame_rate(self.fps, self.sequence)
+        require_frame_rate(self)
 
 
 def main(arguments: Sequence[str]) -> None:

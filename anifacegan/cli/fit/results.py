@@ -51,8 +51,9 @@ def found_face(config: FitConfig, select: Select, file: Path) -> tuple[Photograp
 
 def refusal(folder: GrowingFolder, file: Path, error: InputError) -> str:
     """Return why a photograph was refused, and whether files that an earlier run wrote of it stay."""
-    own = own_files(folder.path)
-    stays = [name for name in result_names(file) if name in own and (folder.path / name).exists()]
+    there = [name for name in result_names(file) if (folder.path / name).exists()]
+    own = own_files(folder.path) if there else set()  # a file to read, which lists all
+    stays = [name for name in there if name in own]
     return f"{error}{f' ({stays[-1]} of an earlier run stays)' if stays else ''}"
 
 

@@ -89,16 +89,15 @@ def prepare_images(config: PrepareConfig) -> str:
         out.require_room(names, (job.photograph for job in jobs))
         report.claim(REPORT_FILES)
         out.claim(names)
+        beside, outdated = mask_folder(config.out), None
         if config.masks:
-            beside = mask_folder(config.out)
             masks = stack.enter_context(GrowingFolder(beside, config.overwrite))
             before |= {beside / name for name in own_files(beside)}
             mask_names = [str(path.relative_to(beside)) for job in jobs for path in job.masks(config.mirror)]
             masks.require_room(mask_names, (job.photograph for job in jobs))
             masks.claim(mask_names)
-        outdated = None
-        if not config.masks and own_files(mask_folder(config.out)):
-            outdated = stack.enter_context(GrowingFolder(mask_folder(config.out)))
+        elif own_files(beside):
+            outdated = stack.enter_context(GrowingFolder(beside))
         if not goes_on:  # what an earlier run noted belongs to fits of another kind
             _require_all_replaced(config, jobs)
             for name in (PREPARED_FILE, REJECTED_FILE):
