@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anifacegan.avatars.config import SUFFIX
-from anifacegan.avatars.file_checks import ARRAYS, UNITS, check_arrays, check_ray_sampling
+from anifacegan.avatars.file_checks import ARRAYS, OPTIONAL_ARRAYS, UNITS, check_arrays, check_ray_sampling
 from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.avatars.players.choice import NumbaPlayer, player_on
 from anifacegan.avatars.players.torch_player import TorchPlayer
@@ -211,7 +211,10 @@ def save_avatar(path: Path | str, avatar: Avatar) -> None:
         InputError: the file cannot be written.
     """
     path, layered_mesh = user_path(path), avatar.layered_mesh
-    arrays = {name: getattr(layered_mesh, name).astype(kind) for name, (kind, _) in ARRAYS.items()}
+    held = ARRAYS | {
+        name: of for name, of in OPTIONAL_ARRAYS.items() if getattr(layered_mesh, name) is not None
+    }
+    arrays = {name: getattr(layered_mesh, name).astype(kind) for name, (kind, _) in held.items()}
     if avatar.basis is not None:
         arrays[UNITS] = avatar.basis.units_to_exp
     header = {
@@ -270,8 +273,8 @@ def load_avatar(path: Path | str, device: str | torch.device = "cpu") -> Avatar:
         raise InputError(
             f"{path}: names {len(card.expressions)} expressions, but holds {len(arrays['z_exp'])}; the file is damaged"
         )
-    values = {name: arrays[name] for name in ARRAYS}
-    values["blendshapes"] = arrays["blendshapes"].astype(np.float32)
+    values = {name: arrays[name] for name in ARRAYS.keys() | (OPTIONAL_ARRAYS.keys() & arrays.keys())}
+    values |= {name: array.astype(np.float32) for name, array in values.items() if array.dtype == np.float16}
     scalars = {name: float(header[name]) for name in _SCALARS}
     layered_mesh = LayeredMesh(**values, ray_sampling=ray_sampling, **scalars)
     basis = _read_basis(path, card, arrays)

@@ -21,6 +21,9 @@ ARRAYS = {
     "z_exp": ("float32", (None, 64)),
 }
 """Name of each array in the file -> its data type and its shape; None stands for any length."""
+SHADES = "shades"
+OPTIONAL_ARRAYS = {SHADES: ("float16", (None, None, None))}
+"""The same of arrays that a file may lack: where no expression changes a colour."""
 _LARGEST = {
     "vertices": 100.0,
     "blendshapes": 100.0,
@@ -28,10 +31,12 @@ _LARGEST = {
     "texel_offsets": 1e6,
     "z_exp": 1e6,
     UNITS: 1e6,
+    SHADES: 100.0,
 }
 """Largest absolute value that is accepted in each array, far beyond the values of any real avatar.
 
-The units are world units for points and blendshapes, texels for texture coordinates, and none for coefficients.
+The units are world units for points and blendshapes, texels for texture coordinates, and none for coefficients and
+logarithms.
 """
 LEAST_STEP = 1e-6
 """Smallest distance between two samples of a ray, world units; for smaller ones float32, in which the compiled player
@@ -79,8 +84,10 @@ def check_ray_sampling(path: Path, ray_sampling: RaySamplingConfig, widest_rad: 
 
 def _check_types(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Refuse a file in which an array is missing, or has another data type or shape than expected."""
-    for name, (kind, shape) in ARRAYS.items():
+    for name, (kind, shape) in (ARRAYS | OPTIONAL_ARRAYS).items():
         if name not in arrays:
+            if name in OPTIONAL_ARRAYS:
+                continue
             raise InputError(f"{path}: tensor '{name}' is missing")
         array = arrays[name]
         fits = array.dtype == kind and array.ndim == len(shape)
@@ -102,6 +109,7 @@ def _check_consistency(path: Path, arrays: dict[str, np.ndarray]) -> None:
         and texel_offsets.shape[:2] == blendshapes.shape[:2]
         and blendshapes.shape[1] >= 1
         and len(arrays["z_exp"]) == len(blendshapes)
+        and (SHADES not in arrays or arrays[SHADES].shape == blendshapes.shape[:3])
         and len(starts) == layers + 1
         and starts[0] == 0
         and starts[-1] == len(triangles)

@@ -7,7 +7,8 @@ coefficients is nearest (least squares) to the coefficients of the wanted expres
 
 Eyelids and lips do not move along straight lines. A blendshape therefore consists of several in-between shapes, at
 equally spaced weights up to 1, and is linear only between two of them. Triangles that span an open mouth also have
-texture coordinates that change, because they show another part of the layer at each in-between shape.
+texture coordinates that change, because they show another part of the layer at each in-between shape. A blendshape may
+also have shades: skin that an expression turns or folds becomes lighter or darker.
 """
 
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from anifacegan.geometry.config import RaySamplingConfig
 LEAST_SINGULAR = 1e-5
 """Share of the largest singular value of the baked expressions' coefficients below which one counts as 0: coefficients
 are float32, so mixtures of others differ from these by 1e-7."""
+LARGEST_SHADE = 1.5
+"""Largest change of the logarithm of a colour by expressions, also where they are extrapolated: a factor of 4.5."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +62,9 @@ class LayeredMesh:
     """Ray sampling of the model: field of view, nearest and farthest point of a ray, background plane."""
     widest_rad: float
     """Largest angle from the frontal view that can be drawn, radians; parts that only wider views see are left out."""
+    shades: Float[np.ndarray, "shape inbetween vertex"] | None = None
+    """Logarithm of the factor on the colours at each vertex at the stored strengths of each expression. None: no
+    expression changes a colour."""
 
     @cached_property
     def _to_weights(self) -> Float[np.ndarray, "64 shape"]:
@@ -152,7 +158,16 @@ class LayeredMesh:
             vertices += vertex_weights[index] * self.blendshapes[index]
         for index in zip(*texel_weights.nonzero(), strict=True):
             self._moving(texels)[:] += texel_weights[index] * self.texel_offsets[index]
-        return Pose(vertices, texels)
+        return Pose(vertices, texels, self._factors(vertex_weights))
+
+    def _factors(self, weights: Float[np.ndarray, "shape inbetween"]) -> Float[np.ndarray, "vertex"] | None:
+        """Return the factors on the colours at the vertices, for the weights of all in-between shapes."""
+        if self.shades is None:
+            return None
+        shade = np.zeros(self.shades.shape[2], np.float32)
+        for index in zip(*weights.nonzero(), strict=True):
+            shade += weights[index] * self.shades[index]
+        return np.exp(shade.clip(-LARGEST_SHADE, LARGEST_SHADE))
 
 
 @dataclass(frozen=True)
@@ -163,3 +178,6 @@ class Pose:
     """Positions of the vertices in target space, world units."""
     texels: Float[np.ndarray, "vertex 2"]
     """Texture coordinates of the vertices, see :class:`LayeredMesh`."""
+    factors: Float[np.ndarray, "vertex"] | None = None
+    """Factors on the colours at the vertices; between them they are interpolated as texture coordinates are, and no
+    colour becomes lighter than white. None: 1 everywhere."""

@@ -10,6 +10,7 @@ from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.geometry.conventions import ID_DIM, NOISE_DIM
 from anifacegan.models.alignment_config import AlignmentConfig
 from anifacegan.models.planes_config import FeaturePlanesConfig
+from anifacegan.models.shading_config import ShadingConfig
 from anifacegan.models.size_limits import CAPACITY, CHANNELS, FACTOR, LAYERS, TEXELS, UNITS
 from anifacegan.runtime.errors import ConfigError, require_above, require_at_least, require_within
 
@@ -70,6 +71,10 @@ class DeformationConfig:
     aligned: bool = False
     """Whether the network reads points that the alignment field has moved to the mean head, where everybody's lids and
     lips are at the same place. False: it reads points of the person, as in the paper."""
+    expression_head: bool = False
+    """Whether a linear function of the expression coefficients is added to the weights of the linear head, as offsets
+    of a face model are linear in the coefficients; no point takes longer. False: one head for all faces, as in the
+    paper."""
 
     def __post_init__(self) -> None:
         require_within(self, 1, UNITS, "hidden_dim", "mapping_dim")
@@ -162,6 +167,9 @@ class GeneratorConfig:
     radiance is evaluated; this makes eyes and lips sharper. null: no such field, as in the paper."""
     manifolds: ManifoldConfig = field(default_factory=ManifoldConfig)
     """Manifold predictor M, and the levels of s = M(x) that define the radiance manifolds."""
+    shading: ShadingConfig | None = None
+    """Shading field, which makes colours lighter and darker with the expression, as skin that turns or folds gets other
+    light. null: no such field, as in the paper; every expression has the template's colours."""
     ray_sampling: RaySamplingConfig = field(default_factory=RaySamplingConfig)
     """Samples along the rays, field of view and background plane."""
     identity_prior: CoefficientVAEConfig = field(default_factory=CoefficientVAEConfig)

@@ -8,7 +8,8 @@ are defined (Wu et al. 2022)::
     rgb, alpha = T(x_template; z_id, z_noise)                template radiance field
 
 With an alignment field A (ours, :mod:`anifacegan.models.alignment`), colours are read at x_template + A(x_template;
-z_id), a point of the mean head; with ``alignment.manifolds``, M is evaluated there as well.
+z_id), a point of the mean head; with ``alignment.manifolds``, M is evaluated there as well. With a shading field (ours,
+:mod:`anifacegan.models.shading`), colours are multiplied by a factor that depends on the expression.
 
 ``generator.condition(latents)`` evaluates the mapping networks once and returns :class:`ConditionedFields`, plain
 functions of points. :func:`anifacegan.rendering.volume.render_rays` renders these fields. The renderer depends on no
@@ -32,6 +33,7 @@ from anifacegan.models.config import (
 )
 from anifacegan.models.deformation import DeformationField
 from anifacegan.models.manifolds import ManifoldField
+from anifacegan.models.shading import BoundShading, ShadedRadiance, ShadingField
 from anifacegan.models.siren import FiLMParameters
 from anifacegan.models.template import TemplateField
 
@@ -120,6 +122,23 @@ class ConditionedFields:
         )  # compiled fields are for training, which inverts nothing
         return self.offset.align.template_points(x)
 
+    @property
+    def shading(self) -> Callable[[Tensor], Tensor] | None:
+        """The factors (B, N, 1) of the expression on the colours, as a function of the points at which ``radiance`` is
+        evaluated; None if no expression changes a colour."""
+        return self.radiance.shading if isinstance(self.radiance, ShadedRadiance) else None
+
+    def with_shading(self, shading: Callable[[Tensor], Tensor]) -> "ConditionedFields":
+        """Return the same fields with the factors of another expression on the colours."""
+        assert isinstance(self.radiance, ShadedRadiance)  # others have no factors to replace
+        return replace(self, radiance=replace(self.radiance, shading=shading))
+
+    def radiance_points(self, x_template: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 3"]:
+        """Return the points at which ``radiance`` is evaluated for points of the template: themselves, or the points of
+        the mean head to which an alignment field carries them."""
+        align = self.offset.align if isinstance(self.offset, AlignedOffsets) else self.align
+        return x_template if align is None else x_template + align(x_template)
+
     def without_deformation(self) -> "ConditionedFields":
         """Return the fields of the face without deformation."""
         return self.with_deformation(torch.zeros_like)
@@ -163,6 +182,7 @@ class Generator(nn.Module):
         self.deformation = DeformationField(config.deformation)
         self.alignment = None if config.alignment is None else AlignmentField(config.alignment)
         self.manifolds = ManifoldField(config.manifolds)
+        self.shading = None if config.shading is None else ShadingField(config.shading)
         self.identity_prior = CoefficientVAE(ID_DIM, config.identity_prior)
         self.expression_prior = CoefficientVAE(EXP_DIM, config.expression_prior)
         self.register_buffer("mean_frequencies", torch.zeros(1, config.template.units))
@@ -186,6 +206,7 @@ class Generator(nn.Module):
             self.manifolds,
             self.identity_prior,
             self.expression_prior,
+            *([] if self.shading is None else [self.shading]),
         ):
             part.initialize(rng)
         return self
@@ -238,6 +259,18 @@ class Generator(nn.Module):
             return None
         return self.alignment.bind(z_id)
 
+    def bind_shading(
+        self,
+        z_id: Float[Tensor, "batch 80"],
+        z_noise: Float[Tensor, "batch 80"],
+        z_exp: Float[Tensor, "batch 64"],
+    ) -> BoundShading | None:
+        """Fix the latents of a batch of faces; return the factors on their colours as a function of points, None
+        without a shading field."""
+        if self.shading is None:
+            return None
+        return self.shading.bind(self.template.scaled(z_id, z_noise), z_exp)
+
     def condition(self, latents: Latents, psi: float = 1.0) -> ConditionedFields:
         """Fix the latents of a batch of faces; return the fields (deformation, manifolds, radiance) as functions of
         points only.
@@ -249,6 +282,10 @@ class Generator(nn.Module):
         if psi != 1.0:
             mean = FiLMParameters(self.mean_frequencies, self.mean_phases, self.mean_mix)
             film = film.truncated(mean, psi)
+        radiance: Callable[..., tuple[Tensor, Tensor]] = self.template.bind(film)
+        shading = self.bind_shading(latents.z_id, latents.z_noise, latents.z_exp)
+        if shading is not None:
+            radiance = ShadedRadiance(radiance, shading)
         align = None if self.alignment is None else self.alignment.bind(latents.z_id)
         offset = self.bind_deformation(latents.z_id, latents.z_exp, align)
         if align is not None and align.config.manifolds:
@@ -256,7 +293,7 @@ class Generator(nn.Module):
         return ConditionedFields(
             offset=offset,
             scalar=self.manifolds,
-            radiance=self.template.bind(film),
+            radiance=radiance,
             levels=self.manifolds.levels,
             ray_sampling=self.config.ray_sampling,
             radiance_offset_gain=self.config.radiance_offset_gain,

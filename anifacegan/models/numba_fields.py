@@ -26,6 +26,8 @@ from anifacegan.models.generator import (
     FrozenField,
 )
 from anifacegan.models.manifolds import ManifoldField
+from anifacegan.models.shading import BoundShading, ShadedRadiance, shading_factor
+from anifacegan.models.shading_config import ShadingConfig
 from anifacegan.models.template import RGB_WIDENING, BoundTemplate, alpha_from_sigma
 from anifacegan.runtime.cpu import cores, on_all_cores, one_blas_thread
 
@@ -65,11 +67,16 @@ def numba_version(field: Callable) -> Callable:
         return DeformationAfterAlignment(numba_version(field.deform), numba_version(field.align))
     if isinstance(field, BoundDeformation) and _is_single_on_cpu(field.layers[0].frequency):
         scale, layers = field.output_scale, [(layer.weight[0], layer.bias[0, 0]) for layer in field.layers]
-        return NumbaOffsets(_Layers.with_head(layers, scale * field.head.weight.T), scale * field.head.bias)
+        return NumbaOffsets(_Layers.with_head(layers, scale * field.head[0]), scale * field.head_bias)
     if isinstance(field, BoundAlignment) and _is_single_on_cpu(field.inverse):
         return NumbaAlignment(field)
     if isinstance(field, BoundTemplate) and _is_single_on_cpu(field.layers[0].frequency):
         return NumbaTemplate(field)
+    if isinstance(field, ShadedRadiance):
+        return ShadedRadiance(numba_version(field.radiance), numba_version(field.shading))
+    if isinstance(field, BoundShading) and _is_single_on_cpu(field.head):
+        layers = [(layer.weight[0], layer.bias[0, 0]) for layer in field.layers]
+        return NumbaShading(_Layers.with_head(layers, field.head[0]), field.config)
     if isinstance(field, ManifoldField) and _is_single_on_cpu(field.output.weight[None]):
         return NumbaManifolds(field)
     return field
@@ -222,6 +229,18 @@ class NumbaOffsets:
 
     def __call__(self, x: Float[Tensor, "1 point 3"]) -> Float[Tensor, "1 point 3"]:
         return self.layers.sum_of_heads(x[0], self.bias)[None]
+
+
+@dataclass(frozen=True)
+class NumbaShading:
+    """Numba version of the shading of one face; maps points of the template (1, N, 3), world units, to factors on their
+    colours (1, N, 1)."""
+
+    layers: _Layers
+    config: ShadingConfig
+
+    def __call__(self, x: Float[Tensor, "1 point 3"]) -> Float[Tensor, "1 point 1"]:
+        return shading_factor(self.layers.sum_of_heads(x[0], x.new_zeros(1))[None], x, self.config)
 
 
 class NumbaAlignment:

@@ -80,7 +80,13 @@ class TemplateField(nn.Module):
         these parameters.
         """
         mix = None if self.planes is None else self.planes.person
-        return self.mapping(self.latent_scale * torch.cat([z_id, z_noise], dim=-1), mix)
+        return self.mapping(self.scaled(z_id, z_noise), mix)
+
+    def scaled(
+        self, z_id: Float[Tensor, "batch id_dim"], z_noise: Float[Tensor, "batch noise_dim"]
+    ) -> Float[Tensor, "batch id_and_noise"]:
+        """Return [z_id, z_noise] as a mapping network takes them, times :attr:`latent_scale`."""
+        return self.latent_scale * torch.cat([z_id, z_noise], dim=-1)
 
     def bind(self, film: FiLMParameters) -> "BoundTemplate":
         """Fix the frequencies and phases of the sine layers (``film``) of a batch of people, and return their template

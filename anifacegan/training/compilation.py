@@ -62,7 +62,7 @@ class Compiler:
 def compile_fields(generator: Generator, backend: Backend = "inductor") -> None:
     """Change a generator, in place, so that the functions of its fields with bound latents are compiled."""
     compiler = Compiler(backend)
-    for field in (generator.template, generator.deformation, generator.alignment):
+    for field in (generator.template, generator.deformation, generator.alignment, generator.shading):
         if field is not None:
             field.bind = _bound_and_compiled(field.bind, compiler)
     generator.manifolds.forward = compiler.compiled(generator.manifolds.forward)

@@ -54,9 +54,13 @@ def initialize(
         say(line)
         facts["crop_check"] = None if check is None else check.plain()
     if config.initial_model is not None:
-        facts["initial_model"] = load_initial_model(generator, config.initial_model, source.mesh.name)
+        facts["initial_model"] = load_initial_model(
+            generator, config.initial_model, source.mesh.name, config.schedule.seed
+        )
     else:
         facts |= initialize_fresh(generator, config, data, mesh, source, priors)
+    if generator.shading is not None:
+        generator.shading.template_exp.copy_(mesh.template_exp)
     for name, prior in priors.items():
         generator.get_submodule(f"{name}_prior").load_state_dict(prior.vae.state_dict())
         facts[f"{name}_prior"] = dataclasses.asdict(prior.card)
@@ -101,8 +105,10 @@ def initialize_fresh(
     return facts
 
 
-def load_initial_model(generator: Generator, folder: Path, face_model: str) -> dict[str, Any]:
+def load_initial_model(generator: Generator, folder: Path, face_model: str, seed: int) -> dict[str, Any]:
     """Load a finished model's weights into a generator; return the model's path, licence and training record.
+
+    A shading field or an expression head that the model lacks begins without effect; ``seed`` is that of its weights.
 
     Raises:
         InputError: the model belongs to another face model, or its networks have other sizes.
@@ -113,7 +119,7 @@ def load_initial_model(generator: Generator, folder: Path, face_model: str) -> d
             f"initial_model: {folder} belongs to face model '{initial.card.face_model}', expected '{face_model}' as "
             f"the data"
         )
-    if _networks(initial.generator.config) != _networks(generator.config):
+    if _networks(initial.generator.config) != _networks(generator.config, initial.generator.config):
         raise InputError(
             f"initial_model: {folder} holds other networks than 'generator' says, see its card.yaml"
         )
@@ -123,12 +129,29 @@ def load_initial_model(generator: Generator, folder: Path, face_model: str) -> d
     before, now = (str(networks.config.deformation.aligned) for networks in (initial.generator, generator))
     if before != now:
         say(f"initial_model: deformation.aligned changes from {before.lower()} to {now.lower()}")
-    generator.load_state_dict(initial.generator.state_dict())
+    _load_with_new_parts(generator, initial.generator, seed)
     return {"path": str(folder), "licence": initial.card.licence} | initial.card.training
 
 
-def _networks(config: GeneratorConfig) -> GeneratorConfig:
-    """Return the same configuration with defaults in place of the options that no weight depends on."""
+def _load_with_new_parts(generator: Generator, initial: Generator, seed: int) -> None:
+    """Load the weights of ``initial``; parts that it lacks begin without effect, with weights of ``seed``."""
+    weights = initial.state_dict()
+    if generator.shading is not None and initial.shading is None:
+        say("initial_model: has no shading field; a new one begins, which changes no colour yet")
+        generator.shading.initialize(torch.Generator().manual_seed(seed))
+        weights |= {f"shading.{name}": value for name, value in generator.shading.state_dict().items()}
+    head = generator.deformation.expression_head
+    if head is not None and initial.deformation.expression_head is None:
+        say(
+            "initial_model: its deformation has no expression head; a new one begins, which moves nothing yet"
+        )
+        weights["deformation.expression_head.weight"] = torch.zeros_like(head.weight)
+    generator.load_state_dict(weights)
+
+
+def _networks(config: GeneratorConfig, initial: GeneratorConfig | None = None) -> GeneratorConfig:
+    """Return the same configuration with defaults in place of the options that no weight depends on, and without the
+    parts that may be added to a model of the configuration ``initial`` and that it lacks."""
     template = config.template
     if template.planes is not None:
         planes = dataclasses.replace(template.planes, finest_moves_points=False, half_precision=True)
@@ -136,7 +159,13 @@ def _networks(config: GeneratorConfig) -> GeneratorConfig:
     return dataclasses.replace(
         config,
         template=template,
-        deformation=dataclasses.replace(config.deformation, aligned=False),
+        shading=None if initial is not None and initial.shading is None else config.shading,
+        deformation=dataclasses.replace(
+            config.deformation,
+            aligned=False,
+            expression_head=config.deformation.expression_head
+            and (initial is None or initial.deformation.expression_head),
+        ),
         ray_sampling=RaySamplingConfig(),
         template_expression=NEUTRAL,
     )

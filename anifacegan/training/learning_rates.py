@@ -13,9 +13,9 @@ LONGEST_RISE = 200
 def learning_rates(optimizer: torch.optim.Optimizer, schedule: Schedule, step: int) -> LambdaLR:
     """Return a scheduler of the learning rates of all fields before adversarial training, beginning at ``step``.
 
-    The rate of each field falls as half a cosine over the steps in which the field learns. The rates of the template
-    and of its feature planes rise for 200 steps before they fall, the deformation's for the first tenth of its warm-up,
-    200 steps at most: a first step of Adam at the full rate would move the face by centimetres.
+    The rate of each field falls as half a cosine over the steps in which the field learns. The rates of the template,
+    of its feature planes and of the shading rise for 200 steps before they fall, the deformation's for the first tenth
+    of its warm-up, 200 steps at most: a first step of Adam at the full rate would move the face by centimetres.
     """
     rise = min(LONGEST_RISE, max(1, schedule.warm_up_deform // 10))
 
@@ -38,12 +38,14 @@ def learning_rates(optimizer: torch.optim.Optimizer, schedule: Schedule, step: i
     rates = {
         "template": schedule.lr_template,
         "planes": schedule.lr_planes,
+        "shading": schedule.lr_shading,
         "deformation": schedule.lr_deformation,
         "manifolds": schedule.lr_manifolds,
     }
     factors = {
         "template": template,
         "planes": template,
+        "shading": template,
         "deformation": deformation,
         "manifolds": manifolds,
     }

@@ -67,6 +67,8 @@ class Schedule:
     lr_planes: float = 1e-2
     """Learning rate of the template's feature planes at its highest; it rises and falls as lr_template does. A texel is
     read by few rays and needs larger steps than the weights of a network."""
+    lr_shading: float = 1e-3
+    """Learning rate of the shading field at its highest; it rises and falls as lr_template does."""
     lr_deformation: float = 1e-3
     """Learning rate of the deformation at its highest. It rises linearly in the first tenth of the stage warm_up_deform
     (200 steps at most), falls as half a cosine to 0.3 times this value at the end of the stage, then to 0.03 times this
@@ -105,7 +107,7 @@ class Schedule:
         require_at_least(self, 2, "near_samples")
         if self.complete_samples:
             require_at_least(self, 2, "complete_samples")
-        require_above(self, 0, "lr_template", "lr_planes", "lr_deformation", "lr_manifolds")
+        require_above(self, 0, "lr_template", "lr_planes", "lr_shading", "lr_deformation", "lr_manifolds")
         require_above(self, 0, "gradient_limit")
         if not all(0 <= beta < 1 for beta in self.adam_betas):
             raise ConfigError("adam_betas", self.adam_betas, "two numbers from 0 to less than 1")

@@ -1,8 +1,9 @@
 """Bake a person into a layered mesh (:mod:`anifacegan.avatars.layered_mesh`), which is drawn without the networks.
 
 A person's colours are a function of template points (points of the face without deformation) and do not depend on the
-expression. So each radiance manifold becomes a layer with one texture (:mod:`.textures`). The layer is flattened by the
-manifold's chart, a map from the manifold to a square (:mod:`.charts`). An expression only changes the geometry:
+expression, but for the factor of a shading field, which each vertex keeps (:mod:`.shades`). So each radiance manifold
+becomes a layer with one texture (:mod:`.textures`). The layer is flattened by the manifold's chart, a map from the
+manifold to a square (:mod:`.charts`). Besides the factors, an expression only changes the geometry:
 blendshapes move each vertex of a layer to its target point, the point of the deformed face that shows the vertex's
 template point (:mod:`.blendshapes`). Where an expression stretches the skin, mesh and texture are finer
 (:mod:`.refinement`).
@@ -19,11 +20,12 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from anifacegan.avatars.baking.blendshapes import MovingMesh, moving_mesh
+from anifacegan.avatars.baking.blendshapes import MovingMesh, moving_mesh, strengths
 from anifacegan.avatars.baking.charts import ManifoldCharts
 from anifacegan.avatars.baking.inverse_warp import Condition, on_template
 from anifacegan.avatars.baking.layers import RIM, LayerMesh, Layers, LevelCells, cell_mesh, dilated, submesh
 from anifacegan.avatars.baking.refinement import refined_layers
+from anifacegan.avatars.baking.shades import expression_shades
 from anifacegan.avatars.baking.textures import (
     TRANSPARENT,
     background_texture,
@@ -101,7 +103,13 @@ def bake(
     )
     textured |= _cells_of_openings(moving, layers)
     textures, evaluated = fine_textures(fields, layers, coarse, textured)
-    layered_mesh = _finely_textured(coarse_mesh, moving, submesh(moving.mesh, needed | occluding), textures)
+    part = submesh(moving.mesh, needed | occluding)
+    used = np.unique(part.triangles)
+    inbetween_z_exp = z_exp[:, None] * strengths(config.inbetweens)[:, None]
+    layered_mesh = dataclasses.replace(
+        _finely_textured(coarse_mesh, moving, part, textures),
+        shades=expression_shades(condition, inbetween_z_exp, moving.mesh.x_template[used]),
+    )
     return layered_mesh, BakeReport(moving.residual, charts.folded_share, evaluated + coarse[..., 0].size)
 
 

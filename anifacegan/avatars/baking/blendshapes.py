@@ -163,6 +163,11 @@ def _nearest_visible(
     return np.where(source < 0, np.arange(len(occluded)), source)
 
 
+def strengths(inbetweens: int) -> Float[np.ndarray, "inbetween"]:
+    """Return the strengths of an expression at which its in-between shapes are stored: 1/P, 2/P, ..., 1."""
+    return np.arange(1, inbetweens + 1, dtype=np.float32) / inbetweens
+
+
 def moving_mesh(
     condition: Condition,
     z_exp: Float[np.ndarray, "shape 64"],
@@ -187,8 +192,7 @@ def moving_mesh(
     neutral_z_exp = np.zeros(EXP_DIM, np.float32)
     nested = NestedVertices.of(mesh)
     neutral, _ = nested.target_points(condition, neutral_z_exp)
-    weights = np.arange(1, inbetweens + 1, dtype=np.float32) / inbetweens
-    inbetween_z_exp = z_exp[:, None] * weights[:, None]  # (S, P, 64)
+    inbetween_z_exp = z_exp[:, None] * strengths(inbetweens)[:, None]  # (S, P, 64)
     shape = inbetween_z_exp.shape[:2]
     offsets = np.zeros((*shape, *neutral.shape), np.float32)
     residual = np.zeros(len(z_exp))

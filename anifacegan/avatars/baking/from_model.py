@@ -41,7 +41,10 @@ def person_condition(model: Model, latents: tuple[Tensor, Tensor], psi: float) -
     person = with_numba_fields(model.generator.condition(neutral, psi))
 
     def condition(z_exp: Float[np.ndarray, "64"]) -> ConditionedFields:
-        deformation = model.generator.bind_deformation(z_id, torch.as_tensor(z_exp[None], device=device))
-        return with_numba_fields(person.with_deformation(deformation))
+        coefficients = torch.as_tensor(z_exp[None], device=device)
+        deformation = model.generator.bind_deformation(z_id, coefficients)
+        fields = person.with_deformation(deformation)
+        shading = model.generator.bind_shading(z_id, z_noise, coefficients)
+        return with_numba_fields(fields if shading is None else fields.with_shading(shading))
 
     return condition

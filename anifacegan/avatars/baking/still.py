@@ -56,6 +56,7 @@ def bake_still(
         blendshapes=layered_mesh.blendshapes[:0],
         texel_offsets=layered_mesh.texel_offsets[:0],
         z_exp=layered_mesh.z_exp[:0],
+        shades=None,
     )
     return still, report
 

@@ -43,11 +43,14 @@ def with_expressions(avatar: Avatar, names: tuple[str, ...]) -> Avatar:
         avatar.check_expression(row, name)
     count = mesh.blendshapes.shape[1]
     shares = (np.arange(count, dtype=np.float32) + 1) / count
-    shapes = [[mesh.posed(share * row).vertices - mesh.vertices for share in shares] for row in z_exp]
+    poses = [[mesh.posed(share * row) for share in shares] for row in z_exp]
+    shapes = [[pose.vertices - mesh.vertices for pose in of_name] for of_name in poses]
+    shades = [[np.log(pose.factors) for pose in of_name if pose.factors is not None] for of_name in poses]
     changed = replace(
         mesh,
         z_exp=z_exp,
         blendshapes=np.array(shapes, np.float32),
         texel_offsets=np.zeros((len(names), count, 0, 2), np.float32),
+        shades=None if mesh.shades is None else np.array(shades, np.float32),
     )
     return Avatar(changed, replace(avatar.card, expressions=called), avatar.basis)

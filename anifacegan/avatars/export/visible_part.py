@@ -133,6 +133,7 @@ def _restricted(layered_mesh: LayeredMesh, triangles: Bool[np.ndarray, "triangle
         triangles=number[layered_mesh.triangles[triangles]],
         layer_starts=starts.astype(np.int32),
         blendshapes=layered_mesh.blendshapes[:, :, used],
+        shades=None if layered_mesh.shades is None else layered_mesh.shades[:, :, used],
         texel_offsets=layered_mesh.texel_offsets[:, :, used[used >= first_moving] - first_moving],
     )
 

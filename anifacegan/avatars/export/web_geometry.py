@@ -16,13 +16,15 @@ from jaxtyping import Bool, Float, Int
 from anifacegan.avatars.export.grid_coding import GridPlaces
 from anifacegan.avatars.export.linked_coding import LinkedPlaces
 from anifacegan.avatars.export.visible_part import VisiblePart
-from anifacegan.avatars.layered_mesh import LayeredMesh
+from anifacegan.avatars.layered_mesh import LARGEST_SHADE, LayeredMesh
 from anifacegan.runtime.errors import InputError
 
 NEUTRAL_STEPS = 2
 """Steps of the neutral positions in one step of the blendshapes."""
 HIDDEN_TOLERANCE = 6
 """Tolerance of vertices that are not visible themselves, in steps of the blendshapes; that of visible ones is 1."""
+SHADE_STEP = 1 / 128
+"""Step of the logarithms of factors on colours."""
 TEXEL_STEP = 1 / 32
 """Step of texture coordinates, texels."""
 
@@ -92,6 +94,9 @@ def packed_geometry(
             raise InputError("has blendshapes too large for a web page")
         for axis in range(3):
             stream.add_planes(f"shape.{s}.{p}.{axis}", places.residuals(offsets[:, axis], tolerance))
+        if layered_mesh.shades is not None:
+            shades = _rounded(layered_mesh.shades[s, p].clip(-LARGEST_SHADE, LARGEST_SHADE) / SHADE_STEP)
+            stream.add_planes(f"shape.{s}.{p}.shade", places.residuals(shades, tolerance))
     stream.add_planes("texel_offsets", _rounded(layered_mesh.texel_offsets / TEXEL_STEP))
     for name, array in coefficients.items():
         stream.add(name, array)
@@ -102,6 +107,8 @@ def packed_geometry(
         "moving": len(layered_mesh.vertices) - placed,
         "neutral": [low, fine],
         "step": step,
+        "shadeStep": None if layered_mesh.shades is None else SHADE_STEP,
+        "largestShade": LARGEST_SHADE,
         "texelStep": TEXEL_STEP,
         "shapes": len(layered_mesh.blendshapes),
         "inbetweens": layered_mesh.blendshapes.shape[1],

@@ -268,6 +268,7 @@ def _composite_layer(scene, band, surface, rays, layer, count, visible):
     x_px, y_px, inverse_depth = scene.x_px, scene.y_px, scene.inverse_depth
     triangles, texels, texture = scene.triangles, surface.texels, surface.textures[layer]
     texture_height, texture_width, _ = texture.shape
+    factors = surface.factors
     width, scale = band.width, np.float32(1) / np.float32(band.scale)
     for k in range(count):
         pixel = np.uint32(band.met[k])
@@ -298,9 +299,19 @@ def _composite_layer(scene, band, surface, rays, layer, count, visible):
         if opacity <= 0:
             continue
         transmittance = light[0]
-        light[1] += transmittance * _interpolate(texture, i, j, weights, 0)
-        light[2] += transmittance * _interpolate(texture, i, j, weights, 1)
-        light[3] += transmittance * _interpolate(texture, i, j, weights, 2)
+        red = _interpolate(texture, i, j, weights, 0)
+        green = _interpolate(texture, i, j, weights, 1)
+        blue = _interpolate(texture, i, j, weights, 2)
+        if len(factors):
+            factor = wa * factors[a] + wb * factors[b] + wc * factors[c]
+            red, green, blue = (
+                min(factor * red, opacity),
+                min(factor * green, opacity),
+                min(factor * blue, opacity),
+            )
+        light[1] += transmittance * red
+        light[2] += transmittance * green
+        light[3] += transmittance * blue
         light[4] += transmittance * opacity * enters
         if visible.shape[1] and transmittance * opacity > LEAST_TRANSMITTANCE:
             visible[0, t] = True

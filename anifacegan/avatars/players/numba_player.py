@@ -6,7 +6,8 @@ only the nearest point of a layer. Then the layer's texture is sampled and compo
 
     rgb = sum_l c_l prod_{k<l} (1 - a_k) + background prod_k (1 - a_k),       c premultiplied by a,
 
-until the transmittance is almost 0. The renderer of the networks finds a manifold only if one of its samples along the
+until the transmittance is almost 0. The colours are times the factor of the expression, at most as light as white. The
+renderer of the networks finds a manifold only if one of its samples along the
 ray lies inside the manifold. Near the edge of a layer, many rays are inside for less than the distance between two
 samples, and the renderer does not show the layer there; this player does not show it, either.
 
@@ -127,6 +128,8 @@ class _Surface(NamedTuple):
     """Textures of a posed layered mesh."""
 
     texels: Float[np.ndarray, "vertex 2"]
+    factors: Float[np.ndarray, "vertex_or_none"]
+    """Factors on the colours at the vertices; empty where they are all 1."""
     textures: np.ndarray
     background: np.ndarray
     background_reach: np.float32
@@ -214,7 +217,11 @@ def _drawn(
     """
     sampling = layered_mesh.ray_sampling
     surface = _Surface(
-        pose.texels, layered_mesh.textures, layered_mesh.background, np.float32(layered_mesh.background_reach)
+        pose.texels,
+        np.zeros(0, np.float32) if pose.factors is None else pose.factors,
+        layered_mesh.textures,
+        layered_mesh.background,
+        np.float32(layered_mesh.background_reach),
     )
     spacing = (sampling.far - sampling.near) / (sampling.samples - 1)
     limits = (

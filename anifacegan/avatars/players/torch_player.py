@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from anifacegan.avatars.layered_mesh import LayeredMesh
+from anifacegan.avatars.layered_mesh import LARGEST_SHADE, LayeredMesh
 from anifacegan.avatars.players.numba_kernels import LEAST_TRANSMITTANCE
 from anifacegan.avatars.players.view import View
 from anifacegan.geometry.cameras import Camera
@@ -44,6 +44,8 @@ class _Drawing:
     """x, y (pixels, integers at pixel centres) and inverse depth of each triangle's corners."""
     texels: Float[Tensor, "triangle 3 2"]
     """Texture coordinates of the triangles' corners."""
+    factors: Float[Tensor, "triangle 3"] | None
+    """Factors on the colours at the triangles' corners; None: 1 everywhere."""
     maps: Int[Tensor, "2 layer rows size"]
     """Index of the triangle through which each pixel's ray enters (0) and leaves (1) each layer, or -1."""
     rows: slice
@@ -71,6 +73,8 @@ class TorchPlayer:
         self.vertices, self.texels = on_device(layered_mesh.vertices), on_device(layered_mesh.texels)
         self.blendshapes = on_device(layered_mesh.blendshapes).flatten(2).flatten(0, 1)  # (S * P, V * 3)
         self.texel_offsets = on_device(layered_mesh.texel_offsets).flatten(2).flatten(0, 1)
+        shades = layered_mesh.shades
+        self.shades = None if shades is None else on_device(shades).flatten(0, 1)  # (S * P, V)
         self.triangles = on_device(layered_mesh.triangles).long()
         counts = np.diff(layered_mesh.layer_starts)
         self.layer = on_device(np.repeat(np.arange(len(counts)), counts))
@@ -129,13 +133,20 @@ class TorchPlayer:
             view = View(
                 yaw=float(yaw[k]), pitch=float(pitch[k]), size=size, fov_deg=self.ray_sampling.fov_deg
             )
-            self._draw_frame(vertices, texels, view, frame)
+            self._draw_frame(vertices, texels, self._factors(vertex_weights[k]), view, frame)
         return frames
+
+    def _factors(self, weights: Float[Tensor, "weight"]) -> Float[Tensor, "vertex"] | None:
+        """Return the factors on the colours at the vertices, for the weights of all in-between shapes."""
+        if self.shades is None:
+            return None
+        return (weights @ self.shades).clamp(-LARGEST_SHADE, LARGEST_SHADE).exp()
 
     def _draw_frame(
         self,
         vertices: Float[Tensor, "vertex 3"],
         texels: Float[Tensor, "vertex 2"],
+        factors: Float[Tensor, "vertex"] | None,
         view: View,
         frame: Float[Tensor, "8 size size"],
     ) -> None:
@@ -157,10 +168,12 @@ class TorchPlayer:
         rasterize = self._nvdiffrast_maps if self.backend == "nvdiffrast" else self._torch_maps
         maps = rasterize(pixels, in_camera, camera, area < 0)  # y runs down: these are seen from outside
         texels = texels[self.triangles]  # (F, 3, 2)
+        factors = None if factors is None else factors[self.triangles]
         height = max(1, MOST_LAYER_PIXELS[self.device.type] // (len(self.textures) * view.size))
         for first in range(0, view.size, height):
             rows = slice(first, min(first + height, view.size))
-            self._composite(_Drawing(view, corners, texels, maps[:, :, rows], rows), frame[:, rows])
+            drawing = _Drawing(view, corners, texels, factors, maps[:, :, rows], rows)
+            self._composite(drawing, frame[:, rows])
 
     # ------------------------------------------------------------------------------------------------- rasterization
     def _torch_maps(
@@ -217,6 +230,11 @@ class TorchPlayer:
         texel = (drawing.texels[entered] * weights[..., None]).sum(-2)  # (L, H, W, 2)
         colours = read_pixels(self.textures, texel, "border") * visible[:, None]  # (L, 4, H, W)
         alpha = colours[:, 3]
+        if drawing.factors is not None:
+            factor = (drawing.factors[entered] * weights).sum(-1)[:, None]
+            colours = torch.cat(
+                [torch.minimum(factor * colours[:, :3], alpha[:, None]), alpha[:, None]], dim=1
+            )
         transmittance = torch.cat([torch.ones_like(alpha[:1]), (1 - alpha).cumprod(0)[:-1]])
         transmittance = transmittance * (transmittance >= LEAST_TRANSMITTANCE)
         remaining = (1 - alpha * (transmittance > 0)).prod(0)

@@ -135,18 +135,18 @@ function linkedMesh(header, { raw, whole }) {
   return { field, texels, indices, starts: Array.from(raw("index_starts", Uint32Array)) };
 }
 
-/** What the graphics card needs of the mesh. `shape(k)` unpacks one with four numbers a vertex: x, y, z and nothing. */
+/** What the graphics card needs of the mesh. `shape(k)` unpacks one with four numbers a vertex: x, y, z and shade. */
 function unpackedMesh(header, arrays) {
   const { field, texels, indices, starts } = (header.streams.indices ? linkedMesh : gridMesh)(header, arrays);
-  const vertices = header.placed + header.moving, neutral = new Float32Array(3 * vertices);
+  const vertices = header.placed + header.moving, neutral = new Float32Array(4 * vertices);
   for (let axis = 0; axis < 3; axis++) {
     const found = field(`neutral.${axis}`);
-    for (let v = 0; v < vertices; v++) neutral[3 * v + axis] = header.neutral[0] + header.neutral[1] * found[v];
+    for (let v = 0; v < vertices; v++) neutral[4 * v + axis] = header.neutral[0] + header.neutral[1] * found[v];
   }
   function shape(k) {
     const out = new Int16Array(4 * vertices), p = k % header.inbetweens;
-    for (let axis = 0; axis < 3; axis++) {
-      const found = field(`shape.${(k - p) / header.inbetweens}.${p}.${axis}`);
+    for (let axis = 0; axis < (header.shadeStep ? 4 : 3); axis++) {
+      const found = field(`shape.${(k - p) / header.inbetweens}.${p}.${axis < 3 ? axis : "shade"}`);
       for (let v = 0, at = axis; v < vertices; v++, at += 4) out[at] = found[v];
     }
     return out;

@@ -26,14 +26,14 @@ function uploadedMesh(gl, mesh) {
     gl.bufferData(kind, data, use);
     return made;
   };
-  const moved = [0, 1].map(() => buffer(12 * mesh.vertices, gl.DYNAMIC_COPY));
+  const moved = [0, 1].map(() => buffer(16 * mesh.vertices, gl.DYNAMIC_COPY));
   const neutral = buffer(mesh.neutral), shapes = [];
   const shape = (k) => shapes[k] ??= buffer(mesh.shape(k));  // the first frame needs none
   const texels = buffer(mesh.texels, gl.DYNAMIC_DRAW);
   const arrays = [...moved, neutral].map((positions) => {
     const array = gl.createVertexArray();
     gl.bindVertexArray(array);
-    for (const [place, from, size] of [[0, positions, 3], [1, texels, 2]]) {
+    for (const [place, from, size] of [[0, positions, 4], [1, texels, 2]]) {
       gl.bindBuffer(gl.ARRAY_BUFFER, from);
       gl.enableVertexAttribArray(place);
       gl.vertexAttribPointer(place, size, gl.FLOAT, false, 0, 0);
@@ -109,6 +109,7 @@ function makeRenderer(gl, header, mesh, pictures) {
   gl.uniform2f(layerColour.at.range, sampling.near, sampling.far);
   gl.uniform1f(layerColour.at.plane, sampling.plane);
   gl.uniform2f(layerColour.at.textureSide, ...header.texture);
+  gl.uniform2f(layerColour.at.shade, header.largestShade, (header.shadeStep ?? 0) / header.step);
   gl.useProgram(background.program);
   gl.uniform1i(background.at.picture, 2);
   gl.uniform1f(background.at.plane, sampling.plane);
@@ -125,13 +126,13 @@ function makeRenderer(gl, header, mesh, pictures) {
     const share = new Float32Array(SHAPES_A_PASS);
     gl.bindBuffer(gl.ARRAY_BUFFER, from);
     gl.enableVertexAttribArray(0);
-    gl.vertexAttribPointer(0, 3, gl.FLOAT, false, 0, 0);
+    gl.vertexAttribPointer(0, 4, gl.FLOAT, false, 0, 0);
     for (let k = 0; k < SHAPES_A_PASS; k++) {
       if (k >= some.length) { gl.disableVertexAttribArray(k + 1); continue; }
       share[k] = some[k][1] * header.step;
       gl.bindBuffer(gl.ARRAY_BUFFER, card.shape(some[k][0]));
       gl.enableVertexAttribArray(k + 1);
-      gl.vertexAttribPointer(k + 1, 3, gl.SHORT, false, 8, 0);
+      gl.vertexAttribPointer(k + 1, 4, gl.SHORT, false, 8, 0);
     }
     gl.uniform1fv(move.at.share, share);
     gl.bindBuffer(gl.ARRAY_BUFFER, null);

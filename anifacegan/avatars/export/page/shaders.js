@@ -5,10 +5,10 @@ const SHAPES_A_PASS = 12;                 // WebGL2 has at least 16 attributes
 const numbered = (count, one) => Array.from({ length: count }, (_, k) => one(k));
 
 const MOVE_VERTICES = `#version 300 es
-  in vec3 start;
-  ${numbered(SHAPES_A_PASS, (k) => `in vec3 shape${k};`).join(" ")}
+  in vec4 start;
+  ${numbered(SHAPES_A_PASS, (k) => `in vec4 shape${k};`).join(" ")}
   uniform float share[${SHAPES_A_PASS}];
-  out vec3 moved;
+  out vec4 moved;
   void main() { moved = start${numbered(SHAPES_A_PASS, (k) => ` + share[${k}] * shape${k}`).join("")}; }`;
 
 const NO_COLOUR = `#version 300 es
@@ -18,16 +18,21 @@ const NO_COLOUR = `#version 300 es
 // The same positions, bit by bit, in the pass for depths and in that for colours.
 const PROJECT = `#version 300 es
   precision highp float;
-  in vec3 moved; in vec2 texel;
-  uniform mat4 toClip; uniform vec2 textureSide;
-  out vec3 point; out vec2 uv;
+  in vec4 moved; in vec2 texel;
+  uniform mat4 toClip; uniform vec2 textureSide, shade;  // the largest shade, and the unit of moved.w
+  out vec3 point; out vec2 uv; out float factor;
   invariant gl_Position;
-  void main() { point = moved; uv = (texel + 0.5) / textureSide; gl_Position = toClip * vec4(moved, 1.0); }`;
+  void main() {
+    point = moved.xyz;
+    uv = (texel + 0.5) / textureSide;
+    factor = exp(clamp(shade.y * moved.w, -shade.x, shade.x));
+    gl_Position = toClip * vec4(point, 1.0);
+  }`;
 
 // Rays show what lies between their nearest and farthest point, and before the background's plane.
 const LAYER_COLOUR = `#version 300 es
   precision highp float; precision highp sampler2DArray;
-  in vec3 point; in vec2 uv;
+  in vec3 point; in vec2 uv; in float factor;
   uniform sampler2DArray colours, opacities;
   uniform float layer, plane; uniform vec2 range; uniform vec3 eye;
   out vec4 colour;
@@ -35,7 +40,8 @@ const LAYER_COLOUR = `#version 300 es
     float away = distance(point, eye);
     if (away < range.x || away > range.y || point.z < plane) discard;
     vec3 at = vec3(uv, layer);
-    colour = vec4(texture(colours, at).rgb, texture(opacities, at).r);
+    float opacity = texture(opacities, at).r;
+    colour = vec4(min(factor * texture(colours, at).rgb, opacity), opacity);
   }`;
 
 const WHOLE_SCREEN = `#version 300 es

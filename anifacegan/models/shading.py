@@ -1,0 +1,117 @@
+"""Shading field S: the factor by which an expression changes the colour of a point of the template; not in the paper.
+
+    rgb = T(x_template; z_id, z_noise) * exp(S(x_template; z_id, z_noise, z_exp))
+    S   = b tanh(HEAD_SCALE sum_k (z_exp_k - t_k) w_k . h(x_template; z_id, z_noise) / b)
+
+A template field gives a point of the skin one colour for all expressions. But skin that turns, folds or opens gets
+other light: the sides of a smile, the inner lip of a pout. h is a FiLM-SIREN, w_k a vector for each expression
+coefficient, t the expression of the template's faces, and b the bound of S: at the template's own expression the factor
+is 1. Where manifolds are aligned, x_template is a point of the mean head.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, NOISE_DIM, WORLD_PER_NETWORK_UNIT
+from anifacegan.models.shading_config import ShadingConfig
+from anifacegan.models.siren import BoundFiLMLayer, FiLMLayer, MappingNetwork, full_precision
+
+HEAD_SCALE = 0.02
+"""Factor on the linear head's output. Each output is a sum over all units and all expression coefficients, of which one
+optimizer step would otherwise change the logarithm by more than 1."""
+
+
+class ShadingField(nn.Module):
+    """FiLM-SIREN from points of the template to the logarithm of a factor on their colours, conditioned on z_id and
+    z_noise, whose linear head depends linearly on z_exp.
+    """
+
+    template_exp: Tensor
+    """(64,) expression coefficients of the template's faces, at which no colour changes."""
+
+    def __init__(self, config: ShadingConfig) -> None:
+        super().__init__()
+        self.config = config
+        dims = [3] + [config.hidden_dim] * config.layers
+        self.layers = nn.ModuleList(FiLMLayer(i, o) for i, o in pairwise(dims))
+        self.expression_head = nn.Linear(EXP_DIM, config.hidden_dim, bias=False)
+        self.mapping = MappingNetwork(
+            ID_DIM + NOISE_DIM, config.mapping_dim, config.mapping_layers, config.hidden_dim * config.layers
+        )
+        self.register_buffer("template_exp", torch.zeros(EXP_DIM))
+
+    def initialize(self, rng: torch.Generator) -> None:
+        """Draw fresh weights; those of the expression are zero, so that the untrained field changes no colour."""
+        for k, layer in enumerate(self.layers):
+            layer.initialize(rng, first=k == 0)
+        self.mapping.initialize(rng)
+        nn.init.zeros_(self.expression_head.weight)
+
+    def bind(
+        self, person: Float[Tensor, "batch id_and_noise"], z_exp: Float[Tensor, "batch exp_dim"]
+    ) -> "BoundShading":
+        """Fix the latents of a batch of faces; return their shading as a function of points only.
+
+        ``person`` is [z_id, z_noise], scaled as the template's mapping network takes it.
+        """
+        width = self.config.hidden_dim
+        film = self.mapping(person)
+        blocks = zip(
+            self.layers, film.frequencies.split(width, -1), film.phases.split(width, -1), strict=True
+        )
+        with full_precision(z_exp):
+            head = HEAD_SCALE * self.expression_head(z_exp - self.template_exp)
+        return BoundShading([layer.bind(*film) for layer, *film in blocks], head[..., None], self.config)
+
+
+@dataclass(frozen=True)
+class BoundShading:
+    """Shading of a batch of faces with fixed latents; maps points of the template (B, N, 3), world units, to factors on
+    their colours (B, N, 1)."""
+
+    layers: list[BoundFiLMLayer]
+    """Sine layers with one set of weights for each face."""
+    head: Float[Tensor, "batch hidden 1"]
+    """Weights of the linear head of each face."""
+    config: ShadingConfig
+    """Bound of the logarithm, and where it fades out."""
+
+    def __call__(self, x: Float[Tensor, "batch point 3"]) -> Float[Tensor, "batch point 1"]:
+        h = x / WORLD_PER_NETWORK_UNIT
+        for layer in self.layers:
+            h = layer(h)  # (B, N, hidden)
+        return shading_factor(torch.bmm(h, self.head.to(h)).to(x), x, self.config)
+
+
+def shading_factor(
+    logarithm: Float[Tensor, "batch point 1"], x: Float[Tensor, "batch point 3"], config: ShadingConfig
+) -> Float[Tensor, "batch point 1"]:
+    """Return the factors exp(S) on the colours of points ``x``, world units.
+
+    ``logarithm`` is S before it is bounded and fades out before the background plane.
+    """
+    behind, before = config.fade_z
+    strength = ((x.detach()[..., 2:] - behind) / (before - behind)).clamp(0, 1)
+    return (strength * config.bound * torch.tanh(logarithm / config.bound)).exp()
+
+
+@dataclass(frozen=True)
+class ShadedRadiance:
+    """Template radiance of a batch of faces with the shading of their expressions: maps points of the template (B, N,
+    3), world units, to colours (B, N, 3) and opacities (B, N)."""
+
+    radiance: Callable[..., tuple[Tensor, Tensor]]
+    """Colours and opacities without expression."""
+    shading: Callable[[Tensor], Tensor]
+    """Factors on the colours."""
+
+    def __call__(
+        self, x: Float[Tensor, "batch point 3"], *direction: Float[Tensor, "batch point 3"]
+    ) -> tuple[Float[Tensor, "batch point 3"], Float[Tensor, "batch point"]]:
+        rgb, alpha = self.radiance(x, *direction)
+        return rgb * self.shading(x), alpha
