@@ -18,6 +18,10 @@ from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, WORLD_PER_NETWORK_U
 from anifacegan.models.config import DeformationConfig
 from anifacegan.models.siren import BoundFiLMLayer, FiLMLayer, MappingNetwork, full_precision
 
+EXPRESSION_SCALE = 0.02
+"""Factor on the part of the head's weights that depends on the expression. It is a sum over all coefficients, of which
+one optimizer step would otherwise move the face by centimetres."""
+
 
 class DeformationField(nn.Module):
     """FiLM-SIREN from a point of the expressive face to its offset delta to the neutral template, conditioned on z_id
@@ -70,7 +74,7 @@ class DeformationField(nn.Module):
         if self.expression_head is None:
             return shared.expand(len(z_exp), -1, -1)
         with full_precision(z_exp):
-            return shared + self.expression_head(z_exp).view(len(z_exp), -1, 3)
+            return shared + EXPRESSION_SCALE * self.expression_head(z_exp).view(len(z_exp), -1, 3)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,9 @@ COARSE = 0.02
 """Share of the pixels that nvdiffrast, which rounds corners to 1/16 pixel, may give to other triangles."""
 
 
-def bumpy_layered_mesh(seed: int, ray_sampling: RaySamplingConfig = FINE, alike: int = 3) -> LayeredMesh:
+def bumpy_layered_mesh(
+    seed: int, ray_sampling: RaySamplingConfig = FINE, alike: int = 3, shaded: bool = False
+) -> LayeredMesh:
     """Make thin closed shapes with two expressions, before a background image."""
     rng = np.random.default_rng(seed)
     layers = []
@@ -41,6 +43,7 @@ def bumpy_layered_mesh(seed: int, ray_sampling: RaySamplingConfig = FINE, alike:
         blendshapes=np.stack([halfway, steps], axis=1).astype(np.float32),
         texel_offsets=rng.normal(0, 1, (2, 2, 10, 2)).astype(np.float32),
         z_exp=z_exp.astype(np.float32),
+        shades=rng.normal(0, 0.4, (2, 2, len(layered_mesh.vertices))).astype(np.float32) if shaded else None,
     )
 
 
@@ -53,13 +56,17 @@ def drawing(backend: tuple[str, str]) -> tuple[str, str]:
 
 
 def assert_same_images(
-    view: tuple[float, float, int], samples: int, drawing: tuple[str, str], share: float
+    view: tuple[float, float, int],
+    samples: int,
+    drawing: tuple[str, str],
+    share: float,
+    shaded: bool = False,
 ) -> None:
     """Compare images except for a share of the pixels: where an edge meets a pixel's centre, or a ray sample meets a
     layer, rounding decides.
     """
     (yaw, pitch, size), (name, device) = view, drawing
-    layered_mesh = bumpy_layered_mesh(size, RaySamplingConfig(samples=samples))
+    layered_mesh = bumpy_layered_mesh(size, RaySamplingConfig(samples=samples), shaded=shaded)
     player = TorchPlayer(layered_mesh, device, name)
     for z_exp in (NEUTRAL, layered_mesh.z_exp[0].astype(np.float64) - 0.5 * layered_mesh.z_exp[1]):
         expected = play(layered_mesh, layered_mesh.posed(z_exp), yaw=yaw, pitch=pitch, size=size)
@@ -70,12 +77,13 @@ def assert_same_images(
             assert (error > 1e-4).sum() <= max(2, share * size**2), field.name
 
 
+@pytest.mark.parametrize("shaded", [False, True])
 @pytest.mark.parametrize("samples", [13, 400])
 @pytest.mark.parametrize("view", VIEWS)
 def test_both_players_draw_the_same(
-    drawing: tuple[str, str], view: tuple[float, float, int], samples: int
+    drawing: tuple[str, str], view: tuple[float, float, int], samples: int, shaded: bool
 ) -> None:
-    assert_same_images(view, samples, drawing, COARSE if drawing[0] == "nvdiffrast" else 1e-3)
+    assert_same_images(view, samples, drawing, COARSE if drawing[0] == "nvdiffrast" else 1e-3, shaded)
 
 
 @pytest.mark.parametrize("view", VIEWS)
