@@ -1,12 +1,12 @@
 """Shading field S: the factor by which an expression changes the colour of a point of the template; not in the paper.
 
-    rgb = T(x_template; z_id, z_noise) * exp(S(x_template; z_id, z_noise, z_exp))
-    S   = b tanh(HEAD_SCALE sum_k (z_exp_k - t_k) w_k . h(x_template; z_id, z_noise) / b)
+    rgb = T(x_template; z_id, z_noise) * exp(S(x_template; z_id, z_noise, d)),    d = z_exp - t
+    S   = b tanh((|d| w + W d) . h(x_template; z_id, z_noise, d) / b)
 
 A template field gives a point of the skin one colour for all expressions. But skin that turns, folds or opens gets
-other light: the sides of a smile, the inner lip of a pout. h is a FiLM-SIREN, w_k a vector for each expression
-coefficient, t the expression of the template's faces, and b the bound of S: at the template's own expression the factor
-is 1. Where manifolds are aligned, x_template is a point of the mean head.
+other light: the sides of a smile, the inner lip of a pout. h is a FiLM-SIREN, w a vector and W a matrix of weights, t
+the expression of the template's faces, at which the factor is 1, and b the bound of S. Where manifolds are aligned,
+x_template is a point of the mean head.
 """
 
 from collections.abc import Callable
@@ -22,13 +22,15 @@ from anifacegan.models.shading_config import ShadingConfig
 from anifacegan.models.siren import BoundFiLMLayer, FiLMLayer, MappingNetwork, full_precision
 
 HEAD_SCALE = 0.02
-"""Factor on the linear head's output. Each output is a sum over all units and all expression coefficients, of which one
-optimizer step would otherwise change the logarithm by more than 1."""
+"""Factor on the stored weights to w and W. S is a sum over all units and all expression coefficients, which one step of
+the optimizer would otherwise change by more than 1."""
+EXPRESSION_SCALE = 0.5
+"""Factor on the expression at the input of the mapping network."""
 
 
 class ShadingField(nn.Module):
-    """FiLM-SIREN from points of the template to the logarithm of a factor on their colours, conditioned on z_id and
-    z_noise, whose linear head depends linearly on z_exp.
+    """FiLM-SIREN from points of the template to the logarithm of a factor on their colours, conditioned on z_id,
+    z_noise and z_exp.
     """
 
     template_exp: Tensor
@@ -39,17 +41,22 @@ class ShadingField(nn.Module):
         self.config = config
         dims = [3] + [config.hidden_dim] * config.layers
         self.layers = nn.ModuleList(FiLMLayer(i, o) for i, o in pairwise(dims))
+        self.head = nn.Linear(config.hidden_dim, 1, bias=False)
         self.expression_head = nn.Linear(EXP_DIM, config.hidden_dim, bias=False)
         self.mapping = MappingNetwork(
-            ID_DIM + NOISE_DIM, config.mapping_dim, config.mapping_layers, config.hidden_dim * config.layers
+            ID_DIM + NOISE_DIM + EXP_DIM,
+            config.mapping_dim,
+            config.mapping_layers,
+            config.hidden_dim * config.layers,
         )
         self.register_buffer("template_exp", torch.zeros(EXP_DIM))
 
     def initialize(self, rng: torch.Generator) -> None:
-        """Draw fresh weights; those of the expression are zero, so that the untrained field changes no colour."""
+        """Draw fresh weights; those of the heads are zero, so that the untrained field changes no colour."""
         for k, layer in enumerate(self.layers):
             layer.initialize(rng, first=k == 0)
         self.mapping.initialize(rng)
+        nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.expression_head.weight)
 
     def bind(
@@ -59,14 +66,18 @@ class ShadingField(nn.Module):
 
         ``person`` is [z_id, z_noise], scaled as the template's mapping network takes it.
         """
-        width = self.config.hidden_dim
-        film = self.mapping(person)
-        blocks = zip(
-            self.layers, film.frequencies.split(width, -1), film.phases.split(width, -1), strict=True
-        )
+        width, change = self.config.hidden_dim, z_exp - self.template_exp
+        film = self.mapping(torch.cat([person, EXPRESSION_SCALE * change], dim=-1))
+        layers = [
+            layer.bind(frequency, phase)
+            for layer, frequency, phase in zip(
+                self.layers, film.frequencies.split(width, -1), film.phases.split(width, -1), strict=True
+            )
+        ]
         with full_precision(z_exp):
-            head = HEAD_SCALE * self.expression_head(z_exp - self.template_exp)
-        return BoundShading([layer.bind(*film) for layer, *film in blocks], head[..., None], self.config)
+            length = change.norm(dim=-1, keepdim=True)
+            head = HEAD_SCALE * (length * self.head.weight + self.expression_head(change))  # (B, hidden)
+        return BoundShading(layers, head[..., None], self.config)
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ class ShadingConfig:
     hidden_dim: int = 64
     """Width of every sine layer."""
     layers: int = 2
-    """Number of sine layers before the linear head, whose weights are a linear function of the expression."""
-    mapping_dim: int = 128
+    """Number of sine layers before the linear head."""
+    mapping_dim: int = 256
     """Width of the mapping network."""
-    mapping_layers: int = 2
+    mapping_layers: int = 3
     """Number of hidden layers of the mapping network."""
     bound: float = 1.2
     """Largest change of the logarithm of a colour; 1.2: factors from 0.3 to 3.3."""

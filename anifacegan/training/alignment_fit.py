@@ -30,7 +30,7 @@ from anifacegan.geometry.normals import triangle_normals, vertex_normals
 from anifacegan.models.alignment import AlignmentField, lattice_corners
 from anifacegan.models.alignment_config import AlignmentConfig
 from anifacegan.training.batches import regular_root
-from anifacegan.training.config import AlignmentInitConfig
+from anifacegan.training.init_config import AlignmentInitConfig
 
 NEAR_SKIN, NEAR_SHARE = 0.0015, 0.7
 """Standard deviation of the distance from the skin of most points, world units, and the share of these points."""

@@ -17,6 +17,7 @@ from anifacegan.models.config import (
 from anifacegan.runtime.devices import Device
 from anifacegan.runtime.errors import ConfigError, require_above, require_at_least
 from anifacegan.runtime.output_places import OutputFolder
+from anifacegan.training.init_config import AlignmentInitConfig, ManifoldInitConfig, ShadingInitConfig
 from anifacegan.training.schedule import Schedule
 from anifacegan.training.weights import AdversarialWeights, LossWeights, require_network
 
@@ -146,46 +147,6 @@ class PriorConfig:
 
 
 @dataclass(frozen=True)
-class ManifoldInitConfig:
-    """Options for the shape of the radiance manifolds before training."""
-
-    start: Literal["mean_head", "spheres"] = "mean_head"
-    """mean_head: the manifolds surround the mean head of the open face model. spheres: the manifolds are GRAM's
-    concentric spheres around a point behind the head; all other options of this group are then ignored."""
-    level_at_skin: float = 16.0
-    """Level (value of the manifold scalar s) of the manifold that coincides with the mean head's skin. The manifold
-    with any other level s is placed (s - level_at_skin) * 0.012 world units outside of the skin."""
-    reach: float = 0.05
-    """Points up to this distance inside and outside of the mean head are used for the fit, world units."""
-    steps: int = 4000
-    """Number of optimizer steps."""
-    batch: int = 4096
-    """Number of points in each step."""
-    lr: float = 5e-3
-    """Learning rate of Adam at the first step; it falls to 0 as half a cosine."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 1, "steps", "batch")
-        require_above(self, 0, "lr", "reach")
-
-
-@dataclass(frozen=True)
-class AlignmentInitConfig:
-    """Options for fitting the alignment field's lattice to the face model's identity basis before training."""
-
-    points: int = 60_000
-    """Number of points on and near the skin of the mean head."""
-    smoothness: float = 4e-3
-    """Weight of squared second differences between neighbouring nodes, relative to a node's share of the points."""
-    iterations: int = 120
-    """Largest number of iterations of the solver for each feature."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, 1, "points", "iterations")
-        require_above(self, 0, "smoothness")
-
-
-@dataclass(frozen=True)
 class PriorRun:
     """Fit a coefficient prior. All options with their values are written to config.yaml in the run folder."""
 
@@ -261,6 +222,8 @@ class TrainConfig:
     """How the radiance manifolds are fitted to their first shape before the first step."""
     alignment_init: AlignmentInitConfig = field(default_factory=AlignmentInitConfig)
     """How the alignment field is fitted to the face model before the first step."""
+    shading_init: ShadingInitConfig = field(default_factory=ShadingInitConfig)
+    """How the shading field is fitted to the light of synthetic people before the first step."""
     schedule: Schedule = field(default_factory=Schedule)
     """Stages of training, batch sizes and learning rates."""
     weights: LossWeights = field(default_factory=LossWeights)

@@ -11,6 +11,7 @@ from anifacegan.face_model.expressions import NEUTRAL
 from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.models.checkpoints import load_checkpoint
+from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.config import GeneratorConfig, PriorKind
 from anifacegan.models.generator import Generator
 from anifacegan.models.prior_checkpoints import Prior
@@ -21,6 +22,7 @@ from anifacegan.training.config import TrainConfig
 from anifacegan.training.crop_check import crop_check
 from anifacegan.training.initialization import fit_chart, fit_manifolds, fit_prior
 from anifacegan.training.paired import PairedData
+from anifacegan.training.shading_fit import fit_shading
 from anifacegan.training.sources import TrainingSource
 from anifacegan.training.state import State
 
@@ -59,11 +61,18 @@ def initialize(
         )
     else:
         facts |= initialize_fresh(generator, config, data, mesh, source, priors)
-    if generator.shading is not None:
-        generator.shading.template_exp.copy_(mesh.template_exp)
     for name, prior in priors.items():
         generator.get_submodule(f"{name}_prior").load_state_dict(prior.vae.state_dict())
         facts[f"{name}_prior"] = dataclasses.asdict(prior.card)
+    if generator.shading is not None:
+        generator.shading.template_exp.copy_(mesh.template_exp)
+        if isinstance(data, PairedData) and not generator.shading.head.weight.any():  # a new one
+            rng = torch.Generator().manual_seed(config.schedule.seed)
+            people = Latents(*(rows[: data.count] for rows in (data.z_id, data.z_exp, data.z_noise)))
+            assert source.synthetic_renderer is not None  # paired data are its images
+            facts["shading_init_error"] = fit_shading(
+                generator, source.synthetic_renderer, people, config.shading_init, rng
+            )
     state.average.load_state_dict(generator.state_dict())
 
 

@@ -23,7 +23,8 @@ from anifacegan.models.coefficient_vae import CoefficientVAE
 from anifacegan.models.feature_planes import FeaturePlanes
 from anifacegan.models.manifolds import INITIAL_GRADIENT, ManifoldField
 from anifacegan.training.batches import regular_root
-from anifacegan.training.config import ManifoldInitConfig, PriorConfig
+from anifacegan.training.config import PriorConfig
+from anifacegan.training.init_config import ManifoldInitConfig
 from anifacegan.training.optim import finite_total
 
 MOMENT_DRAWS = 50_000

@@ -23,7 +23,8 @@ def shaded_generator(config=SHADED) -> Generator:
     """Weights under which expressions change colours by tenths, with another template than the neutral face."""
     generator, rng = small_generator(config), torch.Generator().manual_seed(3)
     with torch.no_grad():
-        generator.shading.expression_head.weight.normal_(0, 1.0, generator=rng)
+        generator.shading.head.weight.normal_(0, 1.0, generator=rng)
+        generator.shading.expression_head.weight.normal_(0, 3.0, generator=rng)
         generator.shading.template_exp.normal_(0, 0.3, generator=rng)
     return generator
 
@@ -82,11 +83,10 @@ def test_it_is_linear_in_weak_expressions_and_bounded_in_strong_ones() -> None:
 
     once, thrice = at(1e-3), at(3e-3)
     assert once.abs().max() > 1e-5
-    # tanh(y) = y - y^3 / 3, with y below 1e-3; the rounding of exp and log, 2^-23, is what is left
-    torch.testing.assert_close(thrice, 3 * once, rtol=1e-5, atol=8 * 2**-23)
+    # frequencies change by up to 15 * 3e-3 * the mapping network's slope; exp and log are rounded by 2^-23
+    torch.testing.assert_close(thrice, 3 * once, rtol=0.05, atol=8 * 2**-23)
     strong = at(1e4)
     assert strong.abs().max() <= SHADING.bound * (1 + 1e-6) and strong.abs().max() > 0.99 * SHADING.bound
-    torch.testing.assert_close(at(-1e4), -strong, rtol=1e-3, atol=1e-3)  # rest is not 0 beside 1e4 steps
 
 
 @torch.no_grad()

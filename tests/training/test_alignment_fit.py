@@ -16,7 +16,7 @@ from anifacegan.training.alignment_fit import (
     nearest_nodes,
     skin_points,
 )
-from anifacegan.training.config import AlignmentInitConfig
+from anifacegan.training.init_config import AlignmentInitConfig
 from tests.fixtures.ball_face_model import ball_face_model
 
 LATTICE = AlignmentConfig(

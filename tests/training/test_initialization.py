@@ -11,7 +11,8 @@ from anifacegan.geometry.conventions import SPHERE_CENTRE, WORLD_PER_NETWORK_UNI
 from anifacegan.models.coefficient_vae import CoefficientVAE
 from anifacegan.models.config import CoefficientVAEConfig, ManifoldConfig
 from anifacegan.models.manifolds import ManifoldField
-from anifacegan.training.config import ManifoldInitConfig, PriorConfig
+from anifacegan.training.config import PriorConfig
+from anifacegan.training.init_config import ManifoldInitConfig
 from anifacegan.training.initialization import (
     SCALE_FLOOR,
     _points_about,

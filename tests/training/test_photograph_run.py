@@ -26,8 +26,9 @@ from anifacegan.models.regressor_checkpoints import DEEP3D, FaceRegressorCard, s
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.output_folders import MARKER
-from anifacegan.training.config import ManifoldInitConfig, PriorConfig, PriorRun, TrainConfig
+from anifacegan.training.config import PriorConfig, PriorRun, TrainConfig
 from anifacegan.training.image_imitation import ImitationFiles, load_image_imitation
+from anifacegan.training.init_config import ManifoldInitConfig
 from anifacegan.training.priors import run as run_prior
 from anifacegan.training.run import export, run
 from anifacegan.training.snapshots import load_newest
