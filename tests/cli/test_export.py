@@ -35,7 +35,7 @@ def test_an_avatar_becomes_one_page(avatar: Path, tmp_path: Path, capsys: pytest
         ("missing/me.html", (), "expected a file in a folder that exists"),
         ("me.html", ("--web.quality", "0"), "from 1 to 100"),
         ("me.html", ("--fps", "0"), "fps is 0"),
-        ("me.html", ("--fps", "24"), "no sequence is given; expected --sequence FILE"),
+        ("me.html", ("--fps", "24"), "fps is 24.0, expected no --fps without --sequence FILE"),
         ("me.html", ("--fps", "1e308"), "expected 0.01 to 1000"),
         ("me.html", ("--expressions", "grimace"), "texture that slides"),
         ("me.html", ("--sequence", "absent.csv"), "absent.csv"),
