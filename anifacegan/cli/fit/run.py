@@ -21,7 +21,7 @@ from anifacegan.cli.fit.results import (
     each_photograph,
     found_face,
     refusal,
-    result_names,
+    require_room_for_photographs,
     warn_of_blur,
     write_results,
 )
@@ -65,12 +65,10 @@ def fit_photographs(config: FitConfig) -> tuple[int, int]:
         require_unused(config, "for a film, which is fitted to landmarks alone", "network")
     files = [config.photographs.expanduser()] if films else photograph_files(config.photographs)
     with GrowingFolder(config.out, config.overwrite) as folder:
-        names = (
-            film_results(config, files[0])
-            if films
-            else [name for file in files for name in result_names(file)]
-        )
-        folder.require_room(names, files)
+        if films:
+            folder.require_room(film_results(config, files[0]), files)
+        else:
+            require_room_for_photographs(folder, files, config.crop_px)
         with FaceFitter(config.face_model, config.landmark_model, config.network) as fitter:
             if films:
                 fit_one_film(config, fitter, folder, files[0])
