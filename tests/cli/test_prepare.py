@@ -107,6 +107,24 @@ def test_photographs_become_a_data_set_with_a_report(
     assert Image.open(tmp_path / "data-report" / "sheet.png").width > 4 * SIZE
 
 
+def test_a_sheet_goes_with_the_run_that_asked_for_it(
+    raw: Path, tmp_path: Path, asked: list[str], face_model: MorphableModel
+) -> None:
+    """Without one, an earlier one would be taken for the new run's; a file of others of this name stays."""
+    config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=2)
+    sheet = tmp_path / "data-report" / "sheet.png"
+    prepare.prepare_images(config)
+    assert sheet.exists()
+    prepare.prepare_images(replace(config, sheet=0))
+    assert not sheet.exists()
+    sheet.write_text("mine")
+    prepare.prepare_images(replace(config, sheet=0))
+    assert sheet.read_text() == "mine"
+    with pytest.raises(InputError, match=r"sheet.png: is in the way"):
+        prepare.prepare_images(config)
+    assert sheet.read_text() == "mine"
+
+
 def test_a_second_run_takes_up_what_is_missing(raw: Path, tmp_path: Path, asked: list[str]) -> None:
     config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0)
     prepare.prepare_images(config)
