@@ -68,6 +68,10 @@ class LostWorkerError(RuntimeError):
     """Another worker of a training run has ended, or did not respond in time."""
 
 
+class InexactWarning(UserWarning):
+    """Something is done as asked, and less exactly than the user may think."""
+
+
 class ConfigError(InputError):
     """A value that a configuration refuses.
 
@@ -307,3 +311,23 @@ def warnings_in_one_line() -> Iterator[None]:
     if messages:
         others = f" (and {len(messages) - 1} more warnings like this)" if len(messages) > 1 else ""
         say(f"warning: {messages[0]}{others}")
+
+
+@contextmanager
+def inexact_said_in_one_line() -> Iterator[None]:
+    """Print, on stderr, each InexactWarning that the block gives, in one line and once."""
+    before = warnings.showwarning
+    said: set[str] = set()
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **further: Any) -> None:
+        if not issubclass(category, InexactWarning):
+            before(message, category, *place, **further)
+        elif str(message) not in said:
+            said.add(str(message))
+            say(f"warning: {message}")
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
