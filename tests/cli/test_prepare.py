@@ -417,6 +417,12 @@ def test_wrong_folders_are_refused(raw: Path, tmp_path: Path, asked: list[str]) 
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no photographs in the folder"):
         prepare.prepare_images(PrepareConfig(images=tmp_path / "empty", out=tmp_path / "data"))
+    (tmp_path / "fitted" / "faces").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "fitted" / "faces" / "me.png")
+    with pytest.raises(
+        InputError, match=r"images of another program or command \(the first is faces/me.png\)"
+    ):
+        prepare.prepare_images(PrepareConfig(images=raw, out=tmp_path / "fitted"))
     with pytest.raises(InputError, match="images of another program"):
         (tmp_path / "other").mkdir()
         Image.new("RGB", (8, 8)).save(tmp_path / "other" / "a.png")

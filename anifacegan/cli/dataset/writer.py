@@ -20,6 +20,7 @@ from anifacegan.cli.dataset.checksums import note_checksums, read_checksums, wri
 from anifacegan.cli.dataset.config import DatasetConfig
 from anifacegan.cli.dataset.finished import is_finished, item_paths, known_checksums
 from anifacegan.data.description import DESCRIPTION_FILE, FORMAT_VERSION, parsed_description
+from anifacegan.data.file_sources import first_image
 from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer, render_item
 from anifacegan.data.synthetic.sampling import item_identity
 from anifacegan.data.synthetic.surface.head import HeadGeometry
@@ -117,9 +118,16 @@ def require_same_dataset(config: DatasetConfig, head: HeadGeometry) -> int:
         if not isinstance(before, int):
             raise InputError(f"{path}: count is {before!r}, expected a whole number")
         return before
-    items = {path.name.lower() for path in config.out.glob("[0-9]*")} if config.out.is_dir() else set()
-    if not config.overwrite and any(re.fullmatch(r"\d+\.(png|mat)", name) for name in items):
-        raise InputError(f"{config.out} holds images but no {DESCRIPTION_FILE}; choose another --out")
+    if not config.overwrite:
+        of_items = (
+            path.name for path in config.out.glob("[0-9]*") if re.fullmatch(r"\d+\.mat", path.name.lower())
+        )
+        first = first_image(config.out) or next(of_items, None)
+        if first is not None:
+            raise InputError(
+                f"{config.out} holds images but no {DESCRIPTION_FILE} (the first file is {first}), and they would be "
+                "items of the data set; choose another --out"
+            )
     return 0
 
 
