@@ -190,9 +190,10 @@ class Avatar:
             )
 
     def _warn_of_extrapolation(self, z_exp: Float[np.ndarray, "64"]) -> None:
-        """Give an InexactWarning if an expression is the reverse of one that the avatar was baked with."""
+        """Give an InexactWarning if an expression is the reverse of one that the avatar was baked with. Avatars of
+        photographs have directions in place of expressions, which go both ways."""
         weights = self.layered_mesh.weights(z_exp)
-        if weights.size and weights.min() < LEAST_WEIGHT - _ROUNDING:
+        if 0 < len(weights) < EXP_DIM and weights.min() < LEAST_WEIGHT - _ROUNDING:
             name = self.card.expressions[int(weights.argmin())]
             warnings.warn(
                 f"avatar '{self.card.name}' was baked for 0 to 1 times '{name}', and is less exact below "

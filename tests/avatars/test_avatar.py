@@ -331,6 +331,17 @@ def test_the_reverse_of_an_expression_is_drawn_with_a_warning() -> None:
         avatar.render(size=8, expression="jawOpen=-1")
 
 
+def test_directions_of_a_photographs_avatar_go_both_ways() -> None:
+    shapes = {"blendshapes": np.zeros((64, 1, 50, 3), np.float32), "z_exp": np.eye(64, dtype=np.float32)}
+    mesh = dataclasses.replace(
+        small_layered_mesh(), texel_offsets=np.zeros((64, 1, 0, 2), np.float32), **shapes
+    )
+    avatar = Avatar(mesh, dataclasses.replace(small_avatar().card, expressions=("direction",) * 64))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        avatar.render(size=8, expression=-mesh.z_exp[3])
+
+
 @pytest.mark.parametrize(("yaw", "pitch"), [(0.95, 0.0), (0.0, -0.95), (0.7, 0.7), (math.pi, 0.0)])
 def test_a_view_too_far_aside_is_refused(yaw: float, pitch: float) -> None:
     assert_one_line(lambda: small_avatar().render(yaw=yaw, pitch=pitch), "yaw", "0.90")
