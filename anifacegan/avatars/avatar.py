@@ -8,6 +8,7 @@ The safetensors file holds the arrays of a :class:`LayeredMesh`; the file's head
 
 import dataclasses
 import json
+import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +32,7 @@ from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, NOISE_DIM
 from anifacegan.rendering.frame import RenderedImage, checked_size
 from anifacegan.runtime.arguments import number, switch
 from anifacegan.runtime.devices import select_device
-from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.errors import InexactWarning, InputError
 from anifacegan.runtime.files import remove_abandoned, write_complete
 from anifacegan.runtime.paths import exists, user_path
 from anifacegan.runtime.structured_text import parse_json
@@ -41,8 +42,12 @@ from anifacegan.runtime.typed_config import from_plain
 FORMAT = 3
 LARGEST_APPROXIMATION_ERROR = 0.1
 """Largest relative error of an expression's coefficients when the blendshapes approximate the expression."""
-LARGEST_WEIGHT = 1.5
-"""Largest absolute weight of a blendshape; a weight below 0 or above 1 extrapolates the blendshape."""
+LARGEST_WEIGHT, LEAST_WEIGHT = 1.5, -0.5
+"""Largest absolute weight of a blendshape, and the least one that is drawn without a warning; a weight below 0 or above
+1 extrapolates the blendshape. Frames of the demo's smile have a PSNR of 49 dB to the networks' at 0 to 1, of 36 and 38
+dB at these two, and of 30 dB at -1."""
+_ROUNDING = 1e-3
+"""Rounding errors of weights."""
 _HEADER = "anifacegan.avatar"
 _TENSORS, _CARD = "model.safetensors", "card.yaml"
 """Names of the files of a model folder."""
@@ -120,7 +125,8 @@ class Avatar:
             pitch: radians from frontal; at positive pitch the face looks down.
             size: height and width of the image, pixels.
             expression: names with strengths, as in ``"smile=0.7,blink=0.3"`` (1: full strength); the path of a .mat
-                file; 64 expression coefficients of the avatar's face model; or None, the neutral expression.
+                file; 64 expression coefficients of the avatar's face model; or None, the neutral expression. Less than
+                -0.5 times an expression that was baked is drawn with an InexactWarning.
             antialias: make outlines smooth: pixels on sharp edges are the mean of several rays. Otherwise a pixel is
                 one ray through its centre, which is faster.
 
@@ -133,6 +139,7 @@ class Avatar:
         z_exp = self.expressions.coefficients(expression)
         label = str(expression) if isinstance(expression, (str, Path)) else "coefficients"
         self.check_expression(z_exp, label)
+        self._warn_of_extrapolation(z_exp)
         self.check_view(**angles)
         return self._player.image(z_exp, **angles, size=size, antialias=antialias)
 
@@ -175,11 +182,24 @@ class Avatar:
                 f"with ({', '.join(self.card.expressions) or 'no expression'}); bake it with that expression"
             )
         weights = np.abs(self.layered_mesh.weights(z_exp))
-        if weights.size and not weights.max() <= LARGEST_WEIGHT:
+        if weights.size and not weights.max() <= LARGEST_WEIGHT + _ROUNDING:
             name = self.card.expressions[int(weights.argmax())]
             raise InputError(
                 f"expression '{label}': takes {weights.max():.3g} times '{name}', but avatar '{self.card.name}' was "
                 f"baked with it at 1 and goes up to {LARGEST_WEIGHT}; bake it with that expression"
+            )
+
+    def _warn_of_extrapolation(self, z_exp: Float[np.ndarray, "64"]) -> None:
+        """Give an InexactWarning if an expression is the reverse of one that the avatar was baked with. Avatars of
+        photographs have directions in place of expressions, which go both ways."""
+        weights = self.layered_mesh.weights(z_exp)
+        if 0 < len(weights) < EXP_DIM and weights.min() < LEAST_WEIGHT - _ROUNDING:
+            name = self.card.expressions[int(weights.argmin())]
+            warnings.warn(
+                f"avatar '{self.card.name}' was baked for 0 to 1 times '{name}', and is less exact below "
+                f"{LEAST_WEIGHT} times; bake it with the expression that is shown",
+                InexactWarning,
+                stacklevel=3,
             )
 
     def can_make(self, z_exp: Float[np.ndarray, "64"]) -> bool:

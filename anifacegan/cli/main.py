@@ -13,7 +13,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from anifacegan.cli.subcommands import Subcommand, overview, require_known, wants_help
-from anifacegan.runtime.errors import DEBUG_VARIABLE, InputError, exit_on_input_error, open_standard_streams
+from anifacegan.runtime.errors import (
+    DEBUG_VARIABLE,
+    InputError,
+    exit_on_input_error,
+    inexact_said_in_one_line,
+    open_standard_streams,
+)
 
 PROGRAM = "anifacegan"
 DESCRIPTION = "Generate faces whose pose and expression you control, train such models, and measure them."
@@ -123,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if DEBUG_OPTION in words:
         os.environ[DEBUG_VARIABLE] = "1"
         words = [word for word in words if word != DEBUG_OPTION]
-    with exit_on_input_error(), ended_as_by_ctrl_c():
+    with exit_on_input_error(), ended_as_by_ctrl_c(), inexact_said_in_one_line():
         run(words)
 
 

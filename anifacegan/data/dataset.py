@@ -8,6 +8,7 @@ camera poses suffice, images without a .mat file may have a label in EG3D's data
 
 import io
 import math
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,7 +24,7 @@ from tqdm import tqdm
 from anifacegan.data.camera_labels import camera_labels, label_pose
 from anifacegan.data.config import DataConfig
 from anifacegan.data.description import DESCRIPTION_FILE, parsed_description
-from anifacegan.data.file_sources import FolderFiles, ZipFiles, coefficient_files, open_files, unread_images
+from anifacegan.data.file_sources import coefficient_files, open_files, unread_images
 from anifacegan.data.mirroring import Mirroring
 from anifacegan.data.unfinished_sets import say_unfinished
 from anifacegan.face_model.coefficients import BFM, FaceCoefficients, camera_angles, read_coefficients
@@ -100,6 +101,7 @@ class FaceDataset(Dataset):
         self._files = open_files(config.path.expanduser())
         labels = self._read_descriptions()
         self._labels = labels if poses_suffice else {}
+        self._crc32: dict[str, int] = {}
         self.names, self._faces, poses, self.bad = self._scan()
         if self.bad and not config.skip_bad:
             raise InputError(_bad_files_line(self.bad, "skip_bad leaves them out"))
@@ -179,6 +181,11 @@ class FaceDataset(Dataset):
     def sizes_sha256(self) -> str:
         """Return the SHA-256 of the names of all images and the sizes of their files, which tells replaced images."""
         return sha256(f"{name} {self._files.size(name)}\n".encode() for name in self.names)
+
+    def contents_sha256(self) -> str:
+        """Return the SHA-256 of the names of all images and the CRC-32 of their files, which were read when the data
+        set was opened; it tells images that were replaced by others of the same size."""
+        return sha256(f"{name} {self._crc32[name]}\n".encode() for name in self.names)
 
     def load_images(self) -> UInt8[Tensor, "item size size 3"]:
         """Read all images into memory, RGB in [0, 255]; with mirroring, the mirror images follow.
@@ -284,9 +291,10 @@ class FaceDataset(Dataset):
         return None, label_pose(self._labels[name], offset, label)
 
     def _check_size(self, name: str) -> None:
-        """Refuse an image whose header gives another size than ``config.size``."""
-        size = self.config.size
-        width, height = _image_dimensions(self._files, name)
+        """Refuse an image whose header gives another size than ``config.size``; note the checksum of the file."""
+        size, content = self.config.size, self._files.read(name)
+        width, height = _image_dimensions(content, self._files.label(name))
+        self._crc32[name] = zlib.crc32(content)
         if (width, height) != (size, size):
             found = f"{width} x {height} pixels"
             raise InputError(f"{self._files.label(name)}: {found}, expected {size} x {size} (--data.size)")
@@ -308,7 +316,7 @@ def dataset_image_size(path: Path) -> int:
     files = open_files(path)
     for name in files.names:
         if is_image_file(name):
-            return _image_dimensions(files, name)[0]
+            return _image_dimensions(files.read(name), files.label(name))[0]
     raise InputError(f"{path}: no images, expected {', '.join(IMAGE_SUFFIXES)} with a .mat each")
 
 
@@ -323,14 +331,13 @@ def _progress(items: list[str], what: str) -> Iterable[str]:
     )  # None: off where stderr is no terminal
 
 
-def _image_dimensions(files: FolderFiles | ZipFiles, name: str) -> tuple[int, int]:
-    """Read width and height of an image in pixels.
+def _image_dimensions(content: bytes, label: Path) -> tuple[int, int]:
+    """Read width and height of an image in pixels; ``label`` names its file in messages.
 
     Raises:
         InputError: the image cannot be read.
     """
-    content = files.read(name)
     try:
         return image_size(content)
     except OSError as error:
-        raise InputError(f"{files.label(name)}: not a readable image ({error})") from None
+        raise InputError(f"{label}: not a readable image ({error})") from None

@@ -133,6 +133,12 @@ def open_files(path: Path) -> FolderFiles | ZipFiles:
     raise InputError(f"{path}: no such data set, expected a folder or a .zip of images and .mat files")
 
 
+def first_image(folder: Path) -> str | None:
+    """Return the name of the first image in a folder or its subfolders, which is an item of the data set that is made
+    there; None if there is none, or no folder."""
+    return next(filter(is_image_file, FolderFiles(folder).names), None) if folder.is_dir() else None
+
+
 def coefficient_files(names: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Return path without suffix -> .mat file, and name without suffix -> .mat file for names that occur only once."""
     mats = [PurePosixPath(name) for name in names if is_mat_file(name)]

@@ -57,7 +57,12 @@ def write_coefficients(path: Path, face: FaceCoefficients) -> None:
 def write_sequence(
     path: Path, faces: Sequence[FaceCoefficients], **columns: Float[np.ndarray, " row"]
 ) -> None:
-    """Write a .mat file with a row for each face, as the frames of a film, atomically.
+    """Write a .mat file with a row for each face, as the frames of a film, atomically; see :func:`mat_content`."""
+    write_complete(path, mat_content(faces, **columns))
+
+
+def mat_content(faces: Sequence[FaceCoefficients], **columns: Float[np.ndarray, " row"]) -> bytes:
+    """Return the content of a .mat file with a row for each face.
 
     ``columns`` are further numbers of each face, by key. All faces have the same keys and the same face model.
     """
@@ -75,7 +80,7 @@ def write_sequence(
     scipy.io.savemat(buffer, arrays)
     content = bytearray(buffer.getvalue())
     content[: len(MAT_TITLE)] = MAT_TITLE  # scipy writes the date: not reproducible
-    write_complete(path, bytes(content))
+    return bytes(content)
 
 
 def read_coefficients(path: Path, file: io.BufferedIOBase | None = None) -> FaceCoefficients:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from anifacegan.runtime.errors import ConfigError
+from anifacegan.runtime.errors import ConfigError, require_unused
 from anifacegan.runtime.typed_config import as_tuple
 
 CameraKind = Literal["generator", "deep3dfacerecon"]
@@ -26,9 +26,9 @@ class DriveConfig:
     row of one .mat file, or for each frame of recorded blendshapes, as Live Link Face (.csv) or MediaPipe (.json) give
     them. Relative paths are looked up in the current folder, then among the package's files (mat/)."""
     strength: float | tuple[float, ...] | None = None
-    """Factor of the expression: one value, or values to interpolate between from the first frame to the last. null: the
-    factor of a single expression rises from 0 to 1; the factor of each of several expressions rises from 0 to 1 and
-    falls back; the factor of the expressions in a sequence is 1."""
+    """Factor of the expression: one value, or values, at most one a frame, to interpolate between from the first frame
+    to the last. null: the factor of a single expression rises from 0 to 1; the factor of each of several expressions
+    rises from 0 to 1 and falls back; the factor of the expressions in a sequence is 1."""
     frames: int | None = None
     """Number of frames of each person's video. null: that of the sequence if expression is one, else 50."""
     yaw: float | tuple[float, ...] = (-0.35, 0.35)
@@ -49,6 +49,10 @@ class DriveConfig:
             raise ConfigError("frames", self.frames, f"1 to {MOST_FRAMES}")
         for name in ("yaw", "pitch", "strength", "pitch_offset"):
             require_finite(name, getattr(self, name))
+        if self.pose_from_mat:
+            require_unused(self, "with --pose_from_mat: the .mat files have the poses", "yaw", "pitch")
+        else:
+            require_unused(self, "without --pose_from_mat", "pitch_offset")
         if not self.expression:
             raise ValueError("expression is empty, expected files, names, or a folder")
 

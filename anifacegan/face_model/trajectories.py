@@ -87,7 +87,7 @@ def expression_schedule(
     1 if the expression has fewer than three frames.
 
     Raises:
-        InputError: fewer frames than expressions.
+        InputError: fewer frames than expressions, or than values of ``strength`` for an expression.
     """
     if frames < expressions:
         raise InputError(
@@ -101,8 +101,25 @@ def expression_schedule(
             path = np.array([0.0, 1.0])
         elif path is None:
             path = np.array([0.0, 1.0, 0.0] if share >= 3 else [1.0])
+        if strength is not None:
+            _require_all_shown("strength", strength, int(share), "of an expression")
         parts.append(piecewise_linear(path, int(share)))
     return which, np.concatenate(parts)
+
+
+def _require_all_shown(
+    name: str, values: Float[np.ndarray, "value"], frames: int, which: str = "of the video"
+) -> None:
+    """Require that frames show all values of an option. Two values are a beginning and an end, of which a single frame
+    has the end.
+
+    Raises:
+        InputError: there are fewer frames.
+    """
+    if len(values) > max(frames, 2):
+        raise InputError(
+            f"{name} has {len(values)} values, expected at most one for each of {frames} frames {which}"
+        )
 
 
 def check_views(
@@ -209,12 +226,16 @@ def planned_trajectory(
         is_sequence: whether the expressions are the frames of one sequence, and not shown one after another.
 
     Raises:
-        InputError: ``pose_from_mat`` is set, and an expression was not read from a .mat file.
+        InputError: ``pose_from_mat`` is set, and an expression was not read from a .mat file; or an option has more
+            values than there are frames.
     """
     z_exp = np.stack([expression.z_exp for expression in expressions])
     frames = drive.frames or (len(expressions) if is_sequence else DEFAULT_FRAMES)
     ramp = None if drive.strength is None else float_array(drive.strength)
+    _require_all_shown("yaw", float_array(drive.yaw), frames)
+    _require_all_shown("pitch", float_array(drive.pitch), frames)
     if is_sequence:
+        _require_all_shown("strength", float_array(drive.strength), frames)
         position = piecewise_linear(np.arange(len(expressions), dtype=np.float64), frames)
         which = np.rint(position).astype(int)
         expression = piecewise_linear(z_exp, frames)

@@ -4,6 +4,7 @@ Every error that ends a command is one line. A mistake of the program is one lin
 variable ANIFACEGAN_DEBUG is set, as the option ``--debug`` does: then Python prints its traceback.
 """
 
+import dataclasses
 import errno
 import math
 import os
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from io import TextIOWrapper
+from typing import Any
 
 from anifacegan.runtime.limits import LARGEST_SEED, largest, memory_bytes
 
@@ -66,6 +68,10 @@ class LostWorkerError(RuntimeError):
     """Another worker of a training run has ended, or did not respond in time."""
 
 
+class InexactWarning(UserWarning):
+    """Something is done as asked, and less exactly than the user may think."""
+
+
 class ConfigError(InputError):
     """A value that a configuration refuses.
 
@@ -95,6 +101,31 @@ def require_at_least(config: object, bound: int | float, *names: str) -> None:
             raise ConfigError(name, value, f"at least {bound}")
         if value > largest(name):
             raise ConfigError(name, value, f"at most {largest(name)}")
+
+
+def require_unused(config: Any, why: str, *names: str) -> None:
+    """Require that fields of a configuration that have no effect were left at their defaults.
+
+    ``why`` says when they have none, such as "with --stills".
+
+    Raises:
+        ConfigError: one was not; the message names the first such field, or the first within a nested configuration.
+    """
+    of_config = {field.name: field for field in dataclasses.fields(config)}
+    for name in names:
+        field, value = of_config[name], getattr(config, name)
+        factory = field.default_factory
+        default = field.default if factory is dataclasses.MISSING else factory()
+        if value == default:
+            continue
+        while dataclasses.is_dataclass(value):
+            pairs = [
+                (part.name, getattr(value, part.name), getattr(default, part.name))
+                for part in dataclasses.fields(value)
+            ]
+            part, value, default = next(pair for pair in pairs if pair[1] != pair[2])
+            name = f"{name}.{part}"
+        raise ConfigError(name, value, f"no --{name} {why}")
 
 
 def require_memory(config: object, needed: int | float, *names: str) -> None:
@@ -280,3 +311,23 @@ def warnings_in_one_line() -> Iterator[None]:
     if messages:
         others = f" (and {len(messages) - 1} more warnings like this)" if len(messages) > 1 else ""
         say(f"warning: {messages[0]}{others}")
+
+
+@contextmanager
+def inexact_said_in_one_line() -> Iterator[None]:
+    """Print, on stderr, each InexactWarning that the block gives, in one line and once."""
+    before = warnings.showwarning
+    said: set[str] = set()
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **further: Any) -> None:
+        if not issubclass(category, InexactWarning):
+            before(message, category, *place, **further)
+        elif str(message) not in said:
+            said.add(str(message))
+            say(f"warning: {message}")
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before

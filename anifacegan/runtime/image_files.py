@@ -79,7 +79,7 @@ def read_image(source: Path | bytes, mode: str | None = None) -> ImageArray:
     """
     with _opened(source) as image:
         if image.format == "PNG":
-            _require_png_checksums(source)
+            require_png_checksums(source)
         with _silent_libtiff() if image.format == "TIFF" else nullcontext():
             image.load()  # first, and alone: Pillow reports damaged pixels once
         upright = _upright(image)
@@ -123,7 +123,7 @@ def image_size(source: Path | bytes) -> tuple[int, int]:
         return width, height
 
 
-def _require_png_checksums(source: Path | bytes) -> None:
+def require_png_checksums(source: Path | bytes) -> None:
     """Require that the chunks of a PNG file that make its pixels have the checksums that it says; Pillow does not.
 
     Raises:

@@ -13,6 +13,7 @@ from torch import Tensor
 from anifacegan.data.dataset import CoefficientTable, FaceDataset
 from anifacegan.models.coefficient_vae import CoefficientVAE
 from anifacegan.models.config import PriorKind
+from anifacegan.models.model_folder import require_room_for_model
 from anifacegan.models.prior_checkpoints import PRIOR_DIMS, Prior, PriorCard, save_prior
 from anifacegan.runtime.cpu import set_torch_threads
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
@@ -40,6 +41,7 @@ def run(config: PriorRun, workers: Workers = SINGLE_PROCESS) -> Path:
     """
     workers.require_single_process("task prior")
     require_room(config.out, ["config.yaml"])
+    require_room_for_model(config.out / "model")
     set_torch_threads(config.threads)
     dataset = FaceDataset(config.data)
     if len(dataset) < LEAST_ITEMS:

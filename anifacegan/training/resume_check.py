@@ -36,8 +36,10 @@ FIXED_REPORTING = ("reporting.held_out",)
 CHECKSUMS = {
     "latents_sha256": "data.path",
     "images_sha256": "data.path",
+    "contents_sha256": "data.path",
     "coefficients_sha256": "face_model",
     "real_sha256": "real.path",
+    "real_contents_sha256": "real.path",
     "reconstruction_sha256": "reconstruction",
 }
 """Maps the name of a checksum to the option that names the data; a run has some of these checksums."""

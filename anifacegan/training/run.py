@@ -167,9 +167,10 @@ def checksums(
     config: TrainConfig, source: TrainingSource, real: RealImages | None, imitation: ImageImitation | None
 ) -> dict[str, Any]:
     """Compute checksums of everything that a run learns from, under the names in resume_check.CHECKSUMS."""
-    found = source.checksums()
+    found = source.checksums() | {"contents_sha256": source.dataset.contents_sha256()}
     if real is not None:
         found["real_sha256"] = real.sha256()
+        found["real_contents_sha256"] = real.dataset.contents_sha256()
     if imitation is not None and imitation.landmarks is not None:
         found["reconstruction_sha256"] = weights_sha256(config.reconstruction)
     return found

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from anifacegan.face_model.coefficients import ExpressionBasis
 from anifacegan.face_model.config import DriveConfig
 from anifacegan.face_model.trajectories import Expression, planned_trajectory
 from anifacegan.geometry.config import RaySamplingConfig
+from anifacegan.runtime.errors import InexactWarning
 from tests.fixtures.flat_avatars import bumpy_layer, layered_mesh_of
 from tests.fixtures.one_line import assert_one_line
 
@@ -312,9 +314,32 @@ def test_an_image_of_one_pixel_is_refused() -> None:
 
 def test_an_expression_far_stronger_than_baked_is_refused() -> None:
     avatar = small_avatar()
-    avatar.render(size=8, expression="jawOpen=1.4")
+    avatar.render(size=8, expression="jawOpen=1.5")
     assert_one_line(lambda: avatar.render(expression="jawOpen=2.5"), "2.5 times 'jawOpen'", "1.5")
     assert avatar.can_make(basis().units_to_exp[:, 1]) and not avatar.can_make(3 * basis().units_to_exp[:, 1])
+
+
+def test_the_reverse_of_an_expression_is_drawn_with_a_warning() -> None:
+    """Once for a place in the caller's code, whatever the strength."""
+    avatar = small_avatar()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        avatar.render(size=8, expression="jawOpen=-0.5")
+    with pytest.warns(
+        InexactWarning, match="baked for 0 to 1 times 'jawOpen', and is less exact below -0.5 times"
+    ):
+        avatar.render(size=8, expression="jawOpen=-1")
+
+
+def test_directions_of_a_photographs_avatar_go_both_ways() -> None:
+    shapes = {"blendshapes": np.zeros((64, 1, 50, 3), np.float32), "z_exp": np.eye(64, dtype=np.float32)}
+    mesh = dataclasses.replace(
+        small_layered_mesh(), texel_offsets=np.zeros((64, 1, 0, 2), np.float32), **shapes
+    )
+    avatar = Avatar(mesh, dataclasses.replace(small_avatar().card, expressions=("direction",) * 64))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        avatar.render(size=8, expression=-mesh.z_exp[3])
 
 
 @pytest.mark.parametrize(("yaw", "pitch"), [(0.95, 0.0), (0.0, -0.95), (0.7, 0.7), (math.pi, 0.0)])

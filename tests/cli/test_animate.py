@@ -30,6 +30,7 @@ from anifacegan.models.latent_files import read_people
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.errors import ConfigError, InputError
 from anifacegan.runtime.output_folders import claim, require_room
+from anifacegan.training.refinement.config import RefinementConfig
 from tests.capture.test_face_fitter import fit_with
 from tests.fixtures.flat_avatars import layered_mesh_of, square
 from tests.fixtures.photo_views import disc_view
@@ -316,7 +317,11 @@ def test_views_of_a_film_are_turned_back_to_the_widest_one() -> None:
 
 @pytest.mark.parametrize(
     ("driver", "message"),
-    [(("none.mp4",), "none.mp4: no such file"), (("a.mp4", "smile"), "expected no driver beside it")],
+    [
+        (("none.mp4",), "none.mp4: no such file"),
+        (("a.mp4", "smile"), "expected no driver beside it"),
+        (("none.mp4", "--yaw", "0.1"), "yaw is 0.1, expected no --yaw with a film as driver"),
+    ],
 )
 def test_a_film_that_cannot_drive_is_one_line(
     photograph: Path, tmp_path: Path, driver: tuple[str, ...], message: str
@@ -335,6 +340,11 @@ def test_a_film_that_cannot_drive_is_one_line(
         ({"face": 0}, "face"),
         ({"yaw": float("nan")}, "yaw"),
         ({"driver": ""}, "driver"),
+        ({"driver_pose": True, "yaw": 0.1}, "yaw is 0.1, expected no --yaw with --driver_pose"),
+        (
+            {"refinement": RefinementConfig(inversion_steps=3)},
+            "no --refinement.inversion_steps without --refine",
+        ),
     ],
 )
 def test_wrong_options_are_refused(changes: dict[str, object], message: str) -> None:

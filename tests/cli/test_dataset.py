@@ -64,7 +64,8 @@ def made(face_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_command_writes_an_image_and_a_coefficient_file_each(made: Path, face_file: Path) -> None:
-    names = [f"{i:06d}.{kind}" for i in range(6) for kind in ("mat", "png")] + ["dataset.json"]
+    names = [f"{i:06d}.{kind}" for i in range(6) for kind in ("mat", "png")]
+    names += ["checksums.txt", "dataset.json"]
     assert list(contents(made)) == names
     renderer = loaded_once(face_file)
     _, face = render_item(renderer, 2, 4, 24)
@@ -116,6 +117,83 @@ def test_a_damaged_file_is_made_again(
     assert command("dataset", *arguments(out, face_file), "--zip") == 0
     assert contents(out) == contents(made)
     assert (tmp_path / "set.zip").read_bytes() == (made.parent / "set.zip").read_bytes()
+
+
+def as_of_an_older_version(out: Path) -> None:
+    (out / "checksums.txt").unlink()
+
+
+@pytest.mark.parametrize("older", [False, True])
+@pytest.mark.parametrize("kind", ["png", "mat"])
+def test_a_file_that_is_damaged_in_its_middle_is_made_again(
+    made: Path, face_file: Path, tmp_path: Path, kind: str, older: bool
+) -> None:
+    """Only the coefficient files of older versions do not show it."""
+    out = tmp_path / "set"
+    shutil.copytree(made, out)
+    if older:
+        as_of_an_older_version(out)
+    damaged = out / f"000001.{kind}"
+    content = bytearray(damaged.read_bytes())
+    content[-200] ^= 1
+    damaged.write_bytes(content)
+    assert command("dataset", *arguments(out, face_file)) == 0
+    assert (contents(out) == contents(made)) != (older and kind == "mat")
+
+
+def test_an_image_of_another_set_is_refused_by_name(
+    made: Path, face_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is of the right name and size, and whole; also where an image was not made yet."""
+    for name in ("000001.png", "000007.png"):
+        out = tmp_path / name
+        shutil.copytree(made, out)
+        shutil.copy(made / "000002.png", out / name)
+        before = contents(out)
+        assert command("dataset", *arguments(out, face_file, count=8)) == 2
+        expected = f"{name}: is in the way and not of this data set, expected the image that was made there"
+        assert expected in one_error_line(capsys)
+        assert contents(out) == before
+        assert command("dataset", *arguments(out, face_file), "--overwrite", "true") == 0
+        assert (out / "000001.png").read_bytes() == (made / "000001.png").read_bytes()
+        capsys.readouterr()
+
+
+def test_a_set_of_an_older_version_gets_its_checksums(made: Path, face_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    shutil.copytree(made, out)
+    as_of_an_older_version(out)
+    written_ns = (out / "000005.png").stat().st_mtime_ns
+    assert command("dataset", *arguments(out, face_file, count=2)) == 0
+    assert contents(out) == contents(made) and (out / "000005.png").stat().st_mtime_ns == written_ns
+
+
+def test_checksums_are_those_of_the_files_and_of_a_killed_runs(
+    made: Path, face_file: Path, tmp_path: Path
+) -> None:
+    """A killed run has the line of each file that it wrote, in any order, perhaps of one that it did not write, and
+    the beginning of another."""
+    subprocess.run(["sha256sum", "-c", "--quiet", "checksums.txt"], cwd=made, check=True)
+    out = tmp_path / "set"
+    shutil.copytree(made, out)
+    title, *lines = (made / "checksums.txt").read_text().splitlines(keepends=True)
+    (out / "checksums.txt").write_text(
+        "".join([title, *reversed(lines), "0" * 64 + "  000009.png\n", "01ab"])
+    )
+    assert command("dataset", *arguments(out, face_file, count=10)) == 0
+    assert len((out / "checksums.txt").read_text().splitlines()) == 1 + 2 * 10
+    subprocess.run(["sha256sum", "-c", "--quiet", "checksums.txt"], cwd=out, check=True)
+
+
+def test_checksums_of_others_are_refused(
+    made: Path, face_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "set"
+    shutil.copytree(made, out)
+    (out / "checksums.txt").write_text("mine")
+    assert command("dataset", *arguments(out, face_file)) == 2
+    assert "checksums.txt: is in the way and not of this data set" in one_error_line(capsys)
+    assert (out / "checksums.txt").read_text() == "mine"
 
 
 def file_of_others(kind: str, made: Path) -> tuple[str, bytes]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from anifacegan.avatars.avatar import save_avatar
+from anifacegan.runtime.output_folders import MARKER, claim
 from tests.fixtures.ball_avatars import ball_avatar
 from tests.fixtures.commands import command, one_error_line
 
@@ -35,7 +36,7 @@ def test_an_avatar_becomes_one_page(avatar: Path, tmp_path: Path, capsys: pytest
         ("missing/me.html", (), "expected a file in a folder that exists"),
         ("me.html", ("--web.quality", "0"), "from 1 to 100"),
         ("me.html", ("--fps", "0"), "fps is 0"),
-        ("me.html", ("--fps", "24"), "no sequence is given; expected --sequence FILE"),
+        ("me.html", ("--fps", "24"), "fps is 24.0, expected no --fps without --sequence FILE"),
         ("me.html", ("--fps", "1e308"), "expected 0.01 to 1000"),
         ("me.html", ("--expressions", "grimace"), "texture that slides"),
         ("me.html", ("--sequence", "absent.csv"), "absent.csv"),
@@ -74,3 +75,16 @@ def test_a_file_that_is_no_avatar_is_refused(tmp_path: Path, capsys: pytest.Capt
 def test_an_unknown_kind_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert command("export", "wb", "x") == 2
     assert "did you mean 'web'?" in one_error_line(capsys)
+
+
+@pytest.mark.parametrize("inside", [".", "model", "snapshot/of/mine"])
+def test_a_snapshot_is_not_exported_into_its_own_run(
+    inside: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run writes there, too: its finished model would be taken for the snapshot's."""
+    run = tmp_path / "run"
+    claim(run, ["config.yaml"])
+    (run / "config.yaml").write_text("name: a")
+    assert command("export", "snapshot", run, "--out", run / inside) == 2
+    assert "is or lies in the run" in one_error_line(capsys)
+    assert {path.name for path in run.iterdir()} == {MARKER, "config.yaml"}

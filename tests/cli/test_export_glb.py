@@ -76,7 +76,7 @@ def test_an_avatar_file_keeps_the_identity(folder: Path) -> None:
         ("missing/me.glb", (), "expected a file in a folder that exists"),
         ("me.glb", ("--glb.quality", "0"), "from 1 to 100"),
         ("me.glb", ("--fps", "0"), "fps is 0"),
-        ("me.glb", ("--fps", "24"), "no sequence is given; expected --sequence FILE"),
+        ("me.glb", ("--fps", "24"), "fps is 24.0, expected no --fps without --sequence FILE"),
         ("me.glb", ("--fps", "1e-320"), "expected 0.01 to 1000"),
         ("me.glb", ("--expressions", "a/jaw.mat", "b/jaw.mat"), "are both called 'jaw'"),
         ("me.glb", ("--expressions", "jaw_open", "jawOpen"), "is one of ARKit's movements"),

@@ -159,3 +159,20 @@ def test_a_full_disk_ends_the_fit_in_one_line_and_keeps_what_was_there(
     assert not (tmp_path / "new").exists()
     assert command("fit", photograph, "--out", out, "--size", 128) == 0
     assert read_image(out / "faces/a.png").shape == (128, 128, 3)
+
+
+def test_crops_of_one_folder_have_one_size(
+    photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All are made again in another size, or none is."""
+    Image.new("RGB", (64, 64), "grey").save(photograph.with_name("b.png"))
+    out = tmp_path / "out"
+    assert command("fit", photograph.parent, "--out", out, "--size", 96) == 0
+    assert command("fit", photograph.parent, "--out", out, "--size", 64) == 0
+    assert {read_image(out / "faces" / name).shape for name in ("a.png", "b.png")} == {(64, 64, 3)}
+    before = files(out)
+    capsys.readouterr()
+    assert command("fit", photograph, "--out", out, "--size", 96) == 2
+    assert "faces/b.png: is of 64 x 64 px and stays, expected --size 64" in one_error_line(capsys)
+    assert files(out) == before
+    assert command("fit", photograph, "--out", out, "--size", 64) == 0

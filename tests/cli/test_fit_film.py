@@ -17,6 +17,8 @@ from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.output_folders import own_files
 from tests.fixtures.commands import command, one_error_line
 
+NETWORK = Path(__file__).parents[2] / "checkpoints" / "reconstruction"
+
 
 def test_a_film_without_a_face_leaves_the_folder_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -116,9 +118,19 @@ def test_an_overlay_and_crops_that_are_not_made_again_are_counted(
     assert "beside the new files, 7 files of an earlier film of this name stay" in capsys.readouterr().err
 
 
-def test_one_person_is_no_choice_of_a_film(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        (("--same_person", "true"), "same_person is True, expected false for a film"),
+        (("--size", "128"), "size is 128, expected no --size for a film without --crops"),
+        (("--network", str(NETWORK)), f"network is {NETWORK}, expected no --network for a film"),
+    ],
+)
+def test_options_of_photographs_are_no_choice_of_a_film(
+    option: tuple[str, str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "me.mp4"
     write_video(path, iter([np.zeros((32, 32, 3), np.uint8)] * 3), 25)
-    assert command("fit", path, "--out", tmp_path / "out", "--same_person", "true") == 2
-    assert "same_person is True, expected false for a film" in one_error_line(capsys)
+    assert command("fit", path, "--out", tmp_path / "out", *option) == 2
+    assert expected in one_error_line(capsys)
     assert not (tmp_path / "out").exists()

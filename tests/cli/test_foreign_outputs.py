@@ -89,16 +89,16 @@ def test_import_replaces_no_model_of_others(name: str, tmp_path: Path, capsys: p
     assert [path.read_text() for path in (tmp_path / "out").iterdir()] == ["mine"]
 
 
-@pytest.mark.parametrize("name", ["000000.mat", "000000.png", "7.PNG"])
+@pytest.mark.parametrize("name", ["000000.mat", "000000.png", "7.PNG", "sub/me.jpg"])
 def test_a_data_set_is_not_mixed_with_files_of_others(
     name: str, face_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / name).parent.mkdir(parents=True)
     (tmp_path / "set" / name).write_text("mine")
     words = ("--count", 1, "--size", 16, "--processes", 1, "--face-model", face_file)
     assert command("dataset", "--out", tmp_path / "set", *words) == 2
     assert "holds images but no dataset.json" in one_error_line(capsys)
-    assert [path.read_text() for path in (tmp_path / "set").iterdir()] == ["mine"]
+    assert [path.read_text() for path in (tmp_path / "set").rglob("*") if path.is_file()] == ["mine"]
 
 
 def test_an_archive_of_others_is_not_replaced(

@@ -107,6 +107,24 @@ def test_photographs_become_a_data_set_with_a_report(
     assert Image.open(tmp_path / "data-report" / "sheet.png").width > 4 * SIZE
 
 
+def test_a_sheet_goes_with_the_run_that_asked_for_it(
+    raw: Path, tmp_path: Path, asked: list[str], face_model: MorphableModel
+) -> None:
+    """Without one, an earlier one would be taken for the new run's; a file of others of this name stays."""
+    config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=2)
+    sheet = tmp_path / "data-report" / "sheet.png"
+    prepare.prepare_images(config)
+    assert sheet.exists()
+    prepare.prepare_images(replace(config, sheet=0))
+    assert not sheet.exists()
+    sheet.write_text("mine")
+    prepare.prepare_images(replace(config, sheet=0))
+    assert sheet.read_text() == "mine"
+    with pytest.raises(InputError, match=r"sheet.png: is in the way"):
+        prepare.prepare_images(config)
+    assert sheet.read_text() == "mine"
+
+
 def test_a_second_run_takes_up_what_is_missing(raw: Path, tmp_path: Path, asked: list[str]) -> None:
     config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0)
     prepare.prepare_images(config)
@@ -293,7 +311,9 @@ def test_a_fit_depends_on_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(record, "landmark_model_bytes", lambda path: (path, b"landmarks"))
     config = PrepareConfig(images=tmp_path, out=tmp_path / "data", masks=True, **files)
     first = record.checksums_of(config)
-    assert set(first) - set(record.checksums_of(replace(config, masks=False))) == {"person_model"}
+    assert set(first) - set(record.checksums_of(replace(config, masks=False, person_model=None))) == {
+        "person_model"
+    }
     assert record.checksums_of(replace(config, network=None)) == first | {"network": None}
     for name, path in files.items():
         path.write_text("second")
@@ -346,7 +366,7 @@ def test_masks_of_two_networks_do_not_mix(raw: Path, tmp_path: Path, masked: lis
         images=raw, out=tmp_path / "data", size=SIZE, sheet=0, masks=True, person_model=first
     )
     prepare.prepare_images(config)
-    prepare.prepare_images(replace(config, masks=False))  # which keeps the note of the masks
+    prepare.prepare_images(replace(config, masks=False, person_model=None))  # the note of the masks stays
     masked.clear()
     prepare.prepare_images(config)
     assert not masked
@@ -397,6 +417,12 @@ def test_wrong_folders_are_refused(raw: Path, tmp_path: Path, asked: list[str]) 
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no photographs in the folder"):
         prepare.prepare_images(PrepareConfig(images=tmp_path / "empty", out=tmp_path / "data"))
+    (tmp_path / "fitted" / "faces").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "fitted" / "faces" / "me.png")
+    with pytest.raises(
+        InputError, match=r"images of another program or command \(the first is faces/me.png\)"
+    ):
+        prepare.prepare_images(PrepareConfig(images=raw, out=tmp_path / "fitted"))
     with pytest.raises(InputError, match="images of another program"):
         (tmp_path / "other").mkdir()
         Image.new("RGB", (8, 8)).save(tmp_path / "other" / "a.png")

@@ -190,7 +190,7 @@ def test_a_second_run_gives_the_same_bytes_whatever_the_global_generators_hold(c
 
 def test_written_latents_render_the_same_face(config: RenderConfig) -> None:
     run(config)
-    run(replace(config, latents=config.out / "seed2.npz", out=config.out / "again"))
+    run(replace(config, seeds=RenderConfig.seeds, latents=config.out / "seed2.npz", out=config.out / "again"))
     assert np.array_equal(frames_of(config.out, "seed2"), frames_of(config.out / "again", "seed2"))
 
 
@@ -198,7 +198,7 @@ def test_a_file_of_several_people_renders_each(config: RenderConfig, tmp_path: P
     people = [load_model(config.model).person(seed) for seed in (1, 2)]
     write_people(tmp_path / "pair.npz", *(torch.cat(latents) for latents in zip(*people, strict=True)))
     run(config)
-    run(replace(config, latents=tmp_path / "pair.npz", out=tmp_path / "pair"))
+    run(replace(config, seeds=RenderConfig.seeds, latents=tmp_path / "pair.npz", out=tmp_path / "pair"))
     for k, seed in enumerate((1, 2)):
         assert np.array_equal(frames_of(tmp_path / "pair", f"pair_{k}"), frames_of(config.out, f"seed{seed}"))
 
@@ -422,6 +422,10 @@ def unknown_key(tmp_path: Path) -> str:
         ("--nope", "1", "unknown option '--nope', --help shows all"),
         ("--device", "tpu", "device is tpu, expected one of auto, cpu, cuda"),
         ("--pose_from_mat", "true", "expression 'smile': pose_from_mat needs .mat files"),
+        ("--pitch_offset", "0.1", "pitch_offset is 0.1, expected no --pitch_offset without --pose_from_mat"),
+        ("--strength", "0,1,2,1,0", "strength has 5 values, expected at most one for each of 3 frames"),
+        ("--yaw", "0,0.1,0.2,0", "yaw has 4 values, expected at most one for each of 3 frames"),
+        ("--views.limit", "1", "views.limit is 1.0, expected no --views.limit without --stills"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(
@@ -440,6 +444,32 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     assert command("render", *(word for pair in given.items() for word in pair)) == 2
     assert re.search(expected, one_error_line(capsys))
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--pose_from_mat --yaw 0.1", r"yaw is 0.1, expected no --yaw with --pose_from_mat"),
+        ("--pose_from_mat --pitch 0.1", r"pitch is 0.1, expected no --pitch with --pose_from_mat"),
+        ("--video false --fps 30", "fps is 30, expected no --fps with --video false"),
+        ("--grid false --grid_yaw 0", "grid_yaw is 0.0, expected no --grid_yaw with --grid false"),
+        ("--latents people.npz --seeds 7", "seeds is 7, expected no --seeds with --latents"),
+        ("--expression smile jawOpen --frames 6 --strength 0 1 2 1", "strength has 4 values, .* of 3 frames"),
+    ],
+)
+def test_an_option_that_another_leaves_without_effect_is_refused(
+    words: str, expected: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("--model", model, "--size", 12, "--out", tmp_path / "out")
+    assert command("render", *given, *words.split()) == 2
+    assert re.search(expected, one_error_line(capsys)) and not (tmp_path / "out").exists()
+
+
+def test_a_pair_of_values_is_a_beginning_and_an_end_of_which_a_single_frame_has_the_end(
+    config: RenderConfig,
+) -> None:
+    trajectory = plan_video(replace(config, yaw=(-0.2, 0.3), strength=(0.0, 0.5), frames=1)).trajectory
+    assert (trajectory.yaw, trajectory.strength) == (0.3, 0.5)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
@@ -472,7 +502,7 @@ def test_a_disk_that_fills_up_leaves_the_old_images(
 def test_latents_that_no_network_can_take_are_found(config: RenderConfig, tmp_path: Path) -> None:
     write_people(tmp_path / "huge.npz", torch.full((1, 80), 3e38), torch.full((1, 80), 3e38))
     with pytest.raises(InputError, match="huge.npz: 'z_id' has a value of size 3e.38"):
-        run(replace(config, latents=tmp_path / "huge.npz"))
+        run(replace(config, seeds=RenderConfig.seeds, latents=tmp_path / "huge.npz"))
     assert not config.out.exists()
 
 

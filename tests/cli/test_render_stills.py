@@ -68,11 +68,22 @@ def test_the_distribution_of_poses_is_the_options(model: Path, tmp_path: Path) -
         (("--seeds", "1-3", "2"), "each once"),
         (("--views.poses", "data"), "gaussian poses"),
         (("--views.neutral_ratio", "2"), "neutral_ratio"),
+        (("--yaw", "0.2"), "yaw is 0.2, expected no --yaw with --stills"),
+        (("--pitch", "0.2"), "pitch is 0.2, expected no --pitch with --stills"),
+        (("--expression", "smile"), "expression is smile, expected no --expression with --stills"),
+        (("--strength", "0.5"), "strength is 0.5, expected no --strength with --stills"),
+        (("--frames", "4"), "frames is 4, expected no --frames with --stills"),
+        (("--pose_from_mat",), "pose_from_mat is True, expected no --pose_from_mat with --stills"),
+        (("--latents", "people.npz"), "latents is people.npz, expected no --latents with --stills"),
+        (("--depth",), "depth is True, expected no --depth with --stills"),
+        (("--fps", "30"), "fps is 30, expected no --fps with --stills"),
+        (("--grid_size", "64"), "grid_size is 64, expected no --grid_size with --stills"),
+        (("--renderer", "baked"), "renderer is baked, expected adaptive or auto with --stills"),
     ],
 )
 def test_wrong_options_are_refused(
     options: tuple[str, ...], expected: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert command("render", "--stills", "--model", model, "--out", out, *options) == 2
+    assert command("render", "--stills", "--model", model, "--size", 12, "--out", out, *options) == 2
     assert expected in one_error_line(capsys) and not out.exists()

@@ -29,6 +29,7 @@ from anifacegan.rendering.model import Model, load_model
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.image_files import read_image
 from anifacegan.runtime.output_folders import MANIFEST
+from tests.fixtures.ball_avatars import ball_avatar
 from tests.fixtures.commands import command, one_error_line
 from tests.fixtures.one_line import assert_one_line
 from tests.fixtures.small_models import small_checkpoint, write_small_model
@@ -299,6 +300,22 @@ def test_an_avatar_file_is_rendered_with_names_files_sequences_and_a_sheet(
     assert command("render", *plain, "--expression", "sequence", "--out", "sequence_out") == 0
     file, sequence = (sorted((tmp_path / name).glob("someone/*.png")) for name in ("file", "sequence_out"))
     assert len(file) == 2 and len(sequence) == 3
+
+
+def test_the_reverse_of_a_baked_expression_is_said_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_avatar(tmp_path / "ball.safetensors", ball_avatar())
+    short = ("--model", tmp_path / "ball.safetensors", "--size", 12, "--grid", "false", "--video", "false")
+    still = ("--frames", 4, "--expression", "both", "--out", tmp_path / "out")
+    assert command("render", *short, *still, "--strength", -0.5) == 0
+    assert "warning" not in capsys.readouterr().err
+    assert command("render", *short, *still, "--strength", -0.6, -1) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "warning" in line.lower()]
+    expected = (
+        "warning: avatar 'a <ball>' was baked for 0 to 1 times 'shift', and is less exact below -0.5 times"
+    )
+    assert len(lines) == 1 and lines[0].startswith(expected)
 
 
 def test_cameras_of_an_earlier_run_are_said(

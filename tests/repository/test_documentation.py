@@ -26,6 +26,7 @@ ITEMS, PIXELS = 12, 32
 SMALL_DATA = f"--count {ITEMS} --size {PIXELS} --processes 1"
 SMALL_EVALUATION = f"--size {PIXELS} --count 4 --people 2 --expressions 2 --bootstrap 2"
 SMALL = {
+    "render --stills": "--size 32",
     "render": "--frames 2 --size 32 --grid_yaw 0",
     "bake": "--bake.texture 64 --bake.grid 24 --bake.inbetweens 1",
     "figure": "--size 16",

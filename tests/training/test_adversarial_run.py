@@ -216,10 +216,16 @@ def test_photographs_may_move_but_not_change(tiny: Path, tmp_path: Path) -> None
     run(adversarial_config(tiny, tmp_path / "run", real=photographs))
     shutil.copytree(photographs.path, tmp_path / "moved")
     run(adversarial_config(tiny, tmp_path / "run", real=DataConfig(tmp_path / "moved", SIZE)))
+    moved = adversarial_config(tiny, tmp_path / "run", real=DataConfig(tmp_path / "moved", SIZE))
+    image = next((tmp_path / "moved").glob("00000.png"))
+    content = image.read_bytes()
+    image.write_bytes(content[:-30] + bytes([content[-30] ^ 1]) + content[-29:])  # another of its size
+    with pytest.raises(InputError, match="real.path is of SHA-256 .*, expected of SHA-256"):
+        run(moved)
     for gone in sorted((tmp_path / "moved").glob("00000.*")):
         gone.unlink()
     with pytest.raises(InputError, match="real.path is of SHA-256 .*, expected of SHA-256"):
-        run(adversarial_config(tiny, tmp_path / "run", real=DataConfig(tmp_path / "moved", SIZE)))
+        run(moved)
 
 
 def test_another_discriminator_than_the_snapshots_is_refused(

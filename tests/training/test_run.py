@@ -218,6 +218,19 @@ def test_a_run_does_not_go_on_with_other_data(tiny: Path, unbroken: Path, tmp_pa
     assert said.startswith("data.path is of SHA-256 ") and "take another --out" in said
 
 
+def test_a_run_does_not_go_on_with_an_image_that_was_replaced_by_one_of_its_size(
+    tiny: Path, unbroken: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(unbroken, tmp_path / "run")
+    shutil.copytree(tiny / "data", tmp_path / "data")
+    replaced = bytearray((tmp_path / "data" / "000001.png").read_bytes())
+    replaced[-30] ^= 1
+    (tmp_path / "data" / "000001.png").write_bytes(replaced)
+    config = tiny_config(tiny, tmp_path / "run")
+    said = refusal(dataclasses.replace(config, data=dataclasses.replace(config.data, path=tmp_path / "data")))
+    assert said.startswith("data.path is of SHA-256 ") and "take another --out" in said
+
+
 def test_a_run_does_not_go_on_with_another_face_model(tiny: Path, unbroken: Path, tmp_path: Path) -> None:
     shutil.copytree(unbroken, tmp_path / "run")
     other = tmp_path / "other.npz"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from anifacegan.runtime.errors import ConfigError, InputError, require_above, require_within
+from anifacegan.runtime.errors import ConfigError, require_above, require_unused, require_within
 
 FRAME_RATES = (0.01, 1000.0)
 """Slowest and fastest rate of a sequence, frames a second: at any other, times as float32 would not rise."""
@@ -35,9 +35,7 @@ def require_frame_rate(config: WithSequence) -> None:
         return
     require_within(config, *FRAME_RATES, "fps")
     if config.sequence is None:
-        raise InputError(
-            f"fps is {config.fps}, but no sequence is given; expected --sequence FILE, or no --fps"
-        )
+        require_unused(config, "without --sequence FILE", "fps")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from anifacegan.face_model.config import MOST_FRAMES, require_finite
-from anifacegan.runtime.errors import ConfigError, require_at_least
+from anifacegan.runtime.errors import ConfigError, require_at_least, require_unused
 from anifacegan.runtime.output_places import OutputFolder
 from anifacegan.training.refinement.config import RefinementConfig
 
@@ -28,7 +28,7 @@ class AnimateConfig:
     """What the film shows. smile: a smile while the head turns. Or expressions as 'anifacegan render' takes them: names
     such as jaw_open=0.6 one after another, a .mat file, a folder of numbered .mat files, or recorded blendshapes (.csv
     of Live Link Face, .json of MediaPipe). Or a film of one person: expressions, turns, nods, tilts and movements in
-    the image are followed, the sound is kept; the options frames, fps, yaw and pitch do not count then."""
+    the image are followed, the sound is kept; frames, fps, yaw, pitch and driver_pose are not for films."""
     driver_pose: bool = False
     """Take yaw and pitch from the driver's .mat files instead of the options yaw and pitch."""
     frames: int | None = None
@@ -76,6 +76,10 @@ class AnimateConfig:
             require_at_least(self, 1, "face")
         for name in ("yaw", "pitch"):
             require_finite(name, getattr(self, name))
+        if self.driver_pose:
+            require_unused(self, "with --driver_pose: the .mat files have the poses", "yaw", "pitch")
+        if not self.refine:
+            require_unused(self, "without --refine", "refinement")
         if not self.driver:
             raise ConfigError(
                 "driver", self.driver, "smile, names, a .mat, .csv or .json file, or a folder of .mat files"

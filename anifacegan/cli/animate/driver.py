@@ -19,7 +19,7 @@ from anifacegan.face_model.config import DriveConfig
 from anifacegan.face_model.expressions import ExpressionReader, say_names_are_meant
 from anifacegan.face_model.trajectories import Trajectory, planned_trajectory, requested_expressions
 from anifacegan.geometry.cameras import from_frontal
-from anifacegan.runtime.errors import InputError, say, warnings_in_one_line
+from anifacegan.runtime.errors import InputError, require_unused, say, warnings_in_one_line
 from anifacegan.runtime.paths import user_path
 from anifacegan.runtime.typed_config import as_tuple
 
@@ -45,6 +45,9 @@ def driving_film(config: AnimateConfig) -> Film | None:
         return None
     if len(as_tuple(config.driver)) > 1:
         raise InputError(f"driver: {films[0]} is a film, expected no driver beside it")
+    require_unused(
+        config, "with a film as driver, which has its own", "frames", "fps", "yaw", "pitch", "driver_pose"
+    )
     film = open_film(user_path(films[0]))
     film.at_constant_rate()  # what cannot be shown is refused before it is fitted
     return film
@@ -100,13 +103,10 @@ def driver_trajectory(config: AnimateConfig, reader: ExpressionReader) -> Trajec
     if names == SMILE:
         say_names_are_meant(SMILE)
         names = SMILE_FILE
-    drive = DriveConfig(
-        expression=names,
-        frames=config.frames,
-        yaw=config.yaw,
-        pitch=config.pitch,
-        pose_from_mat=config.driver_pose,
-    )
+    if config.driver_pose:
+        drive = DriveConfig(expression=names, frames=config.frames, pose_from_mat=True)
+    else:
+        drive = DriveConfig(expression=names, frames=config.frames, yaw=config.yaw, pitch=config.pitch)
     with warnings_in_one_line():
         expressions, is_sequence = requested_expressions(drive, reader)
         return planned_trajectory(drive, reader, expressions, is_sequence)

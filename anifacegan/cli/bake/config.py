@@ -6,7 +6,7 @@ from pathlib import Path
 from anifacegan.avatars.config import SUFFIX, BakeConfig
 from anifacegan.face_model.config import require_finite
 from anifacegan.runtime.devices import Device
-from anifacegan.runtime.errors import ConfigError, require_within
+from anifacegan.runtime.errors import ConfigError, require_unused, require_within
 from anifacegan.runtime.limits import LARGEST_SEED
 from anifacegan.runtime.output_places import OutputFile
 
@@ -42,4 +42,6 @@ class BakeCommand:
         if self.out.suffix != SUFFIX:
             raise ConfigError("out", self.out, f"NAME{SUFFIX}")
         require_within(self, 0, LARGEST_SEED, "seed")
+        if self.latents is not None:
+            require_unused(self, "with --latents", "seed")
         require_finite("psi", self.psi)

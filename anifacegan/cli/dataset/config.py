@@ -14,8 +14,8 @@ MOST_IMAGES = 10_000_000
 @dataclass(frozen=True)
 class DatasetConfig:
     """Render a data set of synthetic people: PNG images, each with a .mat file of its exact coefficients, with the keys
-    of Deep3DFaceRecon's .mat files. If it is stopped and started again, finished images are kept; missing and damaged
-    ones are rendered.
+    of Deep3DFaceRecon's .mat files, and the checksums of all files (checksums.txt). If it is stopped and started again,
+    finished images are kept; missing and damaged ones are rendered.
     """
 
     out: OutputFolder

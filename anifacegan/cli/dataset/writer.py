@@ -7,7 +7,7 @@ import json
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,19 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from anifacegan.cli.dataset.checksums import note_checksums, read_checksums, write_checksums
 from anifacegan.cli.dataset.config import DatasetConfig
-from anifacegan.cli.dataset.finished import is_finished, item_paths
+from anifacegan.cli.dataset.finished import is_finished, item_paths, known_checksums
 from anifacegan.data.description import DESCRIPTION_FILE, FORMAT_VERSION, parsed_description
+from anifacegan.data.file_sources import first_image
 from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer, render_item
 from anifacegan.data.synthetic.sampling import item_identity
 from anifacegan.data.synthetic.surface.head import HeadGeometry
-from anifacegan.face_model.coefficients import write_coefficients
+from anifacegan.face_model.coefficients import mat_content
 from anifacegan.face_model.open_model import HeadParts
 from anifacegan.face_model.people import proportions
 from anifacegan.runtime.errors import InputError, say
-from anifacegan.runtime.files import complete_or_absent, remove_leftovers, write_complete
+from anifacegan.runtime.files import complete_or_absent, remove_leftovers, sha256, write_complete
 from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.image_files import encoded_image
 from anifacegan.runtime.paths import exists, require_file, require_writable_folder
@@ -48,16 +50,18 @@ def write_dataset(config: DatasetConfig) -> int:
     if config.zip:
         require_room_for_archive(config)
     with GrowingFolder(config.out) as folder:
-        require_same_dataset(config, renderer.head)
+        before = require_same_dataset(config, renderer.head)
         parts = renderer.head.parts
-        missing = [index for index in range(config.count) if not is_finished(config, parts, index)]
+        known = known_checksums(config, parts, max(config.count, before))
+        missing = [index for index in range(config.count) if not is_finished(config, parts, index, known)]
         folder.claim([])
+        describe(config, renderer.head)
+        write_checksums(config.out, known)
         _write(config, renderer, missing)
         return len(missing)
 
 
 def _write(config: DatasetConfig, renderer: SyntheticRenderer, missing: list[int]) -> None:
-    describe(config, renderer.head)
     if missing:
         renderer.prepare()  # once, and not in every process
     made = map_in_processes(partial(make_item, config), renderer, missing, config.processes)
@@ -66,8 +70,10 @@ def _write(config: DatasetConfig, renderer: SyntheticRenderer, missing: list[int
     with tqdm(initial=done, total=config.count, unit="image", disable=None) as progress:
         for _ in made:
             progress.update()
+    checksums = read_checksums(config.out, config.overwrite) or {}
+    write_checksums(config.out, checksums)  # in order, and each file once
     if config.zip:
-        archive(config, renderer.head.parts)
+        archive(config, renderer.head.parts, checksums)
 
 
 def set_proportions(config: DatasetConfig, renderer: SyntheticRenderer) -> str:
@@ -112,9 +118,16 @@ def require_same_dataset(config: DatasetConfig, head: HeadGeometry) -> int:
         if not isinstance(before, int):
             raise InputError(f"{path}: count is {before!r}, expected a whole number")
         return before
-    items = {path.name.lower() for path in config.out.glob("[0-9]*")} if config.out.is_dir() else set()
-    if not config.overwrite and any(re.fullmatch(r"\d+\.(png|mat)", name) for name in items):
-        raise InputError(f"{config.out} holds images but no {DESCRIPTION_FILE}; choose another --out")
+    if not config.overwrite:
+        of_items = (
+            path.name for path in config.out.glob("[0-9]*") if re.fullmatch(r"\d+\.mat", path.name.lower())
+        )
+        first = first_image(config.out) or next(of_items, None)
+        if first is not None:
+            raise InputError(
+                f"{config.out} holds images but no {DESCRIPTION_FILE} (the first file is {first}), and they would be "
+                "items of the data set; choose another --out"
+            )
     return 0
 
 
@@ -126,7 +139,9 @@ def describe(config: DatasetConfig, head: HeadGeometry) -> None:
     """
     count = max(config.count, require_same_dataset(config, head))
     config.out.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(config.out, r"\d{6,}\.(png|mat)|dataset\.json")  # of a process that was killed
+    remove_leftovers(
+        config.out, r"\d{6,}\.(png|mat)|(dataset\.json|checksums\.txt)"
+    )  # of a process that was killed
     write_complete(config.out / DESCRIPTION_FILE, described(description_of(config, head) | {"count": count}))
 
 
@@ -139,8 +154,10 @@ def make_item(config: DatasetConfig, renderer: SyntheticRenderer, index: int) ->
     """Render image number ``index`` and write its two files."""
     image, face = render_item(renderer, config.seed, index, config.size)
     image_path, coefficients_path = item_paths(config.out, index)
-    write_coefficients(coefficients_path, face)
-    write_complete(image_path, encoded_image(image, compress_level=1))
+    contents = {coefficients_path: mat_content([face]), image_path: encoded_image(image, compress_level=1)}
+    note_checksums(config.out, {path.name: sha256([content]) for path, content in contents.items()})
+    for path, content in contents.items():
+        write_complete(path, content)
 
 
 def require_room_for_archive(config: DatasetConfig) -> None:
@@ -172,17 +189,19 @@ def archive_path(out: Path) -> Path:
     return out.resolve().with_name(out.resolve().name + ".zip")
 
 
-def archive(config: DatasetConfig, parts: HeadParts) -> None:
+def archive(config: DatasetConfig, parts: HeadParts, checksums: Mapping[str, str]) -> None:
     """Write the images of a folder's data set, up to the first that is not finished, to OUT.zip, with a description of
     these and without dates, so that the same data set gives the same bytes. The images that ``config`` asks for are
-    finished.
+    finished; ``checksums`` are those of all that were made.
     """
     out = config.out
     path, description = archive_path(out), out / DESCRIPTION_FILE
     about = parsed_description(description.read_bytes(), description)
     more = range(config.count, about["count"])
     any_file = dataclasses.replace(config, overwrite=True)  # files of others count as missing
-    count = next((index for index in more if not is_finished(any_file, parts, index)), about["count"])
+    count = next(
+        (index for index in more if not is_finished(any_file, parts, index, checksums)), about["count"]
+    )
     files: Iterable[Path] = (p for i in range(count) for p in item_paths(out, i))
     with complete_or_absent(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as target:
         target.writestr(zipfile.ZipInfo(DESCRIPTION_FILE), described(about | {"count": count}))

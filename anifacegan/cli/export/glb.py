@@ -190,11 +190,10 @@ def _avatar(config: GlbCommand) -> "Avatar":
     from anifacegan.cli.bake.run import baked_avatar
     from anifacegan.rendering.model import load_model
 
-    seed = 0 if config.seed is None else config.seed
     baking = BakeCommand(
         out=config.out.with_suffix(SUFFIX),
         model=BakeCommand.model if config.model is None else config.model,
-        seed=seed,
+        seed=BakeCommand.seed if config.seed is None else config.seed,
         latents=config.latents,
         psi=BakeCommand.psi if config.psi is None else config.psi,
         bake=config.bake,

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from anifacegan.runtime.errors import printable
+from anifacegan.runtime.errors import InputError, printable
 from anifacegan.runtime.output_places import OutputFolder
+from anifacegan.runtime.paths import real_path
 from anifacegan.runtime.typed_config import read_config
 
 COMMAND = "anifacegan export snapshot"
@@ -33,6 +34,18 @@ class SnapshotConfig:
     schedule.slow_average_decay."""
 
 
+def _require_outside(config: SnapshotConfig) -> None:
+    """Require that the model folder is not the run's or in it: the run writes there, and its finished model is one.
+
+    Raises:
+        InputError: it is.
+    """
+    if real_path(config.out).is_relative_to(real_path(config.run)):
+        raise InputError(
+            f"out is {config.out}, which is or lies in the run {config.run}, expected a folder elsewhere"
+        )
+
+
 def main(arguments: Sequence[str]) -> None:
     """Run ``anifacegan export snapshot`` with the command-line words ``arguments``: write a snapshot's generator as a
     model folder.
@@ -45,6 +58,7 @@ def main(arguments: Sequence[str]) -> None:
     from anifacegan.training.config import TrainConfig
     from anifacegan.training.run import export
 
+    _require_outside(config)
     require_room_for_model(config.out, config.overwrite)
     options = ["--config", str(config.run / "config.yaml"), "--out", str(config.run)]
     training = read_config(TrainConfig, options, COMMAND, places=False)

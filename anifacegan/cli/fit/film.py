@@ -14,6 +14,7 @@ from anifacegan.capture.film_files import Film, NoFaceError, open_film
 from anifacegan.capture.film_fit import FittedFilm, fit_film, work_files
 from anifacegan.capture.overlay import dotted, mesh_over
 from anifacegan.cli.fit.config import FitConfig
+from anifacegan.cli.fit.crop_sizes import FACES, require_one_size
 from anifacegan.face_model.coefficients import FaceCoefficients, write_coefficients, write_sequence
 from anifacegan.rendering.video import write_video
 from anifacegan.runtime.errors import printable, say
@@ -22,8 +23,8 @@ from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.image_files import encoded_image
 from anifacegan.runtime.output_folders import own_files
 
-FACES, OVERLAYS = "faces", "overlays"
-"""Folders below --out: the crops with their coefficients, and the overlays."""
+OVERLAYS = "overlays"
+"""Folder below --out with the overlays."""
 OVERLAY_PX = 256
 """Height of the overlay film, pixels."""
 
@@ -44,6 +45,8 @@ def fit_one_film(config: FitConfig, fitter: FaceFitter, folder: GrowingFolder, p
     kept = [f"{work}/{name}" for name in work_files(film)]
     results = film_results(config, path) + (_crop_files(film) if config.crops else [])
     folder.require_room([*kept, *results], [path])
+    if config.crops:
+        require_one_size(folder, config.crop_px, results)
     folder.claim(kept)
     try:
         fitted = fit_film(fitter, film, folder.path / work, number=config.face)

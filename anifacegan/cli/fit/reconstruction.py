@@ -17,7 +17,7 @@ from anifacegan.cli.fit.results import (
     OVERLAY_PX,
     each_photograph,
     found_face,
-    result_names,
+    require_room_for_photographs,
     warn_of_blur,
     write_results,
 )
@@ -45,7 +45,7 @@ def reconstruct_photographs(config: FitConfig, network: Path) -> tuple[int, int]
         )
     files = photograph_files(config.photographs)
     with GrowingFolder(config.out, config.overwrite) as folder:
-        folder.require_room([name for file in files for name in result_names(file)], files)
+        require_room_for_photographs(folder, files, _crop_px(config))
         with FaceReconstructor(config.face_model, config.landmark_model, network) as reconstructor:
 
             def fit(file: Path) -> tuple[Photograph, ReconstructedFace]:
@@ -74,11 +74,15 @@ def _write(
     """Write the three files of a photograph."""
     warn_of_blur(file, face.edge_px)
     overlay = _overlay(reconstructor, face, cut_upright(photograph, face.crop, OVERLAY_PX))
-    crop = cut_upright(photograph, face.crop, config.size or RECONSTRUCTION_SIZE_PX)
+    crop = cut_upright(photograph, face.crop, _crop_px(config))
     write_results(folder, file, overlay, face.coefficients(), crop)
     pitch, yaw = np.degrees(pose_of(face.face.angle)[0].numpy())
     apart = "" if reconstructor.model is None else f", landmarks {face.error_px:.1f} px of 224 from the fit"
     tqdm.write(printable(f"{file.name}: yaw {yaw:.0f}, pitch {pitch:.0f} degrees{apart}"))
+
+
+def _crop_px(config: FitConfig) -> int:
+    return config.size or RECONSTRUCTION_SIZE_PX
 
 
 def _overlay(

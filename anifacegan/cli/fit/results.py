@@ -14,7 +14,8 @@ from anifacegan.capture.face_fitter import BLURRED_PX
 from anifacegan.capture.landmarks import DetectedFace
 from anifacegan.capture.photographs import read_photograph
 from anifacegan.cli.fit.config import FitConfig
-from anifacegan.cli.fit.film import FACES, OVERLAYS
+from anifacegan.cli.fit.crop_sizes import FACES, require_one_size
+from anifacegan.cli.fit.film import OVERLAYS
 from anifacegan.face_model.coefficients import FaceCoefficients, write_coefficients
 from anifacegan.runtime.errors import InputError, one_line, say
 from anifacegan.runtime.files import write_complete
@@ -32,6 +33,17 @@ Select = Callable[[Photograph, Path, int | None], tuple[DetectedFace, int]]
 def result_names(file: Path) -> tuple[str, str, str]:
     """Return the names of a photograph's files in the output folder: overlay, coefficients, crop."""
     return f"{OVERLAYS}/{file.stem}.png", f"{FACES}/{file.stem}.mat", f"{FACES}/{file.stem}.png"
+
+
+def require_room_for_photographs(folder: GrowingFolder, files: list[Path], size: int) -> None:
+    """Require that the files of photographs, whose crops are of ``size`` pixels, may be written into a folder.
+
+    Raises:
+        InputError: a file of others or an input is in the way, or crops of another size stay beside them.
+    """
+    names = [name for file in files for name in result_names(file)]
+    folder.require_room(names, files)
+    require_one_size(folder, size, names)
 
 
 def found_face(config: FitConfig, select: Select, file: Path) -> tuple[Photograph, DetectedFace]:

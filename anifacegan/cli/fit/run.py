@@ -21,14 +21,14 @@ from anifacegan.cli.fit.results import (
     each_photograph,
     found_face,
     refusal,
-    result_names,
+    require_room_for_photographs,
     warn_of_blur,
     write_results,
 )
 from anifacegan.face_model.bfm import is_bfm_file
 from anifacegan.face_model.coefficients import BFM
 from anifacegan.models.regressor_checkpoints import regressor_face_model
-from anifacegan.runtime.errors import ConfigError, InputError, printable
+from anifacegan.runtime.errors import ConfigError, InputError, printable, require_unused
 from anifacegan.runtime.growing_folders import GrowingFolder
 
 
@@ -51,6 +51,8 @@ def fit_photographs(config: FitConfig) -> tuple[int, int]:
         raise ConfigError("crops", True, "false for photographs, which always get crops; true is of films")
     if films and config.same_person:
         raise ConfigError("same_person", True, "false for a film, which always shows one person")
+    if films and not config.crops:
+        require_unused(config, "for a film without --crops", "size")
     if config.network is not None and regressor_face_model(config.network) == BFM:
         return reconstruct_photographs(config, config.network)
     if is_bfm_file(config.face_model):
@@ -59,14 +61,14 @@ def fit_photographs(config: FitConfig) -> tuple[int, int]:
             config.face_model,
             "an open face model, or beside it --network epoch_20.pth (Deep3DFaceRecon's)",
         )
+    if films and config.network is not None:
+        require_unused(config, "for a film, which is fitted to landmarks alone", "network")
     files = [config.photographs.expanduser()] if films else photograph_files(config.photographs)
     with GrowingFolder(config.out, config.overwrite) as folder:
-        names = (
-            film_results(config, files[0])
-            if films
-            else [name for file in files for name in result_names(file)]
-        )
-        folder.require_room(names, files)
+        if films:
+            folder.require_room(film_results(config, files[0]), files)
+        else:
+            require_room_for_photographs(folder, files, config.crop_px)
         with FaceFitter(config.face_model, config.landmark_model, config.network) as fitter:
             if films:
                 fit_one_film(config, fitter, folder, files[0])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from anifacegan.runtime.errors import ConfigError, require_at_least, require_within
+from anifacegan.runtime.errors import ConfigError, require_at_least, require_unused, require_within
 from anifacegan.runtime.output_places import ImageFolder, OutputFolder
 
 SIZES = range(32, 1025)
@@ -64,5 +64,7 @@ class PrepareConfig:
         require_at_least(self, 0, "blur")
         if self.processes is not None:
             require_within(self, 1, MOST_PROCESSES, "processes")
+        if not self.masks:
+            require_unused(self, "without --masks", "person_model")
         if self.out.exists() and not self.out.is_dir():
             raise ConfigError("out", self.out, "a folder, not a file")

@@ -10,6 +10,7 @@ from typing import Any
 from anifacegan.capture.landmark_model import landmark_model_bytes
 from anifacegan.capture.person_mask import person_model_bytes
 from anifacegan.cli.prepare.config import PrepareConfig
+from anifacegan.data.file_sources import first_image
 from anifacegan.data.unfinished_sets import UNFINISHED_FILE
 from anifacegan.face_model.open_model import face_model_path, read_open_face_file
 from anifacegan.models.model_folder import weights_sha256
@@ -83,9 +84,12 @@ def shares_settings(config: PrepareConfig, path: Path, settings: Mapping[str, An
         InputError: it had others, or there was none and the folder holds images, and nothing may be replaced.
     """
     if not exists(path):
-        holds_images = config.out.is_dir() and any(is_image_file(item.name) for item in config.out.iterdir())
-        if holds_images and not config.overwrite:
-            raise InputError(f"{config.out} holds images of another program; choose another --out")
+        image = None if config.overwrite else first_image(config.out)
+        if image is not None:
+            raise InputError(
+                f"{config.out} holds images of another program or command (the first is {image}), and they would be "
+                "items of the data set; choose another --out"
+            )
         return False
     try:
         found = read_json(path, "settings of 'anifacegan prepare'")

@@ -22,8 +22,9 @@ from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
 from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.image_files import encoded_image, read_image
 
-REPORT_FILES = (SETTINGS_FILE, REJECTED_FILE, PREPARED_FILE, "report.json", "report.txt", "sheet.png")
-"""All files of the report's folder."""
+REPORT_FILES = (SETTINGS_FILE, REJECTED_FILE, PREPARED_FILE, "report.json", "report.txt")
+"""All files of the report's folder, but for the contact sheet."""
+SHEET_FILE = "sheet.png"
 BARS, BAR_WIDTH = 12, 40
 SHEET_SEED = 0
 MOST_READ = 5000
@@ -80,7 +81,7 @@ def write_report(
     write_complete(folder / "report.json", json.dumps(content, indent=2) + "\n")
     write_complete(folder / "report.txt", _text(content, columns))
     if config.sheet:
-        write_complete(folder / "sheet.png", encoded_image(_sheet(config, finished)))
+        write_complete(folder / SHEET_FILE, encoded_image(_sheet(config, finished)))
     left = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
     gone = f" ({len(earlier)} of them gone)" if earlier else ""
     line = f"{items} images of {len(finished)} photographs{gone} in {config.out}, {len(rejected)} left out"

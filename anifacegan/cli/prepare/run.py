@@ -28,7 +28,7 @@ from anifacegan.cli.prepare.record import (
     stamp_of,
     write_settings,
 )
-from anifacegan.cli.prepare.report import REPORT_FILES, report_folder, write_report
+from anifacegan.cli.prepare.report import REPORT_FILES, SHEET_FILE, report_folder, write_report
 from anifacegan.runtime.cpu import one_blas_thread
 from anifacegan.runtime.errors import InputError, say
 from anifacegan.runtime.files import numeric_order, write_complete
@@ -87,7 +87,7 @@ def prepare_images(config: PrepareConfig) -> str:
             for path in item_files(job.target, config.mirror)
         ]
         out.require_room(names, (job.photograph for job in jobs))
-        report.claim(REPORT_FILES)
+        report.claim([*REPORT_FILES, SHEET_FILE] if config.sheet else REPORT_FILES)
         out.claim(names)
         beside, outdated = mask_folder(config.out), None
         if config.masks:
@@ -113,10 +113,13 @@ def prepare_images(config: PrepareConfig) -> str:
         }
         try:
             with noted_as_unfinished(out, len(jobs)):
-                return _prepare_missing(config, jobs, repeated, finished, outdated)
+                line = _prepare_missing(config, jobs, repeated, finished, outdated)
         except NoUsablePhotographError:
             report.remove([SETTINGS_FILE, REJECTED_FILE, PREPARED_FILE])
             raise
+        if not config.sheet:
+            report.remove([SHEET_FILE])  # of an earlier run: it shows what may be no more
+        return line
 
 
 class NoUsablePhotographError(InputError):

@@ -7,7 +7,7 @@ from typing import Literal
 from anifacegan.face_model.config import DriveConfig, require_finite
 from anifacegan.models.config import ViewSamplingConfig
 from anifacegan.runtime.devices import Device
-from anifacegan.runtime.errors import ConfigError, require_memory, require_seeds
+from anifacegan.runtime.errors import ConfigError, require_memory, require_seeds, require_unused
 from anifacegan.runtime.output_places import OutputFolder
 from anifacegan.runtime.seeds import expanded_seeds
 from anifacegan.runtime.typed_config import as_tuple
@@ -92,8 +92,26 @@ class RenderConfig(DriveConfig):
         rows = len(seeds) * len(as_tuple(self.grid_yaw)) if self.grid and not self.stills else 0
         row = SHEET_COLUMNS + len(as_tuple(self.expression))
         require_memory(self, BYTES_OF_A_PIXEL * self.grid_size**2 * rows * row, "grid_size", "grid_yaw")
-        if self.stills and (self.views.poses != "gaussian" or self.latents is not None or self.depth):
-            raise ValueError("stills are of seeds, with gaussian poses and without depth maps")
+        self._require_effects()
+        if self.stills and self.views.poses != "gaussian":
+            raise ValueError("stills have gaussian poses")
+
+    def _require_effects(self) -> None:
+        """Require that no option is given that these others leave without effect."""
+        if self.stills:
+            of_frames = ("expression", "strength", "frames", "yaw", "pitch", "pose_from_mat")
+            require_unused(self, "with --stills: poses and expressions follow --views", *of_frames)
+            require_unused(self, "with --stills", "latents", "depth", "fps", "grid_yaw", "grid_size")
+            if self.renderer == "baked":
+                raise ConfigError("renderer", self.renderer, "adaptive or auto with --stills")
+            return
+        require_unused(self, "without --stills", "views")
+        if self.latents is not None:
+            require_unused(self, "with --latents", "seeds")
+        if not self.video:
+            require_unused(self, "with --video false", "fps")
+        if not self.grid:
+            require_unused(self, "with --grid false", "grid_yaw", "grid_size")
 
     @property
     def truncation(self) -> float:

@@ -6,7 +6,7 @@ from pathlib import Path
 from anifacegan.avatars.config import BakeConfig
 from anifacegan.face_model.config import require_finite
 from anifacegan.runtime.devices import Device
-from anifacegan.runtime.errors import ConfigError, require_within
+from anifacegan.runtime.errors import ConfigError, require_unused, require_within
 from anifacegan.runtime.output_places import SavedFolder
 
 PORT = 8765
@@ -51,5 +51,7 @@ class ViewCommand:
         require_within(self, 0, 2**53, "seed")
         require_within(self, 32, 1024, "size")
         require_finite("psi", self.psi)
+        if not self.webcam:
+            require_unused(self, "without --webcam", "landmark_model")
         if self.out.exists() and not self.out.is_dir():
             raise ConfigError("out", self.out, "a folder, not a file")

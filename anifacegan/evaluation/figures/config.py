@@ -11,6 +11,7 @@ from anifacegan.runtime.errors import (
     require_at_least,
     require_memory,
     require_seeds,
+    require_unused,
     require_within,
 )
 from anifacegan.runtime.output_places import OutputFolder
@@ -258,6 +259,12 @@ class DrivingConfig(FigureConfig):
             require_at_least(self, 1, "frames")
         if self.poses and self.driving is None:
             raise ValueError("poses needs driving, a folder of .mat files")
+        if self.driving is not None:
+            require_unused(self, "with --driving", "expressions")
+        if self.poses:
+            require_unused(self, "with --poses: the .mat files have them", "yaw")
+        else:
+            require_unused(self, "without --poses", "pitch_offset")
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def driving_sequence(model: Model, config: DrivingConfig) -> tuple[list[Expressi
                 os.curdir, str(config.driving)
             ),  # a path, though it may be called as a name is
             frames=config.frames or (48 if config.driving is None else None),
-            yaw=config.yaw,
+            yaw=DriveConfig.yaw if config.poses else config.yaw,
             pose_from_mat=config.poses,
             pitch_offset=config.pitch_offset,
         )

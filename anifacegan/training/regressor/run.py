@@ -86,6 +86,7 @@ def checksums(dataset: FaceDataset, mesh: FaceMesh) -> dict[str, str]:
     return {
         "latents_sha256": sha256([rows.numpy().tobytes()]),
         "images_sha256": dataset.sizes_sha256(),
+        "contents_sha256": dataset.contents_sha256(),
         "coefficients_sha256": mesh.coefficients_sha256(),
     }
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from PIL import Image
 from anifacegan.evaluation.figures import (
     driving,
 )
+from anifacegan.evaluation.figures.config import DrivingConfig
 from anifacegan.face_model.coefficients import read_coefficients
+from anifacegan.runtime.errors import ConfigError
 from tests.fixtures.small_figures import few_options, sheet_cells
 
 
@@ -50,10 +53,27 @@ def test_a_folder_drives_frame_by_frame_beside_its_images(small: Path, tmp_path:
         )
     Image.new("RGB", (30, 20), (0, 0, 200)).save(folder / "0.png")
     config = dataclasses.replace(
-        few_options(driving.FIGURE, small, tmp_path), driving=folder, frames=None, poses=True
+        few_options(driving.FIGURE, small, tmp_path),
+        driving=folder,
+        expressions=None,
+        frames=None,
+        poses=True,
     )
     drawing = driving.draw(config)
     assert [frame["yaw"] for frame in drawing.record["frames"]] == [0.0, 0.1]
     driver, fields = sheet_cells(drawing.image, 2, 2)
     assert (driver[0] == (0, 0, 200)).all() and (driver[1] != (0, 0, 200)).any()
     assert (fields[0] != fields[1]).any()
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"pitch_offset": 0.1}, "pitch_offset is 0.1, expected no --pitch_offset without --poses"),
+        ({"driving": Path("a"), "poses": True, "yaw": 0.1}, "yaw is 0.1, expected no --yaw with --poses"),
+        ({"driving": Path("a"), "expressions": "smile"}, "expected no --expressions with --driving"),
+    ],
+)
+def test_an_option_without_effect_is_refused(changes: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        DrivingConfig(**changes)
