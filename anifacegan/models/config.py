@@ -71,10 +71,6 @@ class DeformationConfig:
     aligned: bool = False
     """Whether the network reads points that the alignment field has moved to the mean head, where everybody's lids and
     lips are at the same place. False: it reads points of the person, as in the paper."""
-    expression_head: bool = False
-    """Whether a linear function of the expression coefficients is added to the weights of the linear head, as offsets
-    of a face model are linear in the coefficients; no point takes longer. False: one head for all faces, as in the
-    paper."""
 
     def __post_init__(self) -> None:
         require_within(self, 1, UNITS, "hidden_dim", "mapping_dim")

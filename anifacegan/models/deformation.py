@@ -3,8 +3,7 @@
     x_template = x_target + delta,    delta = D(x_target; z_id, z_exp)
 
 D is a FiLM-SIREN conditioned on identity and expression. Points and delta are in world units; the network takes
-``x / WORLD_PER_NETWORK_UNIT``. With the option ``expression_head``, which the paper does not have, the weights of its
-last, linear layer also depend on the expression, linearly, as the offsets of a face model do.
+``x / WORLD_PER_NETWORK_UNIT``.
 """
 
 from dataclasses import dataclass
@@ -16,11 +15,7 @@ from torch import Tensor, nn
 
 from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, WORLD_PER_NETWORK_UNIT
 from anifacegan.models.config import DeformationConfig
-from anifacegan.models.siren import BoundFiLMLayer, FiLMLayer, MappingNetwork, full_precision
-
-EXPRESSION_SCALE = 0.02
-"""Factor on the part of the head's weights that depends on the expression. It is a sum over all coefficients, of which
-one optimizer step would otherwise move the face by centimetres."""
+from anifacegan.models.siren import BoundFiLMLayer, FiLMLayer, MappingNetwork
 
 
 class DeformationField(nn.Module):
@@ -34,9 +29,6 @@ class DeformationField(nn.Module):
         dims = [3] + [config.hidden_dim] * config.layers
         self.layers = nn.ModuleList(FiLMLayer(i, o) for i, o in pairwise(dims))
         self.head = nn.Linear(dims[-1], 3)
-        self.expression_head = (
-            nn.Linear(EXP_DIM, 3 * dims[-1], bias=False) if config.expression_head else None
-        )
         self.mapping = MappingNetwork(
             ID_DIM + EXP_DIM, config.mapping_dim, config.mapping_layers, config.hidden_dim * config.layers
         )
@@ -48,8 +40,6 @@ class DeformationField(nn.Module):
         self.mapping.initialize(rng)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
-        if self.expression_head is not None:
-            nn.init.zeros_(self.expression_head.weight)
 
     def bind(
         self, z_id: Float[Tensor, "batch id_dim"], z_exp: Float[Tensor, "batch exp_dim"]
@@ -66,15 +56,7 @@ class DeformationField(nn.Module):
                 self.layers, film.frequencies.split(width, -1), film.phases.split(width, -1), strict=True
             )
         ]
-        return BoundDeformation(layers, self._head_of(z_exp), self.head.bias, self.config.output_scale)
-
-    def _head_of(self, z_exp: Float[Tensor, "batch exp_dim"]) -> Float[Tensor, "batch hidden 3"]:
-        """Return the weights of the linear head of each face of a batch."""
-        shared = self.head.weight.T[None]
-        if self.expression_head is None:
-            return shared.expand(len(z_exp), -1, -1)
-        with full_precision(z_exp):
-            return shared + EXPRESSION_SCALE * self.expression_head(z_exp).view(len(z_exp), -1, 3)
+        return BoundDeformation(layers, self.head, self.config.output_scale)
 
 
 @dataclass(frozen=True)
@@ -85,10 +67,8 @@ class BoundDeformation:
 
     layers: list[BoundFiLMLayer]
     """Sine layers with one set of weights for each face."""
-    head: Float[Tensor, "batch hidden 3"]
-    """Weights of the last, linear layer of each face."""
-    head_bias: Float[Tensor, "3"]
-    """Bias of the last layer."""
+    head: nn.Linear
+    """Last, linear layer, shared by all faces."""
     output_scale: float
     """World units per unit of the last layer's output."""
 
@@ -96,4 +76,4 @@ class BoundDeformation:
         h = x_target / WORLD_PER_NETWORK_UNIT
         for layer in self.layers:
             h = layer(h)  # (B, N, hidden)
-        return self.output_scale * (torch.bmm(h, self.head.to(h)) + self.head_bias).to(x_target)
+        return self.output_scale * self.head(h).to(x_target)

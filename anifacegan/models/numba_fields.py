@@ -67,7 +67,7 @@ def numba_version(field: Callable) -> Callable:
         return DeformationAfterAlignment(numba_version(field.deform), numba_version(field.align))
     if isinstance(field, BoundDeformation) and _is_single_on_cpu(field.layers[0].frequency):
         scale, layers = field.output_scale, [(layer.weight[0], layer.bias[0, 0]) for layer in field.layers]
-        return NumbaOffsets(_Layers.with_head(layers, scale * field.head[0]), scale * field.head_bias)
+        return NumbaOffsets(_Layers.with_head(layers, scale * field.head.weight.T), scale * field.head.bias)
     if isinstance(field, BoundAlignment) and _is_single_on_cpu(field.inverse):
         return NumbaAlignment(field)
     if isinstance(field, BoundTemplate) and _is_single_on_cpu(field.layers[0].frequency):

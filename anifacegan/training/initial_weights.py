@@ -11,7 +11,6 @@ from anifacegan.face_model.expressions import NEUTRAL
 from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.losses.mesh_points import MeshSampler
 from anifacegan.models.checkpoints import load_checkpoint
-from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.config import GeneratorConfig, PriorKind
 from anifacegan.models.generator import Generator
 from anifacegan.models.prior_checkpoints import Prior
@@ -68,10 +67,9 @@ def initialize(
         generator.shading.template_exp.copy_(mesh.template_exp)
         if isinstance(data, PairedData) and not generator.shading.head.weight.any():  # a new one
             rng = torch.Generator().manual_seed(config.schedule.seed)
-            people = Latents(*(rows[: data.count] for rows in (data.z_id, data.z_exp, data.z_noise)))
             assert source.synthetic_renderer is not None  # paired data are its images
             facts["shading_init_error"] = fit_shading(
-                generator, source.synthetic_renderer, people, config.shading_init, rng
+                generator, source.synthetic_renderer, data, config.shading_init, rng
             )
     state.average.load_state_dict(generator.state_dict())
 
@@ -117,7 +115,7 @@ def initialize_fresh(
 def load_initial_model(generator: Generator, folder: Path, face_model: str, seed: int) -> dict[str, Any]:
     """Load a finished model's weights into a generator; return the model's path, licence and training record.
 
-    A shading field or an expression head that the model lacks begins without effect; ``seed`` is that of its weights.
+    A shading field that the model lacks begins without effect; ``seed`` is that of its weights.
 
     Raises:
         InputError: the model belongs to another face model, or its networks have other sizes.
@@ -138,29 +136,23 @@ def load_initial_model(generator: Generator, folder: Path, face_model: str, seed
     before, now = (str(networks.config.deformation.aligned) for networks in (initial.generator, generator))
     if before != now:
         say(f"initial_model: deformation.aligned changes from {before.lower()} to {now.lower()}")
-    _load_with_new_parts(generator, initial.generator, seed)
+    _load_with_new_shading(generator, initial.generator, seed)
     return {"path": str(folder), "licence": initial.card.licence} | initial.card.training
 
 
-def _load_with_new_parts(generator: Generator, initial: Generator, seed: int) -> None:
-    """Load the weights of ``initial``; parts that it lacks begin without effect, with weights of ``seed``."""
+def _load_with_new_shading(generator: Generator, initial: Generator, seed: int) -> None:
+    """Load the weights of ``initial``; a shading field that it lacks begins without effect, from ``seed``."""
     weights = initial.state_dict()
     if generator.shading is not None and initial.shading is None:
         say("initial_model: has no shading field; a new one begins, which changes no colour yet")
         generator.shading.initialize(torch.Generator().manual_seed(seed))
         weights |= {f"shading.{name}": value for name, value in generator.shading.state_dict().items()}
-    head = generator.deformation.expression_head
-    if head is not None and initial.deformation.expression_head is None:
-        say(
-            "initial_model: its deformation has no expression head; a new one begins, which moves nothing yet"
-        )
-        weights["deformation.expression_head.weight"] = torch.zeros_like(head.weight)
     generator.load_state_dict(weights)
 
 
 def _networks(config: GeneratorConfig, initial: GeneratorConfig | None = None) -> GeneratorConfig:
-    """Return the same configuration with defaults in place of the options that no weight depends on, and without the
-    parts that may be added to a model of the configuration ``initial`` and that it lacks."""
+    """Return the same configuration with defaults in place of the options that no weight depends on, and without a
+    shading field that may be added to a model of the configuration ``initial``."""
     template = config.template
     if template.planes is not None:
         planes = dataclasses.replace(template.planes, finest_moves_points=False, half_precision=True)
@@ -169,12 +161,7 @@ def _networks(config: GeneratorConfig, initial: GeneratorConfig | None = None) -
         config,
         template=template,
         shading=None if initial is not None and initial.shading is None else config.shading,
-        deformation=dataclasses.replace(
-            config.deformation,
-            aligned=False,
-            expression_head=config.deformation.expression_head
-            and (initial is None or initial.deformation.expression_head),
-        ),
+        deformation=dataclasses.replace(config.deformation, aligned=False),
         ray_sampling=RaySamplingConfig(),
         template_expression=NEUTRAL,
     )
