@@ -13,6 +13,7 @@ from typing import no_type_check
 
 import numpy as np
 
+from anifacegan.avatars.players.texture_kernels import bilinear_weights, interpolate
 from anifacegan.geometry.rasterization.numba_kernels import corner_shares, corners_of
 from anifacegan.geometry.rasterization.torch_backend import LARGEST_COORDINATE_PX, SUBPIXEL
 from anifacegan.runtime.compiled import kernel
@@ -218,30 +219,6 @@ def enter_layers(scene, band, entered):
 
 @kernel(nogil=True, fastmath=True)
 @no_type_check  # shape checking in tests would wrap what numba has to compile
-def _bilinear_weights(u, v, width, height):
-    """Return the lower column and row of the four texels around (u, v), and the four weights; outside of the texture
-    its edge is repeated."""
-    one = np.float32(1)
-    u = min(max(u, np.float32(0)), np.float32(width - 1))
-    v = min(max(v, np.float32(0)), np.float32(height - 1))
-    i, j = min(np.uint32(u), np.uint32(width - 2)), min(np.uint32(v), np.uint32(height - 2))
-    u, v = u - np.float32(i), v - np.float32(j)
-    return i, j, ((one - u) * (one - v), u * (one - v), (one - u) * v, u * v)
-
-
-@kernel(nogil=True, fastmath=True, inline="always")
-@no_type_check  # shape checking in tests would wrap what numba has to compile
-def _interpolate(texture, i, j, weights, channel):
-    """Return the weighted sum of four texels in one channel, divided by 255."""
-    w00, w01, w10, w11 = weights
-    return np.float32(1 / 255) * (
-        w00 * np.float32(texture[j, i, channel]) + w01 * np.float32(texture[j, i + 1, channel])
-        + w10 * np.float32(texture[j + 1, i, channel]) + w11 * np.float32(texture[j + 1, i + 1, channel])
-    )  # fmt: skip
-
-
-@kernel(nogil=True, fastmath=True)
-@no_type_check  # shape checking in tests would wrap what numba has to compile
 def _start_rays(band, rays, number):
     """Set out at the pixels of some rows that are drawn: nothing is met, everything is visible."""
     width = band.width
@@ -294,14 +271,14 @@ def _composite_layer(scene, band, surface, rays, layer, count, visible):
                 continue
         u = wa * texels[a, 0] + wb * texels[b, 0] + wc * texels[c, 0]
         v = wa * texels[a, 1] + wb * texels[b, 1] + wc * texels[c, 1]
-        i, j, weights = _bilinear_weights(u, v, texture_width, texture_height)
-        opacity = _interpolate(texture, i, j, weights, 3)
+        i, j, weights = bilinear_weights(u, v, texture_width, texture_height)
+        opacity = interpolate(texture, i, j, weights, 3)
         if opacity <= 0:
             continue
         transmittance = light[0]
-        red = _interpolate(texture, i, j, weights, 0)
-        green = _interpolate(texture, i, j, weights, 1)
-        blue = _interpolate(texture, i, j, weights, 2)
+        red = interpolate(texture, i, j, weights, 0)
+        green = interpolate(texture, i, j, weights, 1)
+        blue = interpolate(texture, i, j, weights, 2)
         if len(factors):
             factor = wa * factors[a] + wb * factors[b] + wc * factors[c]
             red, green, blue = (
@@ -354,8 +331,8 @@ def draw_rows(scene, band, surface, rays, number, planes, visible):
             y = origin[1] + to_plane * (axes[1, 0] * dx + axes[1, 1] * dy - axes[1, 2])
             u = (x / surface.background_reach + 1) / 2 * (side - 1)
             v = (1 - y / surface.background_reach) / 2 * (side - 1)
-            i, j, weights = _bilinear_weights(u, v, side, side)
-            red += transmittance * _interpolate(background, i, j, weights, 0)
-            green += transmittance * _interpolate(background, i, j, weights, 1)
-            blue += transmittance * _interpolate(background, i, j, weights, 2)
+            i, j, weights = bilinear_weights(u, v, side, side)
+            red += transmittance * interpolate(background, i, j, weights, 0)
+            green += transmittance * interpolate(background, i, j, weights, 1)
+            blue += transmittance * interpolate(background, i, j, weights, 2)
         planes[0, wanted], planes[1, wanted], planes[2, wanted] = red, green, blue
