@@ -61,7 +61,7 @@ def test_an_expression_that_cannot_be_made_is_left_out_and_said(
 ) -> None:
     z_exp = np.zeros((0, 64), np.float32)
     mesh = dataclasses.replace(
-        avatar.layered_mesh, z_exp=z_exp, blendshapes=avatar.layered_mesh.blendshapes[:0],
+        avatar.layered_mesh, z_exp=z_exp, blendshapes=avatar.layered_mesh.blendshapes[:0], shades=None,
         texel_offsets=np.zeros((0, 1, 0, 2), np.float32),
     )  # fmt: skip
     still = dataclasses.replace(avatar, layered_mesh=mesh)

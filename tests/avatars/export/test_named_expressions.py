@@ -17,10 +17,11 @@ def complete() -> Avatar:
     ball = ball_avatar(own_corners=False)
     mesh = ball.layered_mesh
     shapes = np.zeros((64, *mesh.blendshapes.shape[1:]), np.float32)
-    shapes[:2] = mesh.blendshapes
+    shades = np.zeros(shapes.shape[:3], np.float32)
+    shapes[:2], shades[:2] = mesh.blendshapes, mesh.shades
     offsets = np.zeros((64, mesh.blendshapes.shape[1], 0, 2), np.float32)
     every = dataclasses.replace(
-        mesh, z_exp=np.eye(64, dtype=np.float32), blendshapes=shapes, texel_offsets=offsets
+        mesh, z_exp=np.eye(64, dtype=np.float32), blendshapes=shapes, texel_offsets=offsets, shades=shades
     )
     card = dataclasses.replace(ball.card, expressions=tuple(map(str, range(64))))
     return Avatar(every, card, ball.basis)
