@@ -80,21 +80,21 @@ def prepare_images(config: PrepareConfig) -> str:
         report = stack.enter_context(GrowingFolder(folder, config.overwrite))
         out = stack.enter_context(GrowingFolder(config.out, config.overwrite))
         goes_on = shares_settings(config, folder / SETTINGS_FILE, settings)
-        before = {config.out / name for name in own_files(config.out)}
         names = [
             str(path.relative_to(config.out))
             for job in jobs
             for path in item_files(job.target, config.mirror)
         ]
         out.require_room(names, (job.photograph for job in jobs))
+        before = {config.out / name for name in out.still_own(names)}
         report.claim([*REPORT_FILES, SHEET_FILE] if config.sheet else REPORT_FILES)
         out.claim(names)
         beside, outdated = mask_folder(config.out), None
         if config.masks:
             masks = stack.enter_context(GrowingFolder(beside, config.overwrite))
-            before |= {beside / name for name in own_files(beside)}
             mask_names = [str(path.relative_to(beside)) for job in jobs for path in job.masks(config.mirror)]
             masks.require_room(mask_names, (job.photograph for job in jobs))
+            before |= {beside / name for name in masks.still_own(mask_names)}
             masks.claim(mask_names)
         elif own_files(beside):
             outdated = stack.enter_context(GrowingFolder(beside))
