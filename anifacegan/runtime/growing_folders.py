@@ -38,6 +38,7 @@ class GrowingFolder:
         self._found: dict[str, tuple[int, int] | None] = {}
         self._earlier: dict[str, Noted] = {}
         self._checked: dict[str, bool] = {}
+        self._journals: set[str] = set()
         self._made: list[Path] = []
 
     def __enter__(self) -> "GrowingFolder":
@@ -74,8 +75,9 @@ class GrowingFolder:
             self._checked |= {name: name in own for name in new}
         return {name for name in names if self._checked[name]}
 
-    def claim(self, names: Iterable[str]) -> None:
-        """Make the folder, lock it, and note that the named files in it are this program's.
+    def claim(self, names: Iterable[str], journals: Iterable[str] = ()) -> None:
+        """Make the folder, lock it, and note that the named files in it are this program's. What ``journals`` among
+        them hold is not noted: runs add lines to these, and go on with as much of them as can be read.
 
         Raises:
             InputError: another process writes to the folder, a file of others is in the way, or the folder cannot be
@@ -93,6 +95,7 @@ class GrowingFolder:
             self._earlier |= {name: before[name] for name in own}
             note_claims(self.path, dict.fromkeys(names))
             self._claimed.update(names)
+            self._journals.update(journals)
             finals = {MARKER, *(PurePosixPath(name).name for name in before)}
             for folder in {self.path, *((self.path / name).parent for name in names if name in before)}:
                 remove_leftovers(folder, finals)
@@ -145,7 +148,7 @@ class GrowingFolder:
                 remove_leftovers(folder, finals)
             withdraw_claim(self.path, unwritten)
         noted = {name: self._earlier[name] for name in kept.intersection(self._earlier)}
-        for name in self._claimed.difference(unwritten):
+        for name in self._claimed.difference(unwritten, self._journals):
             if noted.get(name) is None and (note := content_note(self.path / name)) is not None:
                 noted[name] = [note]
         if noted := {name: note for name, note in noted.items() if name not in unwritten}:

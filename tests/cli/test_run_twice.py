@@ -114,7 +114,7 @@ CASES = {
         "prepare --images PHOTOGRAPHS --size 32 --sheet 0 --processes 1",
         ("--size 64", "--blur 3", "--mirror"),
         foreign=("out/a.png", "out/b.mat", "out-report/report.json"),
-        more=("out-report/prepared.jsonl",),
+        more=("out-report/report.txt",),
         resumes=True,
     ),
     "export glb": Case(

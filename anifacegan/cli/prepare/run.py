@@ -14,6 +14,7 @@ from anifacegan.capture.person_mask import PersonSegmenter
 from anifacegan.capture.prepare import REPEATED, UNREADABLE, PreparedItem, Preparer, item_files
 from anifacegan.cli.prepare.config import PrepareConfig
 from anifacegan.cli.prepare.record import (
+    JOURNALS,
     PREPARED_FILE,
     PREPARED_ROW,
     REJECTED_FILE,
@@ -87,7 +88,7 @@ def prepare_images(config: PrepareConfig) -> str:
         ]
         out.require_room(names, (job.photograph for job in jobs))
         before = {config.out / name for name in out.still_own(names)}
-        report.claim([*REPORT_FILES, SHEET_FILE] if config.sheet else REPORT_FILES)
+        report.claim([*REPORT_FILES, SHEET_FILE] if config.sheet else REPORT_FILES, JOURNALS)
         out.claim(names)
         beside, outdated = mask_folder(config.out), None
         if config.masks:
@@ -100,7 +101,7 @@ def prepare_images(config: PrepareConfig) -> str:
             outdated = stack.enter_context(GrowingFolder(beside))
         if not goes_on:  # what an earlier run noted belongs to fits of another kind
             _require_all_replaced(config, jobs)
-            for name in (PREPARED_FILE, REJECTED_FILE):
+            for name in JOURNALS:
                 write_complete(folder / name, "")
         write_settings(folder / SETTINGS_FILE, settings, goes_on)
         prepared = rows_of(folder / PREPARED_FILE, PREPARED_ROW)
