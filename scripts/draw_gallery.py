@@ -26,7 +26,7 @@ from anifacegan.rendering.model import load_model
 from anifacegan.runtime.errors import ConfigError, exit_on_input_error
 from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.image_files import encoded_image
-from anifacegan.runtime.output_folders import claim
+from anifacegan.runtime.output_folders import claim, note_contents
 from anifacegan.runtime.typed_config import read_config
 
 PORTRAIT_PX = 96
@@ -96,6 +96,7 @@ def main(arguments: list[str] | None = None) -> None:
         template = (Path(__file__).parent / "gallery.html").read_text()
         people = "\n".join(button(name) for name in names)
         write_complete(config.out / "index.html", template.replace("@@PEOPLE@@", people))
+        note_contents(config.out, files)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,14 @@ from anifacegan.runtime.files import not_writable_error, remove_leftovers
 from anifacegan.runtime.locks import FolderLock
 from anifacegan.runtime.output_folders import (
     MARKER,
-    claim,
+    Noted,
+    content_note,
+    note_claims,
+    noted_files,
     own_files,
     require_room,
     require_unread,
+    still_own,
     withdraw_claim,
 )
 from anifacegan.runtime.paths import exists
@@ -22,15 +26,19 @@ class GrowingFolder:
     """A folder that one process at a time fills, within a ``with`` block.
 
     The folder is locked from the beginning of the block, or from the moment in which the first file makes it. Files of
-    others are replaced with ``overwrite`` only. At the end of the block, however it ends, files that were claimed and
-    not written are this program's no longer; a run that fails before it has written a file leaves no trace.
+    others are replaced with ``overwrite`` only. At the end of the block, however it ends, it is noted what the claimed
+    files hold, and those that were not written are this program's no longer; a run that fails before it has written a
+    file leaves no trace.
     """
 
     def __init__(self, path: Path, overwrite: bool = False) -> None:
         self.path, self._overwrite = path, overwrite
         self._lock: FolderLock | None = None
         self._claimed: set[str] = set()
-        self._of_others: dict[str, tuple[int, int] | None] = {}
+        self._found: dict[str, tuple[int, int] | None] = {}
+        self._earlier: dict[str, Noted] = {}
+        self._checked: dict[str, bool] = {}
+        self._journals: set[str] = set()
         self._made: list[Path] = []
 
     def __enter__(self) -> "GrowingFolder":
@@ -42,7 +50,7 @@ class GrowingFolder:
     def __exit__(self, *_: object) -> None:
         if self._lock is not None:
             with suppress(OSError, InputError):  # the disk is full
-                self._withdraw_unwritten()
+                self._settle_claims()
             self._lock.release()
         for folder in reversed(self._made):
             with suppress(OSError):  # something is in it
@@ -55,11 +63,21 @@ class GrowingFolder:
             InputError: a file of others, or one of the files that the run reads, is in the way.
         """
         names = list(names)
-        require_room(self.path, names, self._overwrite)
+        require_room(self.path, names, self._overwrite, self.still_own(names))
         require_unread(self.path, names, inputs)
 
-    def claim(self, names: Iterable[str]) -> None:
-        """Make the folder, lock it, and note that the named files in it are this program's.
+    def still_own(self, names: Iterable[str]) -> set[str]:
+        """Return those of the named files that this program wrote and nobody had changed or replaced when the block
+        began; each file is read once."""
+        names = set(names)
+        if new := names.difference(self._checked):
+            own = still_own(self.path, new)
+            self._checked |= {name: name in own for name in new}
+        return {name for name in names if self._checked[name]}
+
+    def claim(self, names: Iterable[str], journals: Iterable[str] = ()) -> None:
+        """Make the folder, lock it, and note that the named files in it are this program's. What ``journals`` among
+        them hold is not noted: runs add lines to these, and go on with as much of them as can be read.
 
         Raises:
             InputError: another process writes to the folder, a file of others is in the way, or the folder cannot be
@@ -71,10 +89,13 @@ class GrowingFolder:
             self._make(self.path)
             self._take_lock()
         if names:
-            before = own_files(self.path)
-            self._of_others |= {name: _version(self.path / name) for name in names if name not in before}
-            claim(self.path, names, self._overwrite)
+            before, own = noted_files(self.path), self.still_own(names)
+            require_room(self.path, names, self._overwrite, own)
+            self._found |= {name: _version(self.path / name) for name in names}
+            self._earlier |= {name: before[name] for name in own}
+            note_claims(self.path, dict.fromkeys(names))
             self._claimed.update(names)
+            self._journals.update(journals)
             finals = {MARKER, *(PurePosixPath(name).name for name in before)}
             for folder in {self.path, *((self.path / name).parent for name in names if name in before)}:
                 remove_leftovers(folder, finals)
@@ -92,14 +113,15 @@ class GrowingFolder:
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove files that this program has written or may write, of this run or an earlier one, and their folders
-        where nothing else is in them. They are this program's no longer: a later file of that name is another's.
+        where nothing else is in them. They are this program's no longer: a later file of that name is another's, as is
+        one that somebody has put there before.
         """
         own = {
             name
             for name in own_files(self.path).intersection(names)
             if not any((self.path / parent).is_symlink() for parent in PurePosixPath(name).parents[:-1])
         }
-        for name in own:
+        for name in still_own(self.path, own):
             with suppress(OSError):  # it is not there, or a folder
                 (self.path / name).unlink()
         for folder in sorted({(self.path / name).parent for name in own} - {self.path}, reverse=True):
@@ -109,19 +131,28 @@ class GrowingFolder:
         if own:
             withdraw_claim(self.path, own)
 
-    def _withdraw_unwritten(self) -> None:
-        """Note that claimed files that are not there, or are still those of others, are not this program's: a later run
-        would replace what somebody puts in their place. Half-written ones, of a worker that was killed, go."""
-        of_others = self._of_others
-        found = {name: _version(self.path / name) for name in self._claimed}
+    def _settle_claims(self) -> None:
+        """Note what the claimed files hold. Those that are not there, or are still those of others, are not this
+        program's: a later run would replace what somebody puts in their place. Half-written ones, of a worker that was
+        killed, go."""
+        versions = {name: _version(self.path / name) for name in self._claimed}
+        kept = {name for name, version in versions.items() if version == self._found[name]}
         unwritten = [
-            name for name, version in found.items() if version is None or version == of_others.get(name)
+            name
+            for name, version in versions.items()
+            if version is None or (name in kept and name not in self._earlier)
         ]
         if unwritten:
             finals = {PurePosixPath(name).name for name in unwritten}
             for folder in {(self.path / name).parent for name in unwritten}:
                 remove_leftovers(folder, finals)
             withdraw_claim(self.path, unwritten)
+        noted = {name: self._earlier[name] for name in kept.intersection(self._earlier)}
+        for name in self._claimed.difference(unwritten, self._journals):
+            if noted.get(name) is None and (note := content_note(self.path / name)) is not None:
+                noted[name] = [note]
+        if noted := {name: note for name, note in noted.items() if name not in unwritten}:
+            note_claims(self.path, noted)
 
     def _make(self, folder: Path) -> None:
         new = [path for path in (folder, *folder.parents) if not exists(path)]

@@ -1,9 +1,10 @@
 """The one writer of folders of results, which knows what is ours in them.
 
-A folder holds ``.anifacegan.json``, which lists the files that this program wrote there. A run replaces such files, and
-no others: where another file is in the way, it is refused unless the user asks for ``--overwrite``. Nothing else is
-ever removed. A folder of results is first written into a temporary folder inside it; at the end, the files there
-replace those of the same name.
+A folder holds ``.anifacegan.json``, which lists the files that this program wrote there, and notes what they hold. A
+run replaces files that still hold this, and no others: where another file is in the way, it is refused unless the user
+asks for ``--overwrite``. Nothing else is ever removed. A file that is listed without such a note is taken for ours: the
+list is of an earlier version, the run that writes the file was killed, or the file grows. A folder of results is first
+written into a temporary folder inside it; at the end, the files there replace those of the same name.
 """
 
 import json
@@ -11,14 +12,16 @@ import os
 import re
 import shutil
 import socket
+import stat
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from anifacegan.runtime.errors import InputError, say
 from anifacegan.runtime.files import (
+    file_sha256,
     flush,
     not_writable_error,
     put_in_place,
@@ -38,30 +41,80 @@ MARKER = ".anifacegan.json"
 """Name of the file that lists which files of a folder this program wrote, and may replace."""
 _PROGRAM = "anifacegan"
 _UNFINISHED = "unfinished-"
+_DIGITS = 16
+"""Number of hexadecimal digits of a checksum that are noted."""
+Noted = list[str] | None
+"""What a file of ours may hold, as :func:`content_note` says it: one content, or two while one replaces the other.
+None: anything."""
 
 
 def own_files(out: Path) -> set[str]:
     """Return the relative names of the files in a folder that this program wrote; empty if the folder does not tell.
 
-    A list with a name outside the folder is nobody's.
+    What has their names may be another's by now, see :func:`still_own`. A list with a name outside the folder is
+    nobody's.
     """
-    names = _marker(out).get("files")
+    return set(noted_files(out))
+
+
+def noted_files(out: Path) -> dict[str, Noted]:
+    """Return the names of :func:`own_files`, each with what the file held when this program had written it."""
+    marker = _marker(out)
+    names, contents = marker.get("files"), marker.get("contents", {})
     if not isinstance(names, list) or not all(isinstance(name, str) and _is_inside(name) for name in names):
-        return set()
-    return set(names)
+        return {}
+    if not isinstance(contents, dict):
+        return {}
+    return {name: _list_of_texts(contents[name]) if name in contents else None for name in names}
 
 
-def require_room(out: Path, names: Iterable[str], overwrite: bool = False) -> None:
+def still_own(out: Path, names: Iterable[str]) -> set[str]:
+    """Return those of the named files in a folder that this program wrote and nobody has changed or replaced since; one
+    that is gone is among them."""
+    noted = noted_files(out)
+    return {name for name in names if name in noted and _holds(out / name, noted[name])}
+
+
+def content_note(path: Path) -> str | None:
+    """Return what tells a file from one of other content: its size, and the beginning of its SHA-256. None: there is no
+    file that can be read, or a link has its name."""
+    try:
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode):
+            return None
+        return f"{found.st_size} {file_sha256(path)[:_DIGITS]}"
+    except OSError:
+        return None
+
+
+def _list_of_texts(value: Any) -> list[str]:
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
+
+
+def _contents(folder: Path, names: Iterable[str]) -> dict[str, list[str]]:
+    """Return what the named files in a folder hold; of those that cannot be read, nothing."""
+    found = {name: content_note(folder / name) for name in names}
+    return {name: [note] for name, note in found.items() if note is not None}
+
+
+def _holds(path: Path, noted: Noted) -> bool:
+    return noted is None or not os.path.lexists(path) or content_note(path) in noted
+
+
+def require_room(
+    out: Path, names: Iterable[str], overwrite: bool = False, own: set[str] | None = None
+) -> None:
     """Require that files may be written into a folder: nothing is in their way, or what this program wrote.
 
     ``names`` are relative to the folder, with slashes; with ``overwrite``, files of others may be replaced, too.
+    ``own`` are those of :func:`still_own`, if they are known.
 
     Raises:
         InputError: the folder is a file or cannot be written, a file is where a folder should go, or the reverse, or a
             file of others is in the way.
     """
     require_writable_folder(out)
-    own = own_files(out)
+    noted = noted_files(out) if own is None else dict.fromkeys(own)
     for name in names:
         path = out / name
         there = exists(path)  # first: it refuses a name that is too long
@@ -70,8 +123,9 @@ def require_room(out: Path, names: Iterable[str], overwrite: bool = False) -> No
         for parent in PurePosixPath(name).parents[:-1]:
             if (out / parent).is_symlink() or (exists(out / parent) and not (out / parent).is_dir()):
                 raise InputError(f"{out / parent}: is a file or link, expected a folder")
-        if name not in own and not overwrite and (path.is_symlink() or there):
-            raise _in_the_way_error(path)
+        if not overwrite and (path.is_symlink() or there):
+            if name not in noted or not _holds(path, noted[name]):
+                raise _in_the_way_error(path)
     marker = out / MARKER
     if not overwrite and (marker.is_symlink() or exists(marker)) and not _marker(out):
         raise _in_the_way_error(marker)
@@ -98,28 +152,44 @@ def _in_the_way_error(path: Path) -> InputError:
 
 
 def claim(out: Path, names: Iterable[str], overwrite: bool = False) -> None:
-    """Make a folder if there is none, and note that the named files in it are this program's, who may replace them.
+    """Make a folder if there is none, and note that the named files in it are this program's, who may replace them,
+    whatever they hold, until :func:`note_contents`.
 
     Raises:
         InputError: see :func:`require_room`; or the folder cannot be written.
     """
     names = list(names)
     require_room(out, names, overwrite)
+    note_claims(out, dict.fromkeys(names))
+
+
+def note_claims(out: Path, claims: Mapping[str, Noted]) -> None:
+    """Make a folder if there is none, and note that files in it are this program's, by their names, and what they hold.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise not_writable_error(out, error) from None
     remove_abandoned(out / MARKER)
-    own = own_files(out)
-    if not own.issuperset(names):
-        write_complete(out / MARKER, _marker_text(own.union(names)))
+    before = noted_files(out)
+    noted = {**before, **claims}
+    if noted != before:
+        write_complete(out / MARKER, _marker_text(noted))
+
+
+def note_contents(out: Path, names: Iterable[str]) -> None:
+    """Note what the named files in a folder hold, which this program has written: what replaces them is another's."""
+    note_claims(out, _contents(out, own_files(out).intersection(names)))
 
 
 def withdraw_claim(out: Path, names: Iterable[str]) -> None:
     """Note that the named files in a folder, which this program has not written after all, are not this program's."""
-    own = own_files(out).difference(names)
-    if own:
-        write_complete(out / MARKER, _marker_text(own))
+    noted, names = noted_files(out), set(names)
+    if kept := {name: note for name, note in noted.items() if name not in names}:
+        write_complete(out / MARKER, _marker_text(kept))
     else:
         (out / MARKER).unlink(missing_ok=True)
 
@@ -207,8 +277,9 @@ def _marker(folder: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) and content.get("program") == _PROGRAM else {}
 
 
-def _marker_text(names: Iterable[str]) -> str:
-    return json.dumps({"program": _PROGRAM, "files": sorted(names)}, indent=1) + "\n"
+def _marker_text(noted: dict[str, Noted]) -> str:
+    contents = {name: noted[name] for name in sorted(noted) if noted[name] is not None}
+    return json.dumps({"program": _PROGRAM, "files": sorted(noted), "contents": contents}, indent=1) + "\n"
 
 
 def _is_inside(name: str) -> bool:
@@ -221,17 +292,21 @@ def _publish(temporary: Path, out: Path, overwrite: bool, last: str, whole: bool
     paths = sorted(path for path in found if path != Path(MARKER))  # that goes last, with the folder
     paths.sort(key=lambda path: path == Path(last))  # stable
     names = [path.as_posix() for path in paths]
-    earlier = own_files(out)
+    earlier, own = own_files(out), still_own(out, names)
     older = sorted(earlier.difference(names)) if whole else numbered_beside(earlier, names)
-    require_room(out, names, overwrite)
+    require_room(out, names, overwrite, own)
+    new, either = _contents(temporary, names), _contents(out, own)
+    for name, contents in new.items():
+        either[name] = sorted({*contents, *either.get(name, [])})
     for path in paths:
         flush(temporary / path)  # what takes long: then the move is short
     with interrupts_put_off():
-        claim(out, names, overwrite)
+        note_claims(out, either)  # whichever is there if this process is killed
         remove_unfinished(out, names)
         for path in paths:
             (out / path).parent.mkdir(parents=True, exist_ok=True)
             put_in_place(temporary / path, out / path)
+        note_claims(out, new)
         if older := [name for name in older if (out / name).is_file()]:
             say(f"{out}: beside the new files, {len(older)} of an earlier run stay, the first is {older[0]}")
 

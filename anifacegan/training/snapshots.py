@@ -13,7 +13,7 @@ import torch
 from anifacegan.models.model_folder import CARD, TENSORS
 from anifacegan.runtime.errors import InputError, first_line, say
 from anifacegan.runtime.files import remove_leftovers, write_complete
-from anifacegan.runtime.output_folders import claim, own_files, remove_unfinished
+from anifacegan.runtime.output_folders import claim, note_contents, remove_unfinished, still_own
 from anifacegan.runtime.paths import require_file
 from anifacegan.runtime.tensor_files import read_pytorch
 
@@ -32,7 +32,7 @@ WRITTEN = rf"{_NAME.pattern}|config\.yaml|stats\.jsonl|({'|'.join(_SHEETS)})\.pn
 
 def save_snapshot(folder: Path, step: int, content: dict, keep: int) -> None:
     """Write ``snapshot_STEP.pt`` atomically; of the run's snapshots up to this step, remove all but the newest
-    ``keep``.
+    ``keep``. What somebody has put in the place of one stays.
 
     Raises:
         InputError: the file cannot be written; older snapshots are unchanged.
@@ -42,10 +42,10 @@ def save_snapshot(folder: Path, step: int, content: dict, keep: int) -> None:
     torch.save(content, buffer)
     write_complete(path, buffer.getbuffer())
     claim(folder, [path.name], overwrite=True)
-    own = own_files(folder)
-    for old in [snapshot for snapshot in _snapshots(folder) if snapshot <= path][:-keep]:
-        if old.name in own:
-            old.unlink()
+    note_contents(folder, [path.name])
+    older = [snapshot.name for snapshot in _snapshots(folder) if snapshot <= path][:-keep]
+    for name in still_own(folder, older):
+        (folder / name).unlink()
 
 
 def remove_half_written(folder: Path) -> None:

@@ -231,6 +231,25 @@ def test_a_file_of_others_in_an_items_place_is_refused_before_anything_is_made(
     assert contents(out) == contents(made)
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")  # zipfile warns of what the test does
+@pytest.mark.parametrize("name", ["mine.txt", "holiday/000001.png", "000001.png"])
+def test_an_archive_with_a_file_of_others_in_it_stays(
+    name: str, made: Path, face_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, archive = tmp_path / "set", tmp_path / "set.zip"
+    shutil.copytree(made, out)
+    shutil.copy(made.parent / "set.zip", archive)
+    with zipfile.ZipFile(archive, "a") as opened:
+        opened.writestr(name, "mine")
+    before = archive.read_bytes()
+    capsys.readouterr()
+    assert command("dataset", *arguments(out, face_file), "--zip") == 2
+    assert f"set.zip: is in the way, '{name}' in it is no file of this data set" in one_error_line(capsys)
+    assert archive.read_bytes() == before and contents(out) == contents(made)
+    assert command("dataset", *arguments(out, face_file), "--zip", "--overwrite", "true") == 0
+    assert archive.read_bytes() == (made.parent / "set.zip").read_bytes()
+
+
 def test_fewer_images_leave_the_archive_of_all(made: Path, face_file: Path, tmp_path: Path) -> None:
     """It had two of six images, with a description of six."""
     whole = (made.parent / "set.zip").read_bytes()

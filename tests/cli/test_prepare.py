@@ -123,6 +123,29 @@ def test_a_sheet_goes_with_the_run_that_asked_for_it(
     with pytest.raises(InputError, match=r"sheet.png: is in the way"):
         prepare.prepare_images(config)
     assert sheet.read_text() == "mine"
+    sheet.unlink()
+    prepare.prepare_images(config)
+    sheet.write_text("mine")  # in the place of this program's own
+    prepare.prepare_images(replace(config, sheet=0))
+    assert sheet.read_text() == "mine"
+
+
+def test_a_swapped_image_is_neither_finished_nor_replaced(
+    raw: Path, tmp_path: Path, asked: list[str]
+) -> None:
+    config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0)
+    prepare.prepare_images(config)
+    swapped = tmp_path / "data" / "b10.png"
+    Image.new("RGB", (SIZE, SIZE), "red").save(swapped)
+    before = swapped.read_bytes()
+    asked.clear()
+    with pytest.raises(InputError, match=r"b10.png: is in the way and was not written by"):
+        prepare.prepare_images(config)
+    assert swapped.read_bytes() == before and asked == []
+    prepare.prepare_images(replace(config, overwrite=True))
+    assert asked == ["b10.jpg"] and swapped.read_bytes() != before
+    prepare.prepare_images(config)
+    assert asked == ["b10.jpg"]
 
 
 def test_a_second_run_takes_up_what_is_missing(raw: Path, tmp_path: Path, asked: list[str]) -> None:

@@ -46,9 +46,17 @@ class Case:
     """Name of the folder or file that is written."""
     foreign: tuple[str, ...] = ()
     """Names of outputs, relative to the working folder, in whose place a file of others is put."""
+    more: tuple[str, ...] = ()
+    """Names of further outputs, of which the folder's list knows after a first run."""
     resumes: bool = False
     """Whether the folder grows: finished parts of an earlier run, which are other items, stay as they are."""
     slow: bool = False
+
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """Outputs that the folder's own list names: files beside the folder, and data sets, have no such list."""
+        in_folders = (*self.foreign, *self.more) if not self.words.startswith("dataset") else ()
+        return tuple(name for name in in_folders if "/" in name)
 
 
 FEW = "--count 4 --people 2 --expressions 2 --mesh-faces 1 --ramps 1 --frames 3 --bootstrap 2 --size 8 --device cpu"
@@ -106,6 +114,7 @@ CASES = {
         "prepare --images PHOTOGRAPHS --size 32 --sheet 0 --processes 1",
         ("--size 64", "--blur 3", "--mirror"),
         foreign=("out/a.png", "out/b.mat", "out-report/report.json"),
+        more=("out-report/report.txt",),
         resumes=True,
     ),
     "export glb": Case(
@@ -283,3 +292,24 @@ def test_a_file_of_others_is_in_the_way(
     assert command(*words_of(CASES[name], inputs)) == 2
     assert one_error_line(capsys)
     assert tree(work) == {file: b"mine"}
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), named(*((name, file) for name, case in CASES.items() for file in case.listed))
+)
+def test_what_somebody_put_in_the_place_of_a_result_stays(
+    name: str,
+    file: str,
+    made: dict[str, Path],
+    inputs: dict[str, str],
+    work: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its name is in the list of what the first run wrote; it was replaced."""
+    first_run(name, made, inputs, work)
+    (work / file).write_text("mine")
+    before = tree(work)
+    capsys.readouterr()
+    assert command(*words_of(CASES[name], inputs)) == 2
+    assert f"{file}: is in the way and was not written by anifacegan" in one_error_line(capsys)
+    assert tree(work) == before

@@ -1,5 +1,7 @@
 """A folder that grows has one writer, keeps what others wrote, and is as before if nothing could be written."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -127,3 +129,44 @@ def test_what_a_killed_worker_left_half_written_goes_with_the_claim(tmp_path: Pa
         (tmp_path / "a.png").write_text("ours")
         (tmp_path / ".b.png.12.0123456789abcdef.tmp").write_text("half")
     assert sorted(path.name for path in tmp_path.iterdir()) == [MARKER, "a.png"]
+
+
+def test_what_somebody_put_in_the_place_of_a_file_is_neither_replaced_nor_removed(tmp_path: Path) -> None:
+    with GrowingFolder(tmp_path) as folder:
+        for name in ("a.png", "b.png"):
+            write_complete(folder.file(name), "ours")
+    (tmp_path / "a.png").write_text("mine")
+    with GrowingFolder(tmp_path) as folder:
+        assert_one_line(lambda: folder.require_room(["a.png"]), "a.png: is in the way")
+        assert_one_line(lambda: folder.claim(["b.png", "a.png"]), "a.png: is in the way")
+        folder.remove(["a.png"])
+    assert (tmp_path / "a.png").read_text() == "mine" and own_files(tmp_path) == {"b.png"}
+    with GrowingFolder(tmp_path, overwrite=True) as folder:
+        assert folder.still_own(["a.png", "b.png", "c.png"]) == {"b.png"}
+        write_complete(folder.file("a.png"), "new")
+    with GrowingFolder(tmp_path) as folder:
+        write_complete(folder.file("a.png"), "newer")
+
+
+def test_what_was_claimed_and_stays_as_it_was_is_proven_as_before(tmp_path: Path) -> None:
+    with GrowingFolder(tmp_path) as folder:
+        write_complete(folder.file("a.png"), "ours")
+    before = (tmp_path / MARKER).read_bytes()
+    with GrowingFolder(tmp_path) as folder:
+        folder.claim(["a.png"])
+        assert (tmp_path / MARKER).read_bytes() != before  # killed here, it may hold anything
+    assert (tmp_path / MARKER).read_bytes() == before
+
+
+def test_a_killed_run_is_taken_up_and_notes_what_it_finds(tmp_path: Path) -> None:
+    child = os.fork()
+    if not child:
+        with GrowingFolder(tmp_path) as folder:
+            write_complete(folder.file("a.png"), "ours")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    with GrowingFolder(tmp_path) as folder:
+        folder.claim(["a.png"])
+    (tmp_path / "a.png").write_text("mine")
+    with GrowingFolder(tmp_path) as folder:
+        assert_one_line(lambda: folder.claim(["a.png"]), "a.png: is in the way")

@@ -347,3 +347,77 @@ def test_the_longest_names_are_written(tmp_path: Path) -> None:
     for name in names:
         write_complete(tmp_path / name, b"1")
     assert {path.name for path in tmp_path.iterdir()} == {*names, "o" * 255}
+
+
+def test_a_file_that_somebody_replaced_is_theirs(tmp_path: Path) -> None:
+    fill(tmp_path, {"a.png": "ours", "b.png": "ours"})
+    (tmp_path / "b.png").write_text("mine")
+    with pytest.raises(InputError, match="b.png: is in the way and was not written by anifacegan"):
+        fill(tmp_path, {"a.png": "new", "b.png": "new"})
+    assert contents(tmp_path)["a.png"] == "ours" and contents(tmp_path)["b.png"] == "mine"
+    with filled_when_complete(tmp_path, overwrite=True) as folder:
+        (folder / "b.png").write_text("new")
+    fill(tmp_path, {"a.png": "again", "b.png": "again"})
+    assert contents(tmp_path)["b.png"] == "again"
+
+
+def test_a_link_in_the_place_of_a_result_is_somebody_s(tmp_path: Path) -> None:
+    fill(tmp_path / "out", {"a.png": "ours"})
+    (tmp_path / "out" / "a.png").rename(tmp_path / "moved.png")
+    (tmp_path / "out" / "a.png").symlink_to(tmp_path / "moved.png")
+    with pytest.raises(InputError, match="a.png: is in the way"):
+        fill(tmp_path / "out", {"a.png": "new"})
+
+
+def test_a_marker_of_another_folder_owns_no_file(tmp_path: Path) -> None:
+    fill(tmp_path / "r1", {"sheet.png": "ours"})
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "sheet.png").write_text("mine")
+    (tmp_path / "other" / MARKER).write_bytes((tmp_path / "r1" / MARKER).read_bytes())
+    with pytest.raises(InputError, match="sheet.png: is in the way"):
+        fill(tmp_path / "other", {"sheet.png": "new"})
+
+
+def test_a_list_of_an_earlier_version_owns_by_name(tmp_path: Path) -> None:
+    (tmp_path / MARKER).write_text('{"program": "anifacegan", "files": ["a.png"]}')
+    (tmp_path / "a.png").write_text("ours")
+    fill(tmp_path, {"a.png": "new"})
+    assert contents(tmp_path)["a.png"] == "new"
+    (tmp_path / "a.png").write_text("mine")  # from now on, what it holds is known
+    with pytest.raises(InputError, match="a.png: is in the way"):
+        fill(tmp_path, {"a.png": "newer"})
+
+
+@pytest.mark.parametrize("noted", ["3", '{"a.png": 3}', '{"a.png": []}', '{"a.png": ["4 0"]}', '"a.png"'])
+def test_contents_that_no_marker_of_ours_notes_prove_nothing(noted: str, tmp_path: Path) -> None:
+    (tmp_path / MARKER).write_text(f'{{"program": "anifacegan", "files": ["a.png"], "contents": {noted}}}')
+    (tmp_path / "a.png").write_text("mine")
+    with pytest.raises(InputError, match="a.png: is in the way"):
+        require_room(tmp_path, ["a.png"])
+
+
+@pytest.mark.parametrize("earlier", [True, False])
+@pytest.mark.parametrize("moves", range(4))
+def test_killed_while_files_move_a_run_can_be_repeated(earlier: bool, moves: int, tmp_path: Path) -> None:
+    """Then some files are the old run's and some the new one's, and all are ours."""
+    names = ("a.png", "b.png")
+    if earlier:
+        fill(tmp_path, dict.fromkeys(names, "old"))
+    child = os.fork()
+    if not child:
+        replace, count = os.replace, iter(range(10))
+
+        def replace_or_die(source: Path, target: Path) -> None:
+            if next(count) == moves:
+                os.kill(os.getpid(), signal.SIGKILL)
+            replace(source, target)
+
+        os.replace = replace_or_die
+        fill(tmp_path, dict.fromkeys(names, "new"))
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    fill(tmp_path, dict.fromkeys(names, "again"))
+    assert {contents(tmp_path)[name] for name in names} == {"again"}
+    (tmp_path / "a.png").write_text("old")  # which is no longer what the folder's list notes
+    with pytest.raises(InputError, match="a.png: is in the way"):
+        fill(tmp_path, dict.fromkeys(names, "more"))

@@ -41,6 +41,16 @@ def test_the_newest_few_are_kept_and_the_newest_is_loaded(tmp_path: Path) -> Non
     assert loaded is not None and loaded["step"] == 11
 
 
+def test_what_somebody_put_in_the_place_of_a_snapshot_is_not_removed(tmp_path: Path) -> None:
+    for step in (8, 9):
+        save_snapshot(tmp_path, step, content(step), keep=2)
+    (tmp_path / "snapshot_00000008.pt").write_bytes(b"mine")
+    for step in (10, 11, 12):
+        save_snapshot(tmp_path, step, content(step), keep=1)
+    assert names(tmp_path) == ["snapshot_00000008.pt", "snapshot_00000012.pt"]
+    assert (tmp_path / "snapshot_00000008.pt").read_bytes() == b"mine"
+
+
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 

@@ -161,10 +161,10 @@ def make_item(config: DatasetConfig, renderer: SyntheticRenderer, index: int) ->
 
 
 def require_room_for_archive(config: DatasetConfig) -> None:
-    """Require that OUT.zip is not there, or is an archive of this folder's data set.
+    """Require that OUT.zip is not there, or is an archive of this folder's data set and of nothing else.
 
     Raises:
-        InputError: another file is in the way, and ``overwrite`` is not set.
+        InputError: another file is in the way, or there are files of others in it, and ``overwrite`` is not set.
     """
     path, description = archive_path(config.out), config.out / DESCRIPTION_FILE
     if config.overwrite or not exists(path):
@@ -175,6 +175,7 @@ def require_room_for_archive(config: DatasetConfig) -> None:
             if found.getinfo(DESCRIPTION_FILE).file_size > 2**20:
                 raise KeyError
             before = parsed_description(found.read(DESCRIPTION_FILE), path / DESCRIPTION_FILE)
+            names = found.namelist()
         same = description.is_file() and before | {"count": 0} == (
             parsed_description(description.read_bytes(), description) | {"count": 0}
         )
@@ -182,6 +183,14 @@ def require_room_for_archive(config: DatasetConfig) -> None:
         same = False
     if not same:
         raise InputError(f"{path}: is in the way and no archive of this data set, expected another --out")
+    seen = set()
+    for name in names:
+        if name in seen or not (name == DESCRIPTION_FILE or re.fullmatch(r"[0-9]{6,}\.(png|mat)", name)):
+            raise InputError(
+                f"{path}: is in the way, {name!r} in it is no file of this data set, expected another --out, or "
+                "--overwrite true"
+            )
+        seen.add(name)
 
 
 def archive_path(out: Path) -> Path:

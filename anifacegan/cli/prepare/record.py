@@ -24,6 +24,8 @@ from anifacegan.runtime.structured_text import parse_json, read_json
 SETTINGS_FILE, REJECTED_FILE, PREPARED_FILE = "settings.json", "left_out.jsonl", "prepared.jsonl"
 """Files of the report's folder: options and files that a resumed run must share, photographs left out, and those used,
 one a line."""
+JOURNALS = (PREPARED_FILE, REJECTED_FILE)
+"""Those of them that grow line by line."""
 REJECTED_ROW, PREPARED_ROW = (str, str, str), (str, bool, float, float, float, float)
 """Types of what a line holds after the photograph's path, and after the item's name: the photograph's stamp, then
 reason and message; or its stamp, whether there are several faces, and the offset of

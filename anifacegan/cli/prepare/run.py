@@ -14,6 +14,7 @@ from anifacegan.capture.person_mask import PersonSegmenter
 from anifacegan.capture.prepare import REPEATED, UNREADABLE, PreparedItem, Preparer, item_files
 from anifacegan.cli.prepare.config import PrepareConfig
 from anifacegan.cli.prepare.record import (
+    JOURNALS,
     PREPARED_FILE,
     PREPARED_ROW,
     REJECTED_FILE,
@@ -80,27 +81,27 @@ def prepare_images(config: PrepareConfig) -> str:
         report = stack.enter_context(GrowingFolder(folder, config.overwrite))
         out = stack.enter_context(GrowingFolder(config.out, config.overwrite))
         goes_on = shares_settings(config, folder / SETTINGS_FILE, settings)
-        before = {config.out / name for name in own_files(config.out)}
         names = [
             str(path.relative_to(config.out))
             for job in jobs
             for path in item_files(job.target, config.mirror)
         ]
         out.require_room(names, (job.photograph for job in jobs))
-        report.claim([*REPORT_FILES, SHEET_FILE] if config.sheet else REPORT_FILES)
+        before = {config.out / name for name in out.still_own(names)}
+        report.claim([*REPORT_FILES, SHEET_FILE] if config.sheet else REPORT_FILES, JOURNALS)
         out.claim(names)
         beside, outdated = mask_folder(config.out), None
         if config.masks:
             masks = stack.enter_context(GrowingFolder(beside, config.overwrite))
-            before |= {beside / name for name in own_files(beside)}
             mask_names = [str(path.relative_to(beside)) for job in jobs for path in job.masks(config.mirror)]
             masks.require_room(mask_names, (job.photograph for job in jobs))
+            before |= {beside / name for name in masks.still_own(mask_names)}
             masks.claim(mask_names)
         elif own_files(beside):
             outdated = stack.enter_context(GrowingFolder(beside))
         if not goes_on:  # what an earlier run noted belongs to fits of another kind
             _require_all_replaced(config, jobs)
-            for name in (PREPARED_FILE, REJECTED_FILE):
+            for name in JOURNALS:
                 write_complete(folder / name, "")
         write_settings(folder / SETTINGS_FILE, settings, goes_on)
         prepared = rows_of(folder / PREPARED_FILE, PREPARED_ROW)
