@@ -29,6 +29,7 @@ from anifacegan.cli.prepare.record import (
     write_settings,
 )
 from anifacegan.cli.prepare.report import REPORT_FILES, SHEET_FILE, report_folder, write_report
+from anifacegan.cli.prepare.whole_files import is_whole
 from anifacegan.runtime.cpu import one_blas_thread
 from anifacegan.runtime.errors import InputError, say
 from anifacegan.runtime.files import numeric_order, write_complete
@@ -111,6 +112,7 @@ def prepare_images(config: PrepareConfig) -> str:
             and _exists(job, config)
             and prepared.get(_name(job, config), [""])[0] == job.stamp
         }
+        finished -= _damaged(finished, config)
         try:
             with noted_as_unfinished(out, len(jobs)):
                 line = _prepare_missing(config, jobs, repeated, finished, outdated)
@@ -133,6 +135,17 @@ def _name(job: Job, config: PrepareConfig) -> str:
 
 def _exists(job: Job, config: PrepareConfig) -> bool:
     return all(path.is_file() for path in job.files(config.mirror))
+
+
+def _damaged(jobs: set[Job], config: PrepareConfig) -> set[Job]:
+    """Return those whose files were cut off or damaged; a line on standard error names the first file."""
+    files = {job: next((p for p in job.files(config.mirror) if not is_whole(p)), None) for job in jobs}
+    damaged = {job: path for job, path in files.items() if path is not None}
+    if damaged:
+        first, *others = sorted(damaged.values())
+        more = f", as are those of {len(others)} more photographs" if others else ""
+        say(f"{first}: damaged, made again{more}")
+    return set(damaged)
 
 
 def _require_all_replaced(config: PrepareConfig, jobs: list[Job]) -> None:
