@@ -18,6 +18,7 @@ from anifacegan.evaluation.evaluate import Evaluation
 from anifacegan.evaluation.image_sets import EvaluationInputs
 from anifacegan.evaluation.inception import check_weights
 from anifacegan.evaluation.judge import Judge, load_judge
+from anifacegan.evaluation.metric_options import EMBEDDED
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
 from anifacegan.models.checkpoints import ModelCard
 from anifacegan.rendering.model import Model
@@ -26,8 +27,6 @@ from anifacegan.runtime.resources import shipped_root
 
 SHIPPED_JUDGE = Path("checkpoints/judge")
 """Folder of the shipped judge, relative to the package's shipped files."""
-EMBEDDED = ("embedding_frechet", "recognition", "disentanglement")
-"""Metrics that need a face embedder, a network that turns a face into an identity vector."""
 
 
 @dataclass(frozen=True)
