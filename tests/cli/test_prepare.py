@@ -107,6 +107,16 @@ def test_photographs_become_a_data_set_with_a_report(
     assert Image.open(tmp_path / "data-report" / "sheet.png").width > 4 * SIZE
 
 
+def test_images_that_are_not_read_are_counted(
+    raw: Path, tmp_path: Path, asked: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (raw / "sub" / "c.heic").write_bytes(b"")
+    (raw / "d.png").symlink_to(raw / "d.png")
+    prepare.prepare_images(PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0))
+    assert f"{raw}: left out: 1 .heic, 1 broken link (not read)\n" in capsys.readouterr().err
+    assert "a.bmp" in asked
+
+
 def test_a_sheet_goes_with_the_run_that_asked_for_it(
     raw: Path, tmp_path: Path, asked: list[str], face_model: MorphableModel
 ) -> None:

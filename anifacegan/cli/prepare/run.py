@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from anifacegan.capture.face_fitter import FaceFitter
 from anifacegan.capture.person_mask import PersonSegmenter
+from anifacegan.capture.photographs import readable_photographs
 from anifacegan.capture.prepare import REPEATED, UNREADABLE, PreparedItem, Preparer, item_files
 from anifacegan.cli.prepare.config import PrepareConfig
 from anifacegan.cli.prepare.record import (
@@ -34,7 +35,7 @@ from anifacegan.runtime.cpu import one_blas_thread
 from anifacegan.runtime.errors import InputError, say
 from anifacegan.runtime.files import numeric_order, write_complete
 from anifacegan.runtime.growing_folders import GrowingFolder
-from anifacegan.runtime.image_files import IMAGE_SUFFIXES, is_image_file
+from anifacegan.runtime.image_files import IMAGE_SUFFIXES
 from anifacegan.runtime.output_folders import own_files
 from anifacegan.runtime.processes import map_in_processes
 
@@ -244,13 +245,15 @@ def photographs_of(config: PrepareConfig) -> tuple[list[Job], dict[Path, str]]:
     out = config.out.resolve()
     if images.resolve() == out:
         raise InputError(f"out is {config.out}, the folder of the photographs; expected another one")
-    found = [
+    shown = [
         path
         for path in images.rglob("*")
-        if is_image_file(path.name)
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(images).parts)
-        and not path.resolve().is_relative_to(out)
+        if not any(part.startswith(".") for part in path.relative_to(images).parts)
+    ]
+    found = [
+        path
+        for path in readable_photographs(images, shown)
+        if not path.resolve().is_relative_to(out)
         and not path.resolve().is_relative_to(report_folder(out))
         and not path.resolve().is_relative_to(mask_folder(out))
     ]
