@@ -227,6 +227,16 @@ def test_a_judge_of_other_faces_is_refused(
     assert one_error_line(capsys).startswith("error: judge: model 'small' takes 'bfm09'")
 
 
+def test_a_wrong_face_model_is_said_once(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And not that the shipped judge is at fault."""
+    write_small_model(tmp_path / "model")
+    named = ("--model", tmp_path / "model", "--data", tiny / "data", "--face_model", tmp_path / "nope")
+    assert run(*named, "--out", tmp_path / "out") == 2
+    assert one_error_line(capsys).startswith(f"error: {tmp_path / 'nope'}: no face model here")
+
+
 def test_what_is_no_number_is_null() -> None:
     plain = without_nan({"a": [1.0, math.nan], "b": {"c": math.inf}, "d": (2, "x")})
     assert plain == {"a": [1.0, None], "b": {"c": None}, "d": [2, "x"]}
