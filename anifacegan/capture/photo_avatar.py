@@ -5,6 +5,7 @@ avatar = avatar_from_photo(model, "photo.jpg")
 image = avatar.render(yaw=0.3, expression="smile=0.7")
 """
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,15 +73,16 @@ class PhotoAvatarMaker:
                 "avatars of photographs are made of the open face model's mesh"
             )
         self.model = model
-        self.segmenter = PersonSegmenter(person_model)
-        self.fitter = FaceFitter(face_model, landmark_model, network)
+        with ExitStack() as opened:  # frees the first network if the next one cannot be opened
+            self.segmenter = opened.enter_context(PersonSegmenter(person_model))
+            self.fitter = opened.enter_context(FaceFitter(face_model, landmark_model, network))
+            self._opened = opened.pop_all()
 
     def __enter__(self) -> "PhotoAvatarMaker":
         return self
 
     def __exit__(self, *failure: object) -> None:
-        self.fitter.__exit__(*failure)
-        self.segmenter.__exit__(*failure)
+        self._opened.close()
 
     def make(self, photograph: Photograph, label: Path, number: int | None = None) -> PhotoAvatar:
         """Make the avatar of the face ``number`` of a photograph (1: the largest, also for None).

@@ -1,6 +1,8 @@
 """Photographs as users have them: files of many kinds and folders, read as upright RGB images."""
 
 import os
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from anifacegan.capture.crop import Photograph
-from anifacegan.runtime.errors import InputError, first_line
+from anifacegan.data.file_sources import UNREAD_SUFFIXES
+from anifacegan.runtime.errors import InputError, first_line, say
 from anifacegan.runtime.files import numeric_order
 from anifacegan.runtime.image_files import (
     IMAGE_SUFFIXES,
@@ -41,17 +44,48 @@ def photograph_files(path: Path) -> list[Path]:
     if not path.is_dir():
         require_file(path, "a photograph or a folder of photographs")
         return [path]
-    files = [file for file in path.iterdir() if is_image_file(file.name) and file.is_file()]
-    files = sorted(
-        (file for file in files if not file.name.startswith(".")), key=lambda file: numeric_order(file.name)
-    )
-    if not files:
-        raise InputError(f"{path}: no photographs in the folder, expected {', '.join(IMAGE_SUFFIXES)}")
+    shown = [file for file in path.iterdir() if not file.name.startswith(".")]
+    files = sorted(readable_photographs(path, shown), key=lambda file: numeric_order(file.name))
     stems = [file.stem for file in files]
     repeated = next((stem for stem in stems if stems.count(stem) > 1), None)
     if repeated is not None:
         raise InputError(f"{path}: more than one photograph '{repeated}', expected different names")
     return files
+
+
+def readable_photographs(folder: Path, paths: Iterable[Path]) -> list[Path]:
+    """Return the image files among ``paths`` of a folder that can be read; a line on standard error counts those of
+    other formats, and broken links and pipes with an image's name.
+
+    Raises:
+        InputError: there are none.
+    """
+    found: list[Path] = []
+    unread: Counter[str] = Counter()
+    for path in paths:
+        known, ending = is_image_file(path.name), path.suffix.lower()
+        if path.is_file():
+            if known:
+                found.append(path)
+            elif ending in UNREAD_SUFFIXES:
+                unread[ending] += 1
+        elif (known or ending in UNREAD_SUFFIXES) and not path.is_dir():
+            broken = path.is_symlink() and not exists(path)
+            unread["broken link" if broken else "pipe" if path.is_fifo() else "special file"] += 1
+    counts = ", ".join(_counted(count, kind) for kind, count in sorted(unread.items()))
+    if not found:
+        others = f" ({counts}: not read)" if counts else ""
+        raise InputError(
+            f"{folder}: no photographs in the folder{others}, expected {', '.join(IMAGE_SUFFIXES)}"
+        )
+    if counts:
+        say(f"{folder}: left out: {counts} (not read)")
+    return found
+
+
+def _counted(count: int, kind: str) -> str:
+    plural = "s" if count > 1 and not kind.startswith(".") else ""
+    return f"{count} {kind}{plural}"
 
 
 def read_photograph(path: Path) -> Photograph:

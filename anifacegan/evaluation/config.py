@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from anifacegan.evaluation.metric_options import require_used
 from anifacegan.models.config import ViewSamplingConfig
 from anifacegan.runtime.devices import Device
-from anifacegan.runtime.errors import ConfigError, require_at_least, require_memory
+from anifacegan.runtime.errors import ConfigError, require_at_least, require_memory, require_unused
 from anifacegan.runtime.output_places import ImageFolder, OutputFolder
 from anifacegan.runtime.typed_config import as_tuple
 
@@ -244,7 +245,13 @@ class MeasureConfig:
             require_at_least(self, 2, "size")
         if self.seed > LARGEST_FIRST_SEED:
             raise ConfigError("seed", self.seed, f"at most {LARGEST_FIRST_SEED}")
-        self.evaluation(64)  # EvaluationConfig checks the remaining values
+        require_used(self, self.evaluation(64).metrics)  # EvaluationConfig checks the remaining values
+        if not self.embedder.endswith(".pt"):
+            require_unused(self, "without an --embedder that is a .pt file", "trust_torchscript")
+        if self.expressions_from == "data" and set(as_tuple(self.metrics)) == {"detection"}:
+            raise ConfigError(
+                "expressions_from", "data", "prior: detection takes the model's named expressions"
+            )
 
     def evaluation(self, data_size: int, psi: float | None = None) -> EvaluationConfig:
         """Make the configuration of an evaluation.
@@ -318,6 +325,10 @@ class CompareConfig(MeasureConfig):
         for name in ("psi_a", "psi_b"):
             if getattr(self, name) is not None:
                 require_at_least(self, 0, name)
+        if set(as_tuple(self.metrics)) == {"inception"}:
+            require_unused(self, "with inception alone, whose numbers have no intervals", "draws")
+        if self.psi_a is not None and self.psi_b is not None:
+            require_unused(self, "with --psi_a and --psi_b", "psi")
         if self.b is None and self.psis[0] == self.psis[1]:
             raise ValueError(
                 "A is compared with itself, expected a second model, or another --psi_a or --psi_b"

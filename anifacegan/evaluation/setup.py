@@ -18,7 +18,9 @@ from anifacegan.evaluation.evaluate import Evaluation
 from anifacegan.evaluation.image_sets import EvaluationInputs
 from anifacegan.evaluation.inception import check_weights
 from anifacegan.evaluation.judge import Judge, load_judge
+from anifacegan.evaluation.metric_options import EMBEDDED
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
+from anifacegan.face_model.open_model import load_open_face_model
 from anifacegan.models.checkpoints import ModelCard
 from anifacegan.rendering.model import Model
 from anifacegan.runtime.errors import InputError, say
@@ -26,8 +28,6 @@ from anifacegan.runtime.resources import shipped_root
 
 SHIPPED_JUDGE = Path("checkpoints/judge")
 """Folder of the shipped judge, relative to the package's shipped files."""
-EMBEDDED = ("embedding_frechet", "recognition", "disentanglement")
-"""Metrics that need a face embedder, a network that turns a face into an identity vector."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def matching_judge(config: MeasureConfig, card: ModelCard, device: torch.device)
     returned. ``card`` has the facts about the model; ``device`` is where the judge computes.
 
     Raises:
-        InputError: the judge that the user named cannot be read or belongs to another face model.
+        InputError: the judge or face model that the user named cannot be read, or they do not belong together.
     """
     fits = card.face_model == OPEN_FACE_MODEL
     if config.judge is not None:
@@ -127,6 +127,8 @@ def matching_judge(config: MeasureConfig, card: ModelCard, device: torch.device)
     shipped = shipped_root() / SHIPPED_JUDGE
     if not fits or not shipped.is_dir():
         return None
+    if config.face_model is not None:
+        load_open_face_model(config.face_model)  # the user's file, whose mistakes are no fault of the judge's
     try:
         return load_judge(shipped, config.face_model, device)
     except InputError as error:

@@ -104,7 +104,9 @@ def _strength(place: str, value: Any) -> float:
     except (TypeError, ValueError, OverflowError):
         strength = math.nan
     if not abs(strength) <= STRONGEST:
-        raise InputError(f"{place} is {str(value)[:40]!r}, expected a share, 0 to 1")
+        raise InputError(
+            f"{place} is {str(value)[:40]!r}, expected a share: 1 is full, -{STRONGEST:g} to {STRONGEST:g} are taken"
+        )
     return strength
 
 

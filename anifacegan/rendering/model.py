@@ -206,6 +206,10 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
         InputError: the folder or a file in it is missing, or the contents do not fit together.
     """
     device = select_device(device)
+    if not isinstance(path, (str, Path)):
+        raise InputError(
+            f"path is {path!r}, expected a text or Path: a model folder, or a name such as 'demo'"
+        )
     expected = f"a model ({CARD} and weights, or the released files)"
     folder = located_model(path, expected)
     if not folder.is_dir():

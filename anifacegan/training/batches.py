@@ -16,6 +16,18 @@ from anifacegan.models.coefficient_vae import Latents
 from anifacegan.runtime.errors import InputError
 
 
+def require_images_left(images: int, held_out: int) -> None:
+    """Require that a data set has more images than those held out.
+
+    Raises:
+        InputError: it has not.
+    """
+    if images <= held_out:
+        raise InputError(
+            f"the data set has {images} images, expected more than the {held_out} held out (reporting.held_out)"
+        )
+
+
 class TrainingFaces:
     """Latents and poses of all items of a data set, of which the last ``held_out`` are never drawn.
 
@@ -25,10 +37,7 @@ class TrainingFaces:
 
     def __init__(self, latents: CoefficientTable, held_out: int) -> None:
         items = len(latents.id)
-        if items <= held_out:
-            raise InputError(
-                f"the data set has {items} images, expected more than the {held_out} held out (reporting.held_out)"
-            )
+        require_images_left(items, held_out)
         self.z_id, self.z_exp, self.pose = latents.id, latents.exp, latents.pose
         self.count = items - held_out
         self.prior_faces, self.prior_share = 0, 0.0

@@ -10,7 +10,7 @@ import torch
 from anifacegan.face_model.expressions import NEUTRAL
 from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.losses.mesh_points import MeshSampler
-from anifacegan.models.checkpoints import load_checkpoint
+from anifacegan.models.checkpoints import Checkpoint, load_checkpoint
 from anifacegan.models.config import GeneratorConfig, PriorKind
 from anifacegan.models.generator import Generator
 from anifacegan.models.prior_checkpoints import Prior
@@ -112,10 +112,8 @@ def initialize_fresh(
     return facts
 
 
-def load_initial_model(generator: Generator, folder: Path, face_model: str, seed: int) -> dict[str, Any]:
-    """Load a finished model's weights into a generator; return the model's path, licence and training record.
-
-    A shading field that the model lacks begins without effect; ``seed`` is that of its weights.
+def fitting_checkpoint(networks: GeneratorConfig, folder: Path, face_model: str) -> Checkpoint:
+    """Load the finished model that a generator of the configuration ``networks`` shall begin with.
 
     Raises:
         InputError: the model belongs to another face model, or its networks have other sizes.
@@ -126,10 +124,22 @@ def load_initial_model(generator: Generator, folder: Path, face_model: str, seed
             f"initial_model: {folder} belongs to face model '{initial.card.face_model}', expected '{face_model}' as "
             f"the data"
         )
-    if _networks(initial.generator.config) != _networks(generator.config, initial.generator.config):
+    if _networks(initial.generator.config) != _networks(networks, initial.generator.config):
         raise InputError(
             f"initial_model: {folder} holds other networks than 'generator' says, see its card.yaml"
         )
+    return initial
+
+
+def load_initial_model(generator: Generator, folder: Path, face_model: str, seed: int) -> dict[str, Any]:
+    """Load a finished model's weights into a generator; return the model's path, licence and training record.
+
+    A shading field that the model lacks begins without effect; ``seed`` is that of its weights.
+
+    Raises:
+        InputError: the model belongs to another face model, or its networks have other sizes.
+    """
+    initial = fitting_checkpoint(generator.config, folder, face_model)
     before, now = (networks.config.template_expression for networks in (initial.generator, generator))
     if before != now:
         say(f"initial_model: the template's expression changes from '{before}' to '{now}'")

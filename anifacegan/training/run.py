@@ -24,13 +24,13 @@ from anifacegan.runtime.devices import allow_tf32, select_device
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.errors import InputError
 from anifacegan.training.adversarial import AdversarialTraining
-from anifacegan.training.batches import Photographs
+from anifacegan.training.batches import Photographs, require_images_left
 from anifacegan.training.compilation import compile_fields
 from anifacegan.training.config import TrainConfig
 from anifacegan.training.durable_run import DurableRun
 from anifacegan.training.finished_model import write_model
 from anifacegan.training.image_imitation import ImageImitation, ImitationFiles, load_image_imitation
-from anifacegan.training.initial_weights import initialize
+from anifacegan.training.initial_weights import fitting_checkpoint, initialize
 from anifacegan.training.logging import RunLog
 from anifacegan.training.loop import train
 from anifacegan.training.paired import PairedData
@@ -63,6 +63,8 @@ def run(config: TrainConfig, workers: Workers = SINGLE_PROCESS, train: Callable[
     imitation = image_imitation(config, source.mesh)
     durable = DurableRun(config, fixed_values(config, checksums(config, source, real, imitation)), workers)
     priors = finished_priors(config, source.mesh.name) if durable.new else {}
+    if durable.new and config.initial_model is not None:  # refused before anything is written
+        fitting_checkpoint(config.generator, config.initial_model, source.mesh.name)
     state = fresh_state(config, real, imitation, workers, mesh_images(config, source.mesh))
     durable.resume(state)
     fov_deg, held_out = config.generator.ray_sampling.fov_deg, config.reporting.held_out
@@ -110,6 +112,7 @@ def training_source(config: TrainConfig) -> TrainingSource:
             of the open face model, which the data do not have.
     """
     source = load_source(config.data, config.face_model)
+    require_images_left(len(source.dataset), config.reporting.held_out)
     paired = {f"schedule.{name}": getattr(config.schedule, name) for name in ("near_surface", "complete")}
     if config.schedule.adversarial:
         paired["adversarial.paired_rays"] = config.adversarial.paired_rays

@@ -1,6 +1,7 @@
 """From a photograph to an avatar, with MediaPipe where it is installed."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from anifacegan.avatars.avatar import load_avatar, save_avatar
+from anifacegan.capture import photo_avatar
 from anifacegan.capture.photo_avatar import PhotoAvatarMaker
 from anifacegan.data.synthetic.sampling import sample_person
 from anifacegan.rendering.model import load_model
@@ -35,6 +37,20 @@ def maker() -> Iterator[PhotoAvatarMaker]:
         pytest.skip(str(error))
     with chain:
         yield chain
+
+
+def test_networks_are_freed_where_the_next_one_cannot_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise MediaPipe prints a traceback of its own when the process ends."""
+    freed: list[bool] = []
+
+    class Segmenter(nullcontext[None]):
+        def __exit__(self, *failure: object) -> None:
+            freed.append(True)
+
+    monkeypatch.setattr(photo_avatar, "PersonSegmenter", lambda path: Segmenter())
+    with pytest.raises(InputError, match="nope"):
+        PhotoAvatarMaker(load_model("demo"), face_model=Path("nope"))
+    assert freed == [True]
 
 
 def test_a_wall_has_no_avatar(maker: PhotoAvatarMaker) -> None:

@@ -57,6 +57,24 @@ def test_a_folder_gives_its_photographs_in_numeric_order(tmp_path: Path) -> None
     assert [file.name for file in photograph_files(tmp_path)] == ["face1.png", "face2.PNG", "face10.png"]
 
 
+def test_what_is_left_out_of_a_folder_is_counted_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("b.HEIC", "c.heic", "d.gif", "e.avif", "notes.txt", ".hidden.gif"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "f.png").symlink_to(tmp_path / "gone.png")
+    (tmp_path / "g.jpg").symlink_to(tmp_path / "g.jpg")
+    (tmp_path / "notes").symlink_to(tmp_path / "gone")
+    (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "h.png")
+    counts = "1 .avif, 1 .gif, 2 .heic, 2 broken links, 1 pipe"
+    with pytest.raises(InputError, match=rf": no photographs in the folder \({counts}: not read\), expected"):
+        photograph_files(tmp_path)
+    (tmp_path / "a.png").write_bytes(b"")
+    assert [file.name for file in photograph_files(tmp_path)] == ["a.png"]
+    assert capsys.readouterr().err == f"{tmp_path}: left out: {counts} (not read)\n"
+
+
 def test_a_folder_without_photographs_and_equal_names_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no photographs in the folder"):
         photograph_files(tmp_path)

@@ -13,13 +13,11 @@ from anifacegan.runtime.image_files import read_image
 from anifacegan.runtime.output_folders import MARKER
 from tests.fixtures.commands import command, one_error_line
 from tests.fixtures.judged_model import write_judge
+from tests.fixtures.small_measurements import few_words
 from tests.fixtures.small_models import small_checkpoint, write_small_model
 from tests.fixtures.tiny_training_set import COUNT, SIZE
 
-FEW = (
-    "--count 4 --people 2 --expressions 2 --mesh-faces 4 --consistency-faces 1 --ramps 1 --frames 3 --bootstrap 2"
-    " --draws 40 --size 8 --device cpu --sheet-people 1 --sheet-size 10"
-).split()
+FEW = "--draws 40 --sheet-people 1 --sheet-size 10".split()
 
 
 @pytest.fixture
@@ -43,7 +41,7 @@ def common(tiny: Path, tmp_path: Path) -> list[str]:
 
 
 def run(*arguments: str) -> None:
-    assert command("compare", *arguments) == 0
+    assert command("compare", *arguments, *few_words(arguments, mesh_faces=4)) == 0
 
 
 def written(folder: Path) -> dict[str, Any]:
@@ -162,7 +160,7 @@ def test_an_interrupted_run_leaves_the_folder_as_it_was(
             (tmp_path / "out").mkdir()
             (tmp_path / "out" / "comparison.json").write_text(before)
         words = ["--metrics", "deformation", "--overwrite", "true"]
-        assert command("compare", *models, *common, *words) == 130
+        assert command("compare", *models, *common, *words, *few_words(words)) == 130
         left = {path.name: path.read_text() for path in (tmp_path / "out").glob("*")}
         assert left == ({} if before is None else {"comparison.json": before})
         assert (tmp_path / "out").exists() == (before is not None)
@@ -184,7 +182,7 @@ def test_a_metric_that_lacks_something_is_left_out_and_named(
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """The one line that a refused command prints."""
-    assert command("compare", *arguments) == 2
+    assert command("compare", *arguments, *few_words(arguments, mesh_faces=4)) == 2
     return one_error_line(capsys)
 
 
@@ -203,6 +201,10 @@ def test_mistakes_are_one_line(
     assert "A is compared with itself" in said(models[0], *common)
     assert "draws is 3, expected at least 20" in said(*models, *common, "--draws", "3")
     assert "psi_b is -1.0, expected at least 0" in said(*models, *common, "--psi_b", "-1")
+    both = ["--psi_a", "0.5", "--psi_b", "0.6", "--psi", "0.7"]
+    assert "psi is 0.7, expected no --psi with --psi_a and --psi_b" in said(*models, *common, *both)
+    alone = said(*models, *common, "--metrics", "inception")
+    assert "draws is 40, expected no --draws with inception alone" in alone
     assert "none: no such file or folder" in said(models[0], str(tmp_path / "none"), *common)
     assert not (tmp_path / "out").exists()
 

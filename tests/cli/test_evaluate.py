@@ -19,17 +19,13 @@ from anifacegan.runtime.typed_config import read_config
 from tests.fixtures.commands import command, one_error_line
 from tests.fixtures.judged_model import write_judge
 from tests.fixtures.one_line import assert_one_line
+from tests.fixtures.small_measurements import few_words
 from tests.fixtures.small_models import write_small_model
 from tests.fixtures.tiny_training_set import COUNT, SIZE
 
-FEW = (
-    "--count 4 --people 2 --expressions 2 --mesh-faces 1 --consistency-faces 1 --ramps 1 --frames 3 --bootstrap 2"
-    " --size 8 --device cpu"
-).split()
-
 
 def run(*arguments: object) -> int:
-    return command("evaluate", *FEW, *arguments)
+    return command("evaluate", *few_words(arguments), *arguments)
 
 
 def everything(tiny: Path, folder: Path) -> list[str]:
@@ -122,7 +118,9 @@ def test_camera_labels_of_eg3d_suffice_unless_expressions_are_requested(
 
 def test_mistakes_are_one_line(tiny: Path) -> None:
     def read(*arguments: str) -> Any:
-        return read_config(EvaluateConfig, [*FEW, f"--data={tiny / 'data'}", *arguments], "evaluate")
+        return read_config(
+            EvaluateConfig, [*few_words(arguments), f"--data={tiny / 'data'}", *arguments], "evaluate"
+        )
 
     for names in (["frechet"], ["frechet", "identity"]):
         assert read("--metrics", *names).evaluation(8).metrics == tuple(names)
@@ -134,6 +132,40 @@ def test_mistakes_are_one_line(tiny: Path) -> None:
     assert_one_line(lambda: read("--seed", str(2**64)), "evaluate: seed is", "at most")
     assert_one_line(lambda: read("--size", "1"), "evaluate: size is 1", "at least 2")
     assert_one_line(lambda: read("--psi", "nan"), "evaluate: psi is nan")
+
+
+@pytest.mark.parametrize(
+    ("metrics", "option", "value"),
+    [
+        ("expression", "embedder", "nope"),
+        ("expression identity", "inception_weights", "nope"),
+        ("expression", "inception_count", "9"),
+        ("expression deformation", "people", "9"),
+        ("expression", "expressions", "3"),
+        ("expression", "ramps", "3"),
+        ("expression", "frames", "7"),
+        ("expression", "bootstrap", "7"),
+        ("expression", "mesh_faces", "7"),
+        ("identity", "consistency_faces", "7"),
+        ("identity", "count", "4"),
+        ("inception", "detected_people", "4"),
+        ("inception", "detected_expressions", "4"),
+        ("deformation", "embedder", "dlib"),
+        ("deformation", "psi", "0.5"),
+        ("detection", "expressions_from", "data"),
+        ("recognition", "trust_torchscript", "true"),
+    ],
+)
+def test_an_option_that_no_chosen_metric_uses_is_refused(metrics: str, option: str, value: str) -> None:
+    def read(*more: str) -> EvaluateConfig:
+        return read_config(EvaluateConfig, ["--data=data", f"--{option}", value, *more], "evaluate")
+
+    shown = "True" if value == "true" else value
+    assert_one_line(lambda: read("--metrics", *metrics.split()), f"evaluate: {option} is {shown}, expected ")
+    if option != "trust_torchscript":
+        read()  # some metric uses it
+    else:
+        read("--embedder", "network.pt")
 
 
 def test_the_shipped_judge_judges_where_none_is_named(
@@ -193,6 +225,16 @@ def test_a_judge_of_other_faces_is_refused(
     )
     assert run(*arguments.split(), "--out", tmp_path / "out") == 2
     assert one_error_line(capsys).startswith("error: judge: model 'small' takes 'bfm09'")
+
+
+def test_a_wrong_face_model_is_said_once(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And not that the shipped judge is at fault."""
+    write_small_model(tmp_path / "model")
+    named = ("--model", tmp_path / "model", "--data", tiny / "data", "--face_model", tmp_path / "nope")
+    assert run(*named, "--out", tmp_path / "out") == 2
+    assert one_error_line(capsys).startswith(f"error: {tmp_path / 'nope'}: no face model here")
 
 
 def test_what_is_no_number_is_null() -> None:

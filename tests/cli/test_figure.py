@@ -70,12 +70,14 @@ def test_all_figures_share_their_options(
     made = {}
     results = tmp_path / "results.json"
     results.write_text("{}")
+    checked = []
 
     def record(kind: FigureKind, config: Any) -> WrittenFigure:
         made[kind.name] = config
         return WrittenFigure([config.out / f"{kind.name}.json"], "")
 
     monkeypatch.setattr(make, "write_figure", record)
+    monkeypatch.setattr(make, "require_drawable", lambda kind, config: checked.append(kind.name))
     monkeypatch.setattr(make, "write_page", lambda config: config.out / "index.html")
     monkeypatch.setattr(make, "find_spec", lambda name: None)
     options = [
@@ -93,13 +95,45 @@ def test_all_figures_share_their_options(
     assert command("figure", "all", *options) == 0
     said = capsys.readouterr()
     drawn = [name for name in KINDS if name != "mesh"]
-    assert "mesh: left out, " in said.err and list(made) == drawn
+    assert "mesh: left out, " in said.err and list(made) == checked == drawn
     written = [*(f"{name}.json" for name in drawn), "index.html"]
     assert said.out.splitlines() == [str(tmp_path / "figures" / name) for name in written]
     assert made.pop("ablation") == AblationConfig(results, tmp_path / "figures")
     assert isinstance(made["driving"], DrivingConfig) and made["driving"].driving == Path("D")
     for config in made.values():
         assert (config.out, config.seeds) == (tmp_path / "figures", (1, 2)) and config.model.name == "demo"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--seeds", 7], "seeds is [7], expected two or more"),
+        (["--driving", "nowhere"], "nowhere: no such folder or file"),
+        (
+            ["--driving", "nowhere", "--expressions", "smile"],
+            "expressions is smile, expected no --expressions",
+        ),
+        (["--ablation", "results.json"], "results.json: holds no variants"),
+        ([], "truncation.png: is in the way"),
+    ],
+)
+def test_what_one_figure_refuses_is_said_before_the_first_is_drawn(
+    options: list[object],
+    said: str,
+    small: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(make, "write_figure", None)
+    Path("results.json").write_text("{}")
+    if not options:
+        (tmp_path / "figures").mkdir()
+        (tmp_path / "figures" / "truncation.png").write_text("mine")
+    assert command("figure", "all", "--model", small, "--out", "figures", *options) == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
+    assert (tmp_path / "figures").exists() == (not options)
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ KILLS = 3
 """Number of times that each command is killed in a row."""
 SMALL = ("--bake.texture", 32, "--bake.grid", 16, "--expressions", "jawOpen")
 FEW = (
-    "--count 4 --people 2 --expressions 2 --mesh-faces 1 --consistency-faces 1 --ramps 1 --frames 3 --bootstrap 2 "
+    "--count 4 --people 2 --expressions 2 --ramps 1 --frames 3 "
     "--size 8 --device cpu --metrics smoothness identity expression"
 ).split()
 NEEDS_PHOTO = pytest.mark.skipif(

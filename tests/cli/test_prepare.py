@@ -107,6 +107,16 @@ def test_photographs_become_a_data_set_with_a_report(
     assert Image.open(tmp_path / "data-report" / "sheet.png").width > 4 * SIZE
 
 
+def test_images_that_are_not_read_are_counted(
+    raw: Path, tmp_path: Path, asked: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (raw / "sub" / "c.heic").write_bytes(b"")
+    (raw / "d.png").symlink_to(raw / "d.png")
+    prepare.prepare_images(PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0))
+    assert f"{raw}: left out: 1 .heic, 1 broken link (not read)\n" in capsys.readouterr().err
+    assert "a.bmp" in asked
+
+
 def test_a_sheet_goes_with_the_run_that_asked_for_it(
     raw: Path, tmp_path: Path, asked: list[str], face_model: MorphableModel
 ) -> None:
@@ -166,6 +176,51 @@ def test_a_second_run_takes_up_what_is_missing(raw: Path, tmp_path: Path, asked:
     assert "torn" not in (tmp_path / "data-report" / "left_out.jsonl").read_text()
     with pytest.raises(InputError, match="holds images with size 32, expected 64"):
         prepare.prepare_images(PrepareConfig(images=raw, out=tmp_path / "data", size=64))
+
+
+@pytest.mark.parametrize("name", ["b2.png", "b2.mat"])
+@pytest.mark.parametrize("kept", [0, 60])
+def test_a_damaged_item_is_made_again(
+    name: str,
+    kept: int,
+    raw: Path,
+    tmp_path: Path,
+    asked: list[str],
+    capsys: pytest.CaptureFixture[str],
+    face_model: MorphableModel,
+) -> None:
+    """A file that is empty or cut off, as after a full disk; the others are not fitted again."""
+    config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=3)
+    prepare.prepare_images(config)
+    path = tmp_path / "data" / name
+    whole = path.read_bytes()
+    path.write_bytes(whole[:kept])
+    asked.clear()
+    capsys.readouterr()
+    assert "3 images of 3" in prepare.prepare_images(config)
+    assert asked == ["b2.PNG"] and path.read_bytes() == whole
+    assert f"{path}: damaged, made again\n" in capsys.readouterr().err
+    damaged = bytearray(whole)
+    damaged[len(whole) // 2] ^= 255  # within the pixels, or a number
+    asked.clear()
+    if name.endswith(".png"):
+        path.write_bytes(damaged)
+        prepare.prepare_images(config)
+        assert asked == ["b2.PNG"] and path.read_bytes() == whole
+
+
+def test_a_damaged_image_whose_photograph_is_gone_is_named(
+    raw: Path, tmp_path: Path, asked: list[str], face_model: MorphableModel
+) -> None:
+    config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=3)
+    prepare.prepare_images(config)
+    (raw / "b2.PNG").unlink()
+    path = tmp_path / "data" / "b2.png"
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(
+        InputError, match=rf"^{path}: cannot be read \(.*\), expected an image of the data set$"
+    ):
+        prepare.prepare_images(config)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), InputError("the disk is full")])

@@ -59,7 +59,7 @@ class Case:
         return tuple(name for name in in_folders if "/" in name)
 
 
-FEW = "--count 4 --people 2 --expressions 2 --mesh-faces 1 --ramps 1 --frames 3 --bootstrap 2 --size 8 --device cpu"
+FEW = "--mesh-faces 1 --size 8 --device cpu"
 SMALL = "--model MODEL --size 8 --seeds 1"
 CASES = {
     "render": Case(

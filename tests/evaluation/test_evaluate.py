@@ -13,6 +13,7 @@ from anifacegan.evaluation.config import COMPARED, OFFLINE, EvaluationConfig, Ex
 from anifacegan.evaluation.evaluate import Evaluation, evaluate
 from anifacegan.evaluation.image_sets import EvaluationInputs, ImageSets
 from anifacegan.evaluation.judge import Judge, judge_images, load_judge, real_batches, real_items
+from anifacegan.evaluation.metric_options import USERS
 from anifacegan.evaluation.samples import (
     GeneratedImages,
     appearance_grid_views,
@@ -104,6 +105,36 @@ def test_an_evaluation_asks_for_expressions_of_its_data_set(tiny: Path, judge: J
         assert (requested[:, None] == image_sets.table.exp[None]).all(dim=-1).any(dim=1).tolist() == [
             expected
         ] * 7
+
+
+@pytest.mark.parametrize("name", OFFLINE)
+def test_a_metric_reads_the_options_that_it_is_said_to_use(name: str, tiny: Path, judge: Judge) -> None:
+    """And no others, by which a command refuses the options that have no effect."""
+    read: set[str] = set()
+
+    def noted(kind: type[Any], **given: Any) -> Any:
+        """An object of a class, the reading of whose fields is noted; copies of it are not watched."""
+
+        def get(watched: Any, field: str) -> Any:
+            if watched is found:
+                read.add(field)
+            return object.__getattribute__(watched, field)
+
+        found = None
+        found = type(kind.__name__, (kind,), {"__getattribute__": get})(**given)
+        return found
+
+    samples = noted(SampleConfig, count=5, size=12, batch=2)
+    few = {field.name: getattr(CONFIG, field.name) for field in dataclasses.fields(CONFIG)}
+    config = noted(EvaluationConfig, **few | {"samples": samples, "metrics": (name,)})
+    head = load_head_geometry(tiny / "face_model.npz")
+    inputs = noted(
+        EvaluationInputs, generator=generator(), dataset=tiny_dataset(tiny), judge=judge, head=head
+    )
+    evaluation = Evaluation(inputs, config)
+    read.clear()
+    evaluation.measure(name)
+    assert read & USERS.keys() == {option for option, users in USERS.items() if name in users}
 
 
 @pytest.mark.parametrize("name", ["expression", "identity", "smoothness", "deformation", "view_consistency"])

@@ -18,11 +18,11 @@ model = load_model(sys.argv[1])
 exp = model.expression("jawOpen")[0]
 zeros = np.zeros((1, 80), np.float32)
 nan = float("nan")
-def refused(call):
+def refused(call, said=""):
     try:
         call()
     except InputError as error:
-        assert str(error).isprintable(), error
+        assert str(error).isprintable() and said in str(error), error
     else:
         raise SystemExit("was not refused")
 def same(*calls):
@@ -54,6 +54,7 @@ CASES = {
     "model.face(1).render(size=8, antialias=np.bool_(False))",
     "odd paths": "[refused(lambda p=p: load_model(p)) for p in ('', 'a\\0b', 3, None, '~nobody-here/x', "
     "'x' * 5000, [])]; "
+    "[refused(lambda p=p: load_model(p), f'path is {p!r}, expected a text or Path') for p in (b'demo', 5)]; "
     "[refused(lambda p=p: load_avatar(p)) for p in ('', 'a\\0b', 3, None, '.', 'x' * 5000)]",
     "files of photographs": "from anifacegan.capture import avatar_from_photo, refined_from_photo; "
     "grey = np.zeros((64, 64), np.uint8); "

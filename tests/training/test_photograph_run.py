@@ -275,7 +275,7 @@ BAD: dict[str, tuple[str, Callable[[TrainConfig], TrainConfig]]] = {
         lambda c: dataclasses.replace(c, face_model=c.data.path.parent / "nowhere.mat"),
     ),
     "all held out": (
-        "the data set has 7 images, expected more than the 7 held out",
+        "the data set has 7 images, expected more than the 7 held out (reporting.held_out)",
         lambda c: dataclasses.replace(c, reporting=dataclasses.replace(c.reporting, held_out=PHOTOGRAPHS)),
     ),
 }

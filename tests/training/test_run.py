@@ -250,6 +250,22 @@ def test_places_reports_threads_and_the_name_may_change(tiny: Path, unbroken: Pa
     assert load_checkpoint(tmp_path / "run" / "model").card.name == "other"
 
 
+def test_what_a_run_refuses_of_data_and_initial_model_is_said_before_anything_is_written(
+    tiny: Path, unbroken: Path, tmp_path: Path
+) -> None:
+    """Also that the data have too few images, and that the initial model's networks are others."""
+    config = tiny_config(tiny, tmp_path / "run")
+    few = dataclasses.replace(config, reporting=dataclasses.replace(config.reporting, held_out=COUNT))
+    assert refusal(few) == (
+        f"the data set has {COUNT} images, expected more than the {COUNT} held out (reporting.held_out)"
+    )
+    deformation = dataclasses.replace(config.generator.deformation, hidden_dim=24)
+    wider = dataclasses.replace(config.generator, deformation=deformation)
+    others = dataclasses.replace(config, generator=wider, initial_model=unbroken / "model")
+    assert "holds other networks than 'generator' says" in refusal(others)
+    assert not (tmp_path / "run").exists()
+
+
 def test_data_of_another_face_model_are_refused(tiny: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny / "data", tmp_path / "data")
     for path in (tmp_path / "data").glob("*.mat"):

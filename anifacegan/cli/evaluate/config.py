@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anifacegan.evaluation.config import METRICS, MeasureConfig
+from anifacegan.runtime.errors import require_unused
 from anifacegan.runtime.output_places import OutputFolder
+from anifacegan.runtime.typed_config import as_tuple
 
 
 @dataclass(frozen=True)
@@ -21,3 +23,8 @@ class EvaluateConfig(MeasureConfig):
     """Folder for metrics.json and table.md."""
     overwrite: bool = False
     """Replace files in the output folder that this program did not write. Its own are always replaced."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if set(as_tuple(self.metrics)) == {"deformation"}:
+            require_unused(self, "with deformation alone, which is measured without colours", "psi")

@@ -19,6 +19,7 @@ from anifacegan.face_model.expressions import ACTIONS
 from anifacegan.face_model.open_model import load_open_face_model
 from anifacegan.geometry.cameras import RECONSTRUCTION_SIZE_PX
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
+from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.image_files import encoded_image, read_image
 
@@ -126,7 +127,7 @@ def _sheet(config: PrepareConfig, finished: list[Path]) -> np.ndarray:
         _with_suffix(finished[k], MIRRORED_SUFFIX * (config.mirror and n % 2)) for n, k in enumerate(drawn)
     ]
     for path in names:
-        image = read_image(_with_suffix(path, ".png"), "RGB")
+        image = _read_item(_with_suffix(path, ".png"))
         face = read_coefficients(_with_suffix(path, ".mat"))
         assert face.lm68 is not None and face.pose is not None
         lm68 = face.lm68.astype(np.float64) / (RECONSTRUCTION_SIZE_PX - 1) - 0.5
@@ -143,6 +144,15 @@ def _sheet(config: PrepareConfig, finished: list[Path]) -> np.ndarray:
         label = f"{path.name[-24:]}\nyaw {yaw:.0f}\npitch {pitch:.0f}"
         rows.append(SheetRow(label, [image, points, mesh, dotted(mesh, np.zeros((0, 2)), lm68)]))
     return contact_sheet(("image", "landmarks", "mesh", "both"), rows)
+
+
+def _read_item(path: Path) -> np.ndarray:
+    try:
+        return read_image(path, "RGB")
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror or error}), expected an image of the data set"
+        ) from None
 
 
 def _with_suffix(path: Path, suffix: str) -> Path:

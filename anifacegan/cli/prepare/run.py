@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from anifacegan.capture.face_fitter import FaceFitter
 from anifacegan.capture.person_mask import PersonSegmenter
+from anifacegan.capture.photographs import readable_photographs
 from anifacegan.capture.prepare import REPEATED, UNREADABLE, PreparedItem, Preparer, item_files
 from anifacegan.cli.prepare.config import PrepareConfig
 from anifacegan.cli.prepare.record import (
@@ -30,11 +31,12 @@ from anifacegan.cli.prepare.record import (
     write_settings,
 )
 from anifacegan.cli.prepare.report import REPORT_FILES, SHEET_FILE, report_folder, write_report
+from anifacegan.cli.prepare.whole_files import is_whole
 from anifacegan.runtime.cpu import one_blas_thread
 from anifacegan.runtime.errors import InputError, say
 from anifacegan.runtime.files import numeric_order, write_complete
 from anifacegan.runtime.growing_folders import GrowingFolder
-from anifacegan.runtime.image_files import IMAGE_SUFFIXES, is_image_file
+from anifacegan.runtime.image_files import IMAGE_SUFFIXES
 from anifacegan.runtime.output_folders import own_files
 from anifacegan.runtime.processes import map_in_processes
 
@@ -112,6 +114,7 @@ def prepare_images(config: PrepareConfig) -> str:
             and _exists(job, config)
             and prepared.get(_name(job, config), [""])[0] == job.stamp
         }
+        finished -= _damaged(finished, config)
         try:
             with noted_as_unfinished(out, len(jobs)):
                 line = _prepare_missing(config, jobs, repeated, finished, outdated)
@@ -134,6 +137,17 @@ def _name(job: Job, config: PrepareConfig) -> str:
 
 def _exists(job: Job, config: PrepareConfig) -> bool:
     return all(path.is_file() for path in job.files(config.mirror))
+
+
+def _damaged(jobs: set[Job], config: PrepareConfig) -> set[Job]:
+    """Return those whose files were cut off or damaged; a line on standard error names the first file."""
+    files = {job: next((p for p in job.files(config.mirror) if not is_whole(p)), None) for job in jobs}
+    damaged = {job: path for job, path in files.items() if path is not None}
+    if damaged:
+        first, *others = sorted(damaged.values())
+        more = f", as are those of {len(others)} more photographs" if others else ""
+        say(f"{first}: damaged, made again{more}")
+    return set(damaged)
 
 
 def _require_all_replaced(config: PrepareConfig, jobs: list[Job]) -> None:
@@ -232,13 +246,15 @@ def photographs_of(config: PrepareConfig) -> tuple[list[Job], dict[Path, str]]:
     out = config.out.resolve()
     if images.resolve() == out:
         raise InputError(f"out is {config.out}, the folder of the photographs; expected another one")
-    found = [
+    shown = [
         path
         for path in images.rglob("*")
-        if is_image_file(path.name)
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(images).parts)
-        and not path.resolve().is_relative_to(out)
+        if not any(part.startswith(".") for part in path.relative_to(images).parts)
+    ]
+    found = [
+        path
+        for path in readable_photographs(images, shown)
+        if not path.resolve().is_relative_to(out)
         and not path.resolve().is_relative_to(report_folder(out))
         and not path.resolve().is_relative_to(mask_folder(out))
     ]

@@ -32,15 +32,24 @@ def draw(config: AblationConfig) -> Drawing:
 
     There is a row for each trained model and a column for each metric; ``config`` names the file with the results.
     """
-    if config.results.resolve() == (config.out / "ablation.json").resolve():
-        raise InputError(
-            f"out: {config.out} holds the results, which the figure would overwrite, expected another"
-        )
-    table = read_table(config.results)
+    table = check(config)
     text = markdown(table)
     return Drawing(
         table_image(table), {"table": table}, {".md": lambda path: write_complete(path, text)}, text
     )
+
+
+def check(config: AblationConfig) -> Table:
+    """Read the results, which the figure must not replace.
+
+    Raises:
+        InputError: it would, or see :func:`read_table`.
+    """
+    if config.results.resolve() == (config.out / "ablation.json").resolve():
+        raise InputError(
+            f"out: {config.out} holds the results, which the figure would overwrite, expected another"
+        )
+    return read_table(config.results)
 
 
 def read_table(path: Path) -> Table:
@@ -120,4 +129,5 @@ FIGURE = FigureKind(
     "Metrics of the same training with all imitation terms (full), without the term that a row names, and without all "
     "of them (none). Bars compare the numbers of a column.",
     draw,
+    check,
 )

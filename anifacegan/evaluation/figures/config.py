@@ -69,6 +69,12 @@ class FigureConfig:
         """Require that a number of images, which the option ``name`` asks for, fits into memory beside each other."""
         require_memory(self, BYTES_OF_A_PIXEL * self.size**2 * count, name, "size")
 
+    def require_two_people(self) -> None:
+        """Require the seeds of at least two people, as a figure needs that goes from one person to the next."""
+        seeds = selected_seeds(self)
+        if len(seeds) < 2:
+            raise ConfigError("seeds", list(seeds), "two or more to go from one person to the next")
+
 
 def selected_seeds(config: FigureConfig) -> tuple[int, ...]:
     """Return the seeds of a figure as a tuple."""
@@ -133,6 +139,7 @@ class InterpolationConfig(FigureConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_within(self, 2, MOST_PANELS, "steps")
+        self.require_two_people()
 
 
 @dataclass(frozen=True)
@@ -148,6 +155,7 @@ class DisentanglementConfig(FigureConfig):
         super().__post_init__()
         require_within(self, 2, MOST_PANELS, "steps")
         require_above(self, 0, "reach")
+        self.require_two_people()
 
 
 @dataclass(frozen=True)

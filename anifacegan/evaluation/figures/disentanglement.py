@@ -2,14 +2,13 @@
 
 import numpy as np
 
-from anifacegan.evaluation.figures.config import DisentanglementConfig
+from anifacegan.evaluation.figures.config import DisentanglementConfig, selected_seeds
 from anifacegan.evaluation.figures.figure import Drawing, FigureKind, model_record
 from anifacegan.evaluation.figures.panels import FaceRenderer, interpolate_people
 from anifacegan.evaluation.figures.settings import (
     load_figure_model,
     selected_angles,
     selected_expressions,
-    two_or_more_seeds,
 )
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
 
@@ -20,7 +19,7 @@ def draw(config: DisentanglementConfig) -> Drawing:
     These are the strength of the expression, the identity and the appearance (both toward a second person), the yaw and
     the pitch.
     """
-    seeds = two_or_more_seeds(config)[:2]
+    seeds = selected_seeds(config)[:2]
     yaws = selected_angles(tuple(np.linspace(-config.reach, config.reach, config.steps).tolist()))
     model = load_figure_model(config)
     renderer = FaceRenderer(model, config)

@@ -83,6 +83,16 @@ def draw(config: DrivingConfig) -> Drawing:
     )
 
 
+def check(config: DrivingConfig) -> None:
+    """Read the sequence to follow, if one is named.
+
+    Raises:
+        InputError: see :func:`driving_sequence`.
+    """
+    if config.driving is not None:
+        driving_sequence(load_figure_model(config), config)
+
+
 def driving_sequence(model: Model, config: DrivingConfig) -> tuple[list[Expression], Trajectory]:
     """Read the expressions that the generated face shall make, and plan the expression and camera of every frame.
 
@@ -179,4 +189,5 @@ FIGURE = FigureKind(
     "A generated face follows the expressions, and with --poses the head poses, of a driving sequence; driving.mp4 is "
     "the video. The driver is shown by its image, its landmarks or its expression coefficients.",
     draw,
+    check,
 )

@@ -49,6 +49,8 @@ class FigureKind:
     """Description of the figure's content in one or two sentences."""
     draw: Callable[[Any], Drawing]
     """Function that draws the figure from its options, which have ``out`` among their fields."""
+    check: Callable[[Any], object] = lambda config: None
+    """Function that reads the files that the options name, to see whether they can be drawn."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,29 @@ class WrittenFigure:
         return self.text + "\n".join(map(str, self.paths))
 
 
+def require_drawable(kind: FigureKind, config: Any) -> None:
+    """Require that a figure may be written, and that the files that its options name can be read; draws nothing.
+
+    Raises:
+        InputError: it is not so.
+    """
+    require_room(config.out, _names(kind), config.overwrite)
+    kind.check(config)
+
+
+def _names(kind: FigureKind) -> tuple[str, str, str]:
+    """Return the names of the image, the settings and the description."""
+    return f"{kind.name}.png", f"{kind.name}.yaml", f"{kind.name}.json"
+
+
 def write_figure(kind: FigureKind, config: Any) -> WrittenFigure:
     """Draw a figure and write its files, the JSON file last.
 
     Raises:
         InputError: an option, a file that it names, or the output folder is wrong.
     """
-    image, settings, about = (f"{kind.name}{ending}" for ending in (".png", ".yaml", ".json"))
-    require_room(config.out, (image, settings, about), config.overwrite)
+    image, settings, about = names = _names(kind)
+    require_room(config.out, names, config.overwrite)
     with filled_when_complete(config.out, config.overwrite, last=about) as folder:
         drawing = kind.draw(config)
         further = {f"{kind.name}{ending}": write for ending, write in drawing.further_files.items()}

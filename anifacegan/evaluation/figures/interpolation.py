@@ -4,14 +4,13 @@ from itertools import pairwise
 
 import numpy as np
 
-from anifacegan.evaluation.figures.config import InterpolationConfig
+from anifacegan.evaluation.figures.config import InterpolationConfig, selected_seeds
 from anifacegan.evaluation.figures.figure import Drawing, FigureKind, model_record
 from anifacegan.evaluation.figures.panels import FaceRenderer, interpolate_people
 from anifacegan.evaluation.figures.settings import (
     load_figure_model,
     neutral_expression,
     selected_expressions,
-    two_or_more_seeds,
 )
 from anifacegan.rendering.contact_sheet import SheetRow, contact_sheet
 
@@ -20,7 +19,7 @@ def draw(config: InterpolationConfig) -> Drawing:
     """Draw faces between faces: a row of images from each person to the next, then a row from each expression to the
     next, of which the first is neutral.
     """
-    seeds = two_or_more_seeds(config)
+    seeds = selected_seeds(config)
     model = load_figure_model(config)
     renderer = FaceRenderer(model, config)
     expressions = [neutral_expression(model), *selected_expressions(model, config)]

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from anifacegan.evaluation.figures.config import FigureConfig, selected_seeds
+from anifacegan.evaluation.figures.config import FigureConfig
 from anifacegan.face_model.expressions import NEUTRAL, is_expression_file
 from anifacegan.face_model.trajectories import Expression, check_views
 from anifacegan.rendering.model import Model, load_model
@@ -20,18 +20,6 @@ PRIOR_PREFIX = "drawn:"
 """Prefix of the names of expressions that are sampled from the model's expression prior: ``drawn:3`` has seed 3."""
 DEFAULT_PRIOR_EXPRESSIONS = 6
 """Number of sampled expressions that are shown for a model without named expressions."""
-
-
-def two_or_more_seeds(config: FigureConfig) -> tuple[int, ...]:
-    """Return the seeds of a figure that needs at least two people.
-
-    Raises:
-        InputError: there is only one seed.
-    """
-    seeds = selected_seeds(config)
-    if len(seeds) < 2:
-        raise InputError(f"seeds are {list(seeds)}, expected two or more to go from one person to the next")
-    return seeds
 
 
 def selected_angles(angles: float | tuple[float, ...]) -> tuple[float, ...]:
