@@ -75,6 +75,13 @@ class GrowingFolder:
             self._checked |= {name: name in own for name in new}
         return {name for name in names if self._checked[name]}
 
+    def let_replace(self, names: Iterable[str]) -> None:
+        """Let files that this program has listed be replaced, though they hold something else by now: the caller knows
+        that they are damaged, and nobody else's."""
+        listed = own_files(self.path).intersection(names)
+        self.still_own(listed)
+        self._checked |= dict.fromkeys(listed, True)
+
     def claim(self, names: Iterable[str], journals: Iterable[str] = ()) -> None:
         """Make the folder, lock it, and note that the named files in it are this program's. What ``journals`` among
         them hold is not noted: runs add lines to these, and go on with as much of them as can be read.

@@ -209,6 +209,19 @@ def test_a_damaged_item_is_made_again(
         assert asked == ["b2.PNG"] and path.read_bytes() == whole
 
 
+@pytest.mark.parametrize("name", ["b2.png", "b2.mat"])
+def test_a_file_of_another_kind_is_not_what_is_left_of_an_item(
+    name: str, raw: Path, tmp_path: Path, face_model: MorphableModel
+) -> None:
+    config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE)
+    prepare.prepare_images(config)
+    path = tmp_path / "data" / name
+    path.write_text("somebody's notes")
+    with pytest.raises(InputError, match=f"{name}: is in the way"):
+        prepare.prepare_images(config)
+    assert path.read_text() == "somebody's notes"
+
+
 def test_a_damaged_image_whose_photograph_is_gone_is_named(
     raw: Path, tmp_path: Path, asked: list[str], face_model: MorphableModel
 ) -> None:

@@ -31,7 +31,7 @@ from anifacegan.cli.prepare.record import (
     write_settings,
 )
 from anifacegan.cli.prepare.report import REPORT_FILES, SHEET_FILE, report_folder, write_report
-from anifacegan.cli.prepare.whole_files import is_whole
+from anifacegan.cli.prepare.whole_files import is_damaged, is_whole
 from anifacegan.runtime.cpu import one_blas_thread
 from anifacegan.runtime.errors import InputError, say
 from anifacegan.runtime.files import numeric_order, write_complete
@@ -88,6 +88,7 @@ def prepare_images(config: PrepareConfig) -> str:
             for job in jobs
             for path in item_files(job.target, config.mirror)
         ]
+        out.let_replace(_changed_and_damaged(out, names))
         out.require_room(names, (job.photograph for job in jobs))
         before = {config.out / name for name in out.still_own(names)}
         report.claim([*REPORT_FILES, SHEET_FILE] if config.sheet else REPORT_FILES, JOURNALS)
@@ -96,6 +97,7 @@ def prepare_images(config: PrepareConfig) -> str:
         if config.masks:
             masks = stack.enter_context(GrowingFolder(beside, config.overwrite))
             mask_names = [str(path.relative_to(beside)) for job in jobs for path in job.masks(config.mirror)]
+            masks.let_replace(_changed_and_damaged(masks, mask_names))
             masks.require_room(mask_names, (job.photograph for job in jobs))
             before |= {beside / name for name in masks.still_own(mask_names)}
             masks.claim(mask_names)
@@ -137,6 +139,12 @@ def _name(job: Job, config: PrepareConfig) -> str:
 
 def _exists(job: Job, config: PrepareConfig) -> bool:
     return all(path.is_file() for path in job.files(config.mirror))
+
+
+def _changed_and_damaged(folder: GrowingFolder, names: list[str]) -> list[str]:
+    """Return those of an earlier run's files that hold something else by now and are what is left of ours."""
+    changed = own_files(folder.path).intersection(names) - folder.still_own(names)
+    return [name for name in changed if (folder.path / name).is_file() and is_damaged(folder.path / name)]
 
 
 def _damaged(jobs: set[Job], config: PrepareConfig) -> set[Job]:

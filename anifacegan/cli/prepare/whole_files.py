@@ -2,11 +2,25 @@
 
 from pathlib import Path
 
-from anifacegan.face_model.coefficients import read_coefficients
+from anifacegan.face_model.coefficients import MAT_TITLE, read_coefficients
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.image_files import image_size, read_image, require_png_checksums
 
+_STARTS = {".png": b"\x89PNG\r\n\x1a\n", ".mat": MAT_TITLE}
+"""The first bytes of our files, by their suffix."""
 _PNG_END = b"\0\0\0\0IEND\xae\x42\x60\x82"
+
+
+def is_damaged(path: Path) -> bool:
+    """Return whether a file is what is left of one of ours: nothing, zeros, or a beginning as ours has it and something
+    that cannot be read to its end. A file of another kind is none.
+
+    Raises:
+        OSError: the disk cannot be read.
+    """
+    content, start = path.read_bytes(), _STARTS[path.suffix]
+    alike = content.startswith(start) or start.startswith(content)
+    return not content.strip(b"\0") or (alike and not is_whole(path))
 
 
 def is_whole(path: Path) -> bool:
