@@ -211,7 +211,7 @@ def test_a_damaged_item_is_made_again(
 
 @pytest.mark.parametrize("name", ["b2.png", "b2.mat"])
 def test_a_file_of_another_kind_is_not_what_is_left_of_an_item(
-    name: str, raw: Path, tmp_path: Path, face_model: MorphableModel
+    name: str, raw: Path, tmp_path: Path, asked: list[str], face_model: MorphableModel
 ) -> None:
     config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE)
     prepare.prepare_images(config)
