@@ -24,16 +24,15 @@ SETS_UP = ("./render.sh", "./scripts/test.sh")
 
 ITEMS, PIXELS = 12, 32
 SMALL_DATA = f"--count {ITEMS} --size {PIXELS} --processes 1"
-SMALL_EVALUATION = f"--size {PIXELS} --count 4 --people 2 --expressions 2 --bootstrap 2"
 SMALL = {
     "render --stills": "--size 32",
     "render": "--frames 2 --size 32 --grid_yaw 0",
     "bake": "--bake.texture 64 --bake.grid 24 --bake.inbetweens 1",
     "figure": "--size 16",
     "dataset": SMALL_DATA,
-    "evaluate": SMALL_EVALUATION,
+    "evaluate": f"--size {PIXELS} --count 4 --people 2 --expressions 2",
     "measure": f"--data.size {PIXELS}",
-    "compare": f"{SMALL_EVALUATION} --draws 20 --sheet_people 1 --sheet_size 16",
+    "compare": f"--size {PIXELS} --count 4 --draws 20 --sheet_people 1 --sheet_size 16",
     "train --config configs/demo.yaml": f"""
         --data.size {PIXELS} --schedule.warm_up_deform 1 --schedule.near_surface 1 --schedule.complete 1
         --schedule.batch 2 --schedule.rays 4 --schedule.mesh_faces 2 --schedule.mesh_points 8 --manifold_init.steps 2
