@@ -28,6 +28,14 @@ LARGEST_SHADE = 1.5
 """Largest change of the logarithm of a colour by expressions, also where they are extrapolated: a factor of 4.5."""
 
 
+def at_stored_strengths(
+    z_exp: Float[np.ndarray, "shape 64"], inbetweens: int
+) -> Float[np.ndarray, "shape inbetween 64"]:
+    """Return the coefficients of expressions at the strengths of their in-between shapes: 1/P, 2/P, ..., 1."""
+    strengths = np.arange(1, inbetweens + 1, dtype=np.float32) / inbetweens
+    return z_exp[:, None] * strengths[:, None]
+
+
 @dataclass(frozen=True, eq=False)
 class LayeredMesh:
     """A baked person: one textured triangle mesh for each radiance manifold (a layer), and blendshapes of all layers.

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, WORLD_PER_NETWORK_UNIT
 from anifacegan.models.config import DeformationConfig
-from anifacegan.models.siren import BoundFiLMLayer, FiLMLayer, MappingNetwork
+from anifacegan.models.siren import BoundFiLMLayer, FiLMLayer, MappingNetwork, bound_layers
 
 
 class DeformationField(nn.Module):
@@ -49,14 +49,7 @@ class DeformationField(nn.Module):
         Returns the deformation field of these faces as a function of points only.
         """
         film = self.mapping(torch.cat([z_id, z_exp], dim=-1))
-        width = self.config.hidden_dim
-        layers = [
-            layer.bind(frequency, phase)
-            for layer, frequency, phase in zip(
-                self.layers, film.frequencies.split(width, -1), film.phases.split(width, -1), strict=True
-            )
-        ]
-        return BoundDeformation(layers, self.head, self.config.output_scale)
+        return BoundDeformation(bound_layers(self.layers, film), self.head, self.config.output_scale)
 
 
 @dataclass(frozen=True)

@@ -125,8 +125,7 @@ class FeaturePlanes(nn.Module):
             finest = resolution == config.resolutions[-1]
             index, weight = corners(uv_of_finest if finest else uv, resolution)
             read.append(weighted_rows(self.planes, index + start, weight))
-        behind, before = config.fade_z
-        strength = ((x.detach()[..., 2:] - behind) / (before - behind)).clamp(0, 1)  # (B, N, 1)
+        strength = strength_before_background(x, config.fade_z)
         return strength * torch.cat(read, dim=-1).reshape(*x.shape[:-1], config.features)
 
     def _by_plane(self) -> list[tuple[int, int]]:
@@ -221,3 +220,12 @@ def corners(
     index = torch.stack([corner, corner + 1, corner + resolution, corner + resolution + 1], dim=-1)
     weight = torch.stack([(1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy], dim=-1)
     return index, weight
+
+
+def strength_before_background(
+    x: Float[Tensor, "batch point 3"], fade_z: tuple[float, float]
+) -> Float[Tensor, "batch point 1"]:
+    """Return factors that grow from 0 at the first value of z in ``fade_z`` to 1 at the second, world units; without
+    gradients."""
+    behind, before = fade_z
+    return ((x.detach()[..., 2:] - behind) / (before - behind)).clamp(0, 1)

@@ -18,8 +18,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, NOISE_DIM, WORLD_PER_NETWORK_UNIT
+from anifacegan.models.feature_planes import strength_before_background
 from anifacegan.models.shading_config import ShadingConfig
-from anifacegan.models.siren import BoundFiLMLayer, FiLMLayer, MappingNetwork, full_precision
+from anifacegan.models.siren import BoundFiLMLayer, FiLMLayer, MappingNetwork, bound_layers, full_precision
 
 HEAD_SCALE = 0.02
 """Factor on the stored weights to w and W. S is a sum over all units and all expression coefficients, which one step of
@@ -66,18 +67,12 @@ class ShadingField(nn.Module):
 
         ``person`` is [z_id, z_noise], scaled as the template's mapping network takes it.
         """
-        width, change = self.config.hidden_dim, z_exp - self.template_exp
+        change = z_exp - self.template_exp
         film = self.mapping(torch.cat([person, EXPRESSION_SCALE * change], dim=-1))
-        layers = [
-            layer.bind(frequency, phase)
-            for layer, frequency, phase in zip(
-                self.layers, film.frequencies.split(width, -1), film.phases.split(width, -1), strict=True
-            )
-        ]
         with full_precision(z_exp):
             length = change.norm(dim=-1, keepdim=True)
             head = HEAD_SCALE * (length * self.head.weight + self.expression_head(change))  # (B, hidden)
-        return BoundShading(layers, head[..., None], self.config)
+        return BoundShading(bound_layers(self.layers, film), head[..., None], self.config)
 
 
 @dataclass(frozen=True)
@@ -106,9 +101,9 @@ def shading_factor(
 
     ``logarithm`` is S before it is bounded and fades out before the background plane.
     """
-    behind, before = config.fade_z
-    strength = ((x.detach()[..., 2:] - behind) / (before - behind)).clamp(0, 1)
-    return (strength * config.bound * torch.tanh(logarithm / config.bound)).exp()
+    return (
+        strength_before_background(x, config.fade_z) * config.bound * torch.tanh(logarithm / config.bound)
+    ).exp()
 
 
 @dataclass(frozen=True)

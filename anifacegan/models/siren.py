@@ -156,3 +156,10 @@ def uniform_linear_(linear: nn.Linear, bound: float, rng: torch.Generator) -> No
     nn.init.uniform_(linear.weight, -bound, bound, generator=rng)
     bias_bound = 1 / math.sqrt(linear.in_features)
     nn.init.uniform_(linear.bias, -bias_bound, bias_bound, generator=rng)
+
+
+def bound_layers(layers: nn.ModuleList, film: FiLMParameters) -> list[BoundFiLMLayer]:
+    """Fix the frequencies and phases of consecutive layers of one width, whose units are those of ``film`` in order."""
+    width = film.frequencies.shape[-1] // len(layers)
+    blocks = zip(layers, film.frequencies.split(width, -1), film.phases.split(width, -1), strict=True)
+    return [layer.bind(frequency, phase) for layer, frequency, phase in blocks]

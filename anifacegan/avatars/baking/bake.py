@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from anifacegan.avatars.baking.blendshapes import MovingMesh, moving_mesh, strengths
+from anifacegan.avatars.baking.blendshapes import MovingMesh, moving_mesh
 from anifacegan.avatars.baking.charts import ManifoldCharts
 from anifacegan.avatars.baking.inverse_warp import Condition, on_template
 from anifacegan.avatars.baking.layers import RIM, LayerMesh, Layers, LevelCells, cell_mesh, dilated, submesh
@@ -35,7 +35,7 @@ from anifacegan.avatars.baking.textures import (
 )
 from anifacegan.avatars.baking.visible_cells import occluding_cells, visible_cells
 from anifacegan.avatars.config import BakeConfig
-from anifacegan.avatars.layered_mesh import LayeredMesh
+from anifacegan.avatars.layered_mesh import LayeredMesh, at_stored_strengths
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.models.generator import ConditionedFields
 from anifacegan.runtime.cpu import jobs_only, one_blas_thread
@@ -104,12 +104,7 @@ def bake(
     textured |= _cells_of_openings(moving, layers)
     textures, evaluated = fine_textures(fields, layers, coarse, textured)
     part = submesh(moving.mesh, needed | occluding)
-    used = np.unique(part.triangles)
-    inbetween_z_exp = z_exp[:, None] * strengths(config.inbetweens)[:, None]
-    layered_mesh = dataclasses.replace(
-        _finely_textured(coarse_mesh, moving, part, textures),
-        shades=expression_shades(condition, inbetween_z_exp, moving.mesh.x_template[used]),
-    )
+    layered_mesh = _finely_textured(coarse_mesh, moving, part, textures, condition)
     return layered_mesh, BakeReport(moving.residual, charts.folded_share, evaluated + coarse[..., 0].size)
 
 
@@ -177,8 +172,11 @@ def _finely_textured(
     moving: MovingMesh,
     part: LayerMesh,
     textures: UInt8[np.ndarray, "level height width 4"],
+    condition: Condition,
 ) -> LayeredMesh:
-    """Return the layered mesh with the fine textures, and with only the triangles of ``part`` and their vertices."""
+    """Return the layered mesh with the fine textures, and with only the triangles of ``part`` and their vertices, whose
+    shades are those of the person of ``condition``."""
+    z_exp = at_stored_strengths(coarse_mesh.z_exp, moving.blendshapes.shape[1])
     used = np.unique(part.triangles)
     first_moving = len(moving.mesh.texels) - moving.texel_offsets.shape[2]
     number = np.full(len(moving.mesh.texels), -1, np.int32)
@@ -192,6 +190,7 @@ def _finely_textured(
         textures=textures,
         blendshapes=moving.blendshapes[:, :, used],
         texel_offsets=moving.texel_offsets[:, :, used[used >= first_moving] - first_moving],
+        shades=expression_shades(condition, z_exp, moving.mesh.x_template[used]),
     )
 
 

@@ -17,6 +17,7 @@ from anifacegan.avatars.baking.inverse_warp import Condition, volume_ratio
 from anifacegan.avatars.baking.layers import LayerMesh
 from anifacegan.avatars.baking.nested_vertices import NestedVertices
 from anifacegan.avatars.baking.openings import OpeningTriangles, TexelsOf
+from anifacegan.avatars.layered_mesh import at_stored_strengths
 from anifacegan.geometry.conventions import EXP_DIM
 
 OCCLUDED_RESIDUAL = 2e-4
@@ -163,11 +164,6 @@ def _nearest_visible(
     return np.where(source < 0, np.arange(len(occluded)), source)
 
 
-def strengths(inbetweens: int) -> Float[np.ndarray, "inbetween"]:
-    """Return the strengths of an expression at which its in-between shapes are stored: 1/P, 2/P, ..., 1."""
-    return np.arange(1, inbetweens + 1, dtype=np.float32) / inbetweens
-
-
 def moving_mesh(
     condition: Condition,
     z_exp: Float[np.ndarray, "shape 64"],
@@ -192,7 +188,7 @@ def moving_mesh(
     neutral_z_exp = np.zeros(EXP_DIM, np.float32)
     nested = NestedVertices.of(mesh)
     neutral, _ = nested.target_points(condition, neutral_z_exp)
-    inbetween_z_exp = z_exp[:, None] * strengths(inbetweens)[:, None]  # (S, P, 64)
+    inbetween_z_exp = at_stored_strengths(z_exp, inbetweens)
     shape = inbetween_z_exp.shape[:2]
     offsets = np.zeros((*shape, *neutral.shape), np.float32)
     residual = np.zeros(len(z_exp))

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from anifacegan.avatars.avatar import Avatar
+from anifacegan.avatars.layered_mesh import at_stored_strengths
 from anifacegan.face_model.expressions import names_of
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.runtime.errors import InputError
@@ -42,8 +43,7 @@ def with_expressions(avatar: Avatar, names: tuple[str, ...]) -> Avatar:
     for name, row in zip(names, z_exp, strict=True):
         avatar.check_expression(row, name)
     count = mesh.blendshapes.shape[1]
-    shares = (np.arange(count, dtype=np.float32) + 1) / count
-    poses = [[mesh.posed(share * row) for share in shares] for row in z_exp]
+    poses = [[mesh.posed(row) for row in rows] for rows in at_stored_strengths(z_exp, count)]
     shapes = [[pose.vertices - mesh.vertices for pose in of_name] for of_name in poses]
     shades = [[np.log(pose.factors) for pose in of_name if pose.factors is not None] for of_name in poses]
     changed = replace(
