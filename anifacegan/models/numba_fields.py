@@ -28,6 +28,7 @@ from anifacegan.models.generator import (
 from anifacegan.models.manifolds import ManifoldField
 from anifacegan.models.shading import BoundShading, ShadedRadiance, shading_factor
 from anifacegan.models.shading_config import ShadingConfig
+from anifacegan.models.siren import BoundFiLMLayer
 from anifacegan.models.template import RGB_WIDENING, BoundTemplate, alpha_from_sigma
 from anifacegan.runtime.cpu import cores, on_all_cores, one_blas_thread
 
@@ -66,8 +67,11 @@ def numba_version(field: Callable) -> Callable:
     if isinstance(field, DeformationAfterAlignment):
         return DeformationAfterAlignment(numba_version(field.deform), numba_version(field.align))
     if isinstance(field, BoundDeformation) and _is_single_on_cpu(field.layers[0].frequency):
-        scale, layers = field.output_scale, [(layer.weight[0], layer.bias[0, 0]) for layer in field.layers]
-        return NumbaOffsets(_Layers.with_head(layers, scale * field.head.weight.T), scale * field.head.bias)
+        scale = field.output_scale
+        return NumbaOffsets(
+            _Layers.with_head(_of_one_face(field.layers), scale * field.head.weight.T),
+            scale * field.head.bias,
+        )
     if isinstance(field, BoundAlignment) and _is_single_on_cpu(field.inverse):
         return NumbaAlignment(field)
     if isinstance(field, BoundTemplate) and _is_single_on_cpu(field.layers[0].frequency):
@@ -75,11 +79,15 @@ def numba_version(field: Callable) -> Callable:
     if isinstance(field, ShadedRadiance):
         return ShadedRadiance(numba_version(field.radiance), numba_version(field.shading))
     if isinstance(field, BoundShading) and _is_single_on_cpu(field.head):
-        layers = [(layer.weight[0], layer.bias[0, 0]) for layer in field.layers]
-        return NumbaShading(_Layers.with_head(layers, field.head[0]), field.config)
+        return NumbaShading(_Layers.with_head(_of_one_face(field.layers), field.head[0]), field.config)
     if isinstance(field, ManifoldField) and _is_single_on_cpu(field.output.weight[None]):
         return NumbaManifolds(field)
     return field
+
+
+def _of_one_face(layers: list[BoundFiLMLayer]) -> list[tuple[Tensor, Tensor]]:
+    """Return weights (in_dim, width) and biases (width,) of the layers of a batch of one."""
+    return [(layer.weight[0], layer.bias[0, 0]) for layer in layers]
 
 
 def _is_single_on_cpu(weight: Tensor) -> bool:
@@ -296,7 +304,7 @@ class NumbaTemplate:
     """
 
     def __init__(self, field: BoundTemplate) -> None:
-        layers = [(layer.weight[0], layer.bias[0, 0]) for layer in [*field.layers, field.colour_layer]]
+        layers = _of_one_face([*field.layers, field.colour_layer])
         pairs = enumerate(zip(field.rgb_heads, field.sigma_heads, strict=True), start=1)
         heads = {k: torch.cat([rgb.weight, sigma.weight]).detach().T for k, (rgb, sigma) in pairs}
         # Columns: rgb and density. The last colour head reads the colour layer, its density the layer before.

@@ -31,8 +31,10 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF")
 """Pillow's names of the formats that are read, whatever the file's ending."""
 MOST_PIXELS = 2 * 89_478_485
 """Largest number of pixels of an image; beyond it, Pillow takes an image for a decompression bomb."""
-_PNG_MAGIC, _PNG_PIXELS = b"\x89PNG\r\n\x1a\n", (b"IHDR", b"PLTE", b"IDAT", b"tRNS")
+PNG_MAGIC, _PNG_PIXELS = b"\x89PNG\r\n\x1a\n", (b"IHDR", b"PLTE", b"IDAT", b"tRNS")
 """Beginning of a PNG file, and the names of those of its parts that make its pixels."""
+PNG_END = b"\0\0\0\0IEND\xae\x42\x60\x82"
+"""End of a PNG file."""
 _PNG_PROFILE = b"iCCP"
 """Name of the part of a PNG file that has a colour profile."""
 _TURNS = dict(enumerate(("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE",
@@ -138,7 +140,7 @@ def require_png_checksums(source: Path | bytes) -> None:
 
 def _png_parts(content: bytes | memoryview) -> Iterator[tuple[bytes, slice]]:
     """Yield names and places of the whole chunks of a PNG file: length, name, content and checksum; none of others."""
-    start = len(_PNG_MAGIC) if content[: len(_PNG_MAGIC)] == _PNG_MAGIC else len(content)
+    start = len(PNG_MAGIC) if content[: len(PNG_MAGIC)] == PNG_MAGIC else len(content)
     while start + 12 <= len(content):
         end = start + 12 + int.from_bytes(content[start : start + 4])
         if end > len(content):
@@ -208,8 +210,8 @@ def _undecoded(source: Path | bytes) -> Image.Image:
 def _png_content(path: Path) -> bytes:
     """Return the content of a file if it begins as PNG does, else no bytes."""
     with path.open("rb") as file:
-        start = file.read(len(_PNG_MAGIC))
-        return start + file.read() if start == _PNG_MAGIC else b""
+        start = file.read(len(PNG_MAGIC))
+        return start + file.read() if start == PNG_MAGIC else b""
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -23,10 +23,9 @@ from anifacegan.face_model.open_model import HeadParts
 from anifacegan.geometry.conventions import ID_DIM
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import file_sha256, sha256
-from anifacegan.runtime.image_files import require_png_checksums
+from anifacegan.runtime.image_files import PNG_END, PNG_MAGIC, require_png_checksums
 from anifacegan.runtime.mat_elements import require_whole
 
-_PNG_END = b"\0\0\0\0IEND\xae\x42\x60\x82"
 _IDENTITY = struct.pack("<HH2sxxII", 1, 2, b"id", 7, 4 * ID_DIM)
 """What stands before the identity coefficients in our .mat files: the name, and the tag of ID_DIM float32."""
 _LAST_KEY = b"face_model"
@@ -91,7 +90,7 @@ def _is_own_image(path: Path, size: int, checksums: Mapping[str, str] | None) ->
     Raises:
         InputError: it is something else.
     """
-    expected = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBB", 13, b"IHDR", size, size, 8, 2)
+    expected = PNG_MAGIC + struct.pack(">I4sIIBB", 13, b"IHDR", size, size, 8, 2)
     try:
         _require_file(path)
         content = path.read_bytes()
@@ -108,7 +107,7 @@ def _is_own_image(path: Path, size: int, checksums: Mapping[str, str] | None) ->
         require_png_checksums(content)
     except OSError:
         return False
-    if not content.endswith(_PNG_END):
+    if not content.endswith(PNG_END):
         return False
     if checksums is not None:
         raise _not_ours(path, "the image that was made there")

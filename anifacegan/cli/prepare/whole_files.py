@@ -4,11 +4,10 @@ from pathlib import Path
 
 from anifacegan.face_model.coefficients import MAT_TITLE, read_coefficients
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.image_files import image_size, read_image, require_png_checksums
+from anifacegan.runtime.image_files import PNG_END, PNG_MAGIC, image_size, read_image, require_png_checksums
 
-_STARTS = {".png": b"\x89PNG\r\n\x1a\n", ".mat": MAT_TITLE}
+_STARTS = {".png": PNG_MAGIC, ".mat": MAT_TITLE}
 """The first bytes of our files, by their suffix."""
-_PNG_END = b"\0\0\0\0IEND\xae\x42\x60\x82"
 
 
 def is_damaged(path: Path) -> bool:
@@ -35,7 +34,7 @@ def is_whole(path: Path) -> bool:
     try:
         if path.suffix == ".mat":
             read_coefficients(path)
-        elif content.endswith(_PNG_END):
+        elif content.endswith(PNG_END):
             image_size(content)
             require_png_checksums(content)
         else:
