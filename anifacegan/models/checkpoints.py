@@ -37,7 +37,7 @@ _UNITS = "expression.units_to_exp"
 _APPEARANCE = "appearance."
 _CONFIG = "generator"
 _PLANES = "template.planes."
-_MAPPINGS = ("template.mapping.", "deformation.mapping.")
+_LARGE_NETWORKS = ("template.mapping.", "deformation.mapping.", "shading.mapping.", "identity_prior.", "expression_prior.")
 _NODES = "alignment.node"
 
 
@@ -115,7 +115,7 @@ def _large_tables(generator: Generator) -> list[str]:
     planes = generator.template.planes
     if planes is not None and planes.config.half_precision:
         names += [_PLANES + name for name, _ in planes.named_parameters()]
-        names += [name for name, _ in generator.named_parameters() if name.startswith(_MAPPINGS)]
+        names += [name for name, _ in generator.named_parameters() if name.startswith(_LARGE_NETWORKS)]
     return names
 
 

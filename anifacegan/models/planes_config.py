@@ -45,8 +45,8 @@ class FeaturePlanesConfig:
     """Let gradients flow through the finest plane to the positions of points, and so to the deformation field. At first
     the plane's texels are noise, and so would the gradients be."""
     half_precision: bool = True
-    """Store planes, grid, the weights of the mix and the mapping networks in model folders as float16; arithmetic is in
-    float32."""
+    """Store planes, grid, the weights of the mix, the mapping networks and the priors in model folders as float16;
+    arithmetic is in float32."""
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.resolutions) <= 16 or any(a >= b for a, b in pairwise(self.resolutions)):
