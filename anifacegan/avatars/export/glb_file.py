@@ -1,7 +1,7 @@
 """A binary glTF 2.0 file of textured meshes with morph targets, nodes and one animation, written by pygltflib.
 
 Morph targets are sparse accessors: only the vertices that move are stored. Texture coordinates have 16 bits, colours
-of vertices 8. Everything is in one buffer.
+of vertices, and what targets add to them, 8. Everything is in one buffer.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ GENERATOR = "anifacegan export glb"
 MAGIC, HEADER_BYTES, MOST_DESCRIPTION = b"glTF", 20, 2**24
 """First bytes of a file; bytes before its description, whose length is in them; how much of it is looked at."""
 UNLIT = "KHR_materials_unlit"
-FLOAT, UNSIGNED_BYTE, UNSIGNED_SHORT, UNSIGNED_INT = 5126, 5121, 5123, 5125
+FLOAT, BYTE, UNSIGNED_BYTE, UNSIGNED_SHORT, UNSIGNED_INT = 5126, 5120, 5121, 5123, 5125
 VERTEX_BUFFER, INDEX_BUFFER = 34962, 34963
 LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_EDGE = 9729, 9987, 33071
 """Numbers of glTF for types, buffers and samplers."""
@@ -164,8 +164,9 @@ class _Writer:
         if mesh.uv is not None:
             uv = np.rint((2**16 - 1) * mesh.uv.clip(0, 1)).astype(np.uint16)
             attributes.TEXCOORD_0 = self._accessor(uv, "VEC2", UNSIGNED_SHORT, VERTEX_BUFFER, normalized=True)
-        if mesh.colours is not None:
-            opaque = np.concatenate([mesh.colours.clip(0, 1), np.ones((len(mesh.colours), 1))], axis=1)
+        colours = np.ones_like(mesh.points) if mesh.colours is None and mesh.shades else mesh.colours
+        if colours is not None:
+            opaque = np.concatenate([colours.clip(0, 1), np.ones((len(colours), 1))], axis=1)
             attributes.COLOR_0 = self._accessor(
                 np.rint(255 * opaque).astype(np.uint8), "VEC4", UNSIGNED_BYTE, VERTEX_BUFFER, normalized=True
             )
@@ -184,32 +185,48 @@ class _Writer:
         )
         entry = gltf.Mesh(name=name, primitives=[primitive])
         if mesh.targets:
-            primitive.targets = [{"POSITION": self._sparse(moves)} for moves in mesh.targets.values()]
+            primitive.targets = self._targets(mesh)
             entry.weights, entry.extras = [0.0] * len(mesh.targets), {"targetNames": list(mesh.targets)}
         self.document.meshes.append(entry)
         return len(self.document.meshes) - 1
 
-    def _sparse(self, moves: Float[np.ndarray, "vertex 3"]) -> int:
-        """Add an accessor that is zero but for the vertices that move."""
+    def _targets(self, mesh: GlbMesh) -> list[dict[str, int]]:
+        """Add the morph targets of a mesh. If one has shades all have: three.js misreads those that have none."""
+        found = [
+            {"POSITION": self._sparse(moves.astype(np.float32), "VEC3", FLOAT)}
+            for moves in mesh.targets.values()
+        ]
+        if mesh.shades:
+            none = self._sparse(np.zeros((len(mesh.points), 4), np.int8), "VEC4", BYTE)
+            for name, target in zip(mesh.targets, found, strict=True):
+                target["COLOR_0"] = none
+                if name in mesh.shades:
+                    change = np.rint(127 * mesh.shades[name].clip(-1, 1)).astype(np.int8)
+                    target["COLOR_0"] = self._sparse(np.pad(change, ((0, 0), (0, 1))), "VEC4", BYTE)
+        return found
+
+    def _sparse(self, changes: np.ndarray, kind: str, component: int) -> int:
+        """Add an accessor that is zero but for the vertices that change; whole numbers are shares of the largest."""
         gltf = self.gltf
-        moved = np.flatnonzero(np.any(moves != 0, axis=1))
-        values = moves[moved].astype(np.float32)
-        still = np.zeros((int(len(moved) < len(moves)), 3), np.float32)
+        changed = np.flatnonzero(np.any(changes != 0, axis=1))
+        values = changes[changed]
+        still = np.zeros((int(len(changed) < len(changes)), changes.shape[1]), changes.dtype)
         bounds = np.concatenate([values, still])
         entry = gltf.Accessor(
-            componentType=FLOAT,
+            componentType=component,
+            normalized=component != FLOAT,
             byteOffset=None,
-            count=len(moves),
-            type="VEC3",
+            count=len(changes),
+            type=kind,
             min=bounds.min(axis=0).tolist(),
             max=bounds.max(axis=0).tolist(),
         )
-        if len(moved):
-            indices, _, kind = _indices(moved, len(moves))
+        if len(changed):
+            indices, _, index_kind = _indices(changed, len(changes))
             entry.sparse = gltf.Sparse(
-                count=len(moved),
+                count=len(changed),
                 indices=gltf.AccessorSparseIndices(
-                    bufferView=self._view(indices.tobytes()), componentType=kind
+                    bufferView=self._view(indices.tobytes()), componentType=index_kind
                 ),
                 values=gltf.AccessorSparseValues(bufferView=self._view(values.tobytes())),
             )

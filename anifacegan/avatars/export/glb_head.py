@@ -107,7 +107,7 @@ def part_mesh(
 ) -> GlbMesh:
     """Cut out a part of the head, relative to ``place``; the skin's border and those of the eyes are closed.
 
-    The skin has all targets, other parts those that move them.
+    The skin has all targets, and the shades of expressions; other parts have the targets that move them.
     """
     shape = head.shape
     chosen = (shape.parts.part[shape.triangles] == label).all(axis=1)
@@ -128,8 +128,9 @@ def part_mesh(
             [0.0, -1.0 if label == SKIN else 0.0, 0.0 if label == SKIN else -1.0], (len(cap.points), 1)
         )
         normals = np.concatenate([normals, below])
-    weight = None
+    weight, shades = None, {}
     if label == SKIN:
+        shades = {name: change[vertex] for name, change in head.shades.items()}
         distance = shape.parts.cloth_sd.astype(np.float64)[vertex]
         weight = np.append(1 - smoothstep(*NECK, distance), np.zeros(len(cap.points)))
     still = np.zeros((len(cap.points), 3))
@@ -140,6 +141,7 @@ def part_mesh(
         targets={name: np.concatenate([move, still]) for name, move in selected.items()},
         normals=normals,
         head_weight=weight,
+        shades={name: np.concatenate([change, still]) for name, change in shades.items()},
     )
 
 

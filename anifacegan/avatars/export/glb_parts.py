@@ -36,6 +36,8 @@ class GlbMesh:
     """How far each vertex turns with the file's turning node, 0 to 1; None: the mesh belongs to its node alone."""
     colours: Float[np.ndarray, "vertex 3"] | None = None
     """Factors of the material's colour, linear light in [0, 1]; None: one everywhere."""
+    shades: dict[str, Float[np.ndarray, "vertex 3"]] = field(default_factory=dict)
+    """Name of each morph target that shades -> what it adds to these factors at weight 1."""
     material: GlbMaterial | None = None
     """None: the person's, which has the scene's texture."""
 

@@ -63,6 +63,8 @@ class HeadTexture:
     """The texels that belong to the mesh; corners are vertices of the mesh."""
     seen: Bool[np.ndarray, "texel"]
     """Whether a view saw them."""
+    neutral: Float[np.ndarray, "texel"]
+    """How far their colours are those that views of the neutral face saw, 0 to 1."""
 
     def as_bytes(
         self, rgb: Float[np.ndarray, "size size 3"] | None = None
@@ -82,6 +84,8 @@ class PosedView:
     """Weight of the view."""
     same_surface: float = SAME_SURFACE
     """Largest distance between mesh and avatar that counts as the same surface, world units."""
+    neutral: bool = True
+    """Whether the face is neutral."""
 
 
 def neutral_views(avatar: Avatar, size: int) -> list[AvatarView]:
@@ -116,7 +120,7 @@ def posed_views(
         for yaw, pitch in within_reach(avatar, FEW_DIRECTIONS):
             size = neutral[0].camera.size
             view = avatar_view(avatar, yaw=yaw, pitch=pitch, size=size, z_exp=z_exp)
-            found.append(PosedView(view, vertices, HIDDEN_WORTH, ANYWHERE_NEAR))
+            found.append(PosedView(view, vertices, HIDDEN_WORTH, ANYWHERE_NEAR, neutral=False))
     return found
 
 
@@ -124,7 +128,7 @@ def head_texture(shape: PersonShape, views: Sequence[PosedView], size: int) -> H
     """Read the texture of ``size`` x ``size`` texels from views."""
     owners = layout_owners(shape, size)
     total, weight = np.zeros((len(owners.flat), 3)), np.zeros(len(owners.flat))
-    best = np.zeros(len(weight))
+    best, neutral = np.zeros(len(weight)), np.zeros(len(weight))
     triangles = shape.triangles
     for posed in views:
         normals = vertex_normals_numpy(posed.vertices, triangles)
@@ -136,13 +140,15 @@ def head_texture(shape: PersonShape, views: Sequence[PosedView], size: int) -> H
         worth = np.where(seen.seen, posed.worth * seen.facing**SHARPNESS, 0.0)
         total[here] += worth[:, None] * seen.rgb
         weight[here] += worth
+        neutral[here] += worth if posed.neutral else 0.0
         best[here] = np.maximum(best[here], np.where(seen.seen, seen.facing, 0.0))
     known = weight > 0
-    colours = total / np.where(known, weight, 1.0)[:, None]
+    whole = np.where(known, weight, 1.0)
+    colours = total / whole[:, None]
     everywhere = _on_vertices(shape, owners, colours, known)
     sure = np.where(known, (best - LEAST_FACING) / (SURE_FACING - LEAST_FACING), 0.0).clip(0, 1)[:, None]
     colours = sure * colours + (1 - sure) * _at_texels(everywhere, owners)
-    return HeadTexture(filled_beside(colours, owners, size), owners, known)
+    return HeadTexture(filled_beside(colours, owners, size), owners, known, neutral / whole)
 
 
 def layout_owners(shape: PersonShape, size: int) -> TexelOwners:

@@ -125,7 +125,7 @@ def _write(config: GlbCommand) -> None:
             animation = sequence_animation(config.sequence.stem, sequence, config.fps or SEQUENCE_FPS)
             missed = sequence.missed
     targets = morph_targets(shape, expressions, config.glb.least_move)
-    head = painted_head(avatar, shape, config.glb, config.albedo)
+    head = painted_head(avatar, shape, config.glb, expressions, config.albedo)
     scene = glb_scene(
         avatar,
         head,
