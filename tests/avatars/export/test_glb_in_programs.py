@@ -44,9 +44,10 @@ def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     rgb = np.random.default_rng(0).random((64, 64, 3))
     turn = head_rotations(yaw=np.array([0.0, 0.3]), pitch=np.zeros(2))
     sequence = UnitSequence({"jawOpen": np.array([0.0, 1.0])}, turn, 0.0)
+    shades = {"jaw_open": np.full_like(shape.neutral, -0.3)} if request.param else {}
     scene = glb_scene(
         avatar,
-        PaintedHead(shape, np.zeros_like(shape.neutral), rgb, 1.0),
+        PaintedHead(shape, np.zeros_like(shape.neutral), rgb, 1.0, shades),
         morph_targets(shape, {name: avatar.expressions.coefficients(name) for name in SHAPES}, 0.01),
         GlbConfig(hair_ribbons=300),
         strands=tiny_strands(folder / "face_model.npz", "long"),
