@@ -37,7 +37,13 @@ _UNITS = "expression.units_to_exp"
 _APPEARANCE = "appearance."
 _CONFIG = "generator"
 _PLANES = "template.planes."
-_LARGE_NETWORKS = ("template.mapping.", "deformation.mapping.", "shading.mapping.", "identity_prior.", "expression_prior.")
+_LARGE_NETWORKS = (
+    "template.mapping.",
+    "deformation.mapping.",
+    "shading.mapping.",
+    "identity_prior.",
+    "expression_prior.",
+)
 _NODES = "alignment.node"
 
 
