@@ -21,6 +21,7 @@ from typing import Any
 
 from anifacegan.runtime.errors import InputError, say
 from anifacegan.runtime.files import (
+    encoded,
     file_sha256,
     flush,
     not_writable_error,
@@ -28,6 +29,7 @@ from anifacegan.runtime.files import (
     remove_abandoned,
     remove_leftovers,
     runs_here,
+    sha256,
     write_complete,
 )
 from anifacegan.runtime.interrupts import interrupts_put_off
@@ -82,9 +84,13 @@ def content_note(path: Path) -> str | None:
         found = path.lstat()
         if not stat.S_ISREG(found.st_mode):
             return None
-        return f"{found.st_size} {file_sha256(path)[:_DIGITS]}"
+        return _note(found.st_size, file_sha256(path))
     except OSError:
         return None
+
+
+def _note(size: int, digest: str) -> str:
+    return f"{size} {digest[:_DIGITS]}"
 
 
 def _list_of_texts(value: Any) -> list[str]:
@@ -183,6 +189,20 @@ def note_claims(out: Path, claims: Mapping[str, Noted]) -> None:
 def note_contents(out: Path, names: Iterable[str]) -> None:
     """Note what the named files in a folder hold, which this program has written: what replaces them is another's."""
     note_claims(out, _contents(out, own_files(out).intersection(names)))
+
+
+def write_noted(out: Path, name: str, content: bytes | memoryview | str) -> None:
+    """Write a whole file into a folder that exists, whatever is there, and note that it is this program's and what it
+    holds. That is noted first: if the process is killed in between, what was there before is still known as well.
+
+    Raises:
+        InputError: the folder cannot be written, or the disk is full; the file is unchanged.
+    """
+    content = encoded(content) if isinstance(content, str) else content
+    before = still_own(out, [name]) and content_note(out / name)
+    notes = {_note(len(content), sha256([content])), *([before] if before else [])}
+    note_claims(out, {name: sorted(notes)})
+    write_complete(out / name, content)
 
 
 def withdraw_claim(out: Path, names: Iterable[str]) -> None:
