@@ -199,9 +199,8 @@ def write_noted(out: Path, name: str, content: bytes | memoryview | str) -> None
         InputError: the folder cannot be written, or the disk is full; the file is unchanged.
     """
     content = encoded(content) if isinstance(content, str) else content
-    before = still_own(out, [name]) and content_note(out / name)
-    notes = {_note(len(content), sha256([content])), *([before] if before else [])}
-    note_claims(out, {name: sorted(notes)})
+    before = _contents(out, still_own(out, [name]))
+    note_claims(out, {name: [_note(len(content), sha256([content])), *before.get(name, [])]})
     write_complete(out / name, content)
 
 
