@@ -302,8 +302,9 @@ def _marker_text(noted: dict[str, Noted]) -> str:
 
 
 def _is_inside(name: str) -> bool:
-    path = PurePosixPath(name)
-    return bool(name) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
+    """Return whether a name, with slashes, is that of something in its folder; without PurePosixPath, which takes most
+    of the time that a list of thousands of names needs, and every claim reads it."""
+    return bool(name) and not name.startswith("/") and ".." not in name.split("/") and "\0" not in name
 
 
 def _publish(temporary: Path, out: Path, overwrite: bool, last: str, whole: bool) -> None:
