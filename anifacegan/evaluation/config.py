@@ -227,7 +227,7 @@ class MeasureConfig:
     seed: int = 1
     """Random seed for latents, poses, the choice of real images, and bootstrap draws."""
     batch: int = 32
-    """Number of images that the judge (see the option judge) processes at once; it changes the
+    """Number of images that are drawn, and that the judge (see the option judge) measures, at once; it changes the
     results by rounding only."""
     pitch_offset: float | None = None
     """Pitch, in radians, that Deep3DFaceRecon reports for a frontal face. It is subtracted from the pitch in the .mat
@@ -329,6 +329,8 @@ class CompareConfig(MeasureConfig):
             require_unused(self, "with inception alone, whose numbers have no intervals", "draws")
         if self.psi_a is not None and self.psi_b is not None:
             require_unused(self, "with --psi_a and --psi_b", "psi")
+        if self.b is None:
+            require_unused(self, "without a second model", "faces")
         if self.b is None and self.psis[0] == self.psis[1]:
             raise ValueError(
                 "A is compared with itself, expected a second model, or another --psi_a or --psi_b"

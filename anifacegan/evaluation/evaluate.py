@@ -202,9 +202,7 @@ class Evaluation:
     def _deformation(self) -> DeformationItems:
         head = self.image_sets.head
         surfaces = FaceSurfaces(head, self.image_sets.fov_deg).to(self.generator.device)
-        seed = self.samples.seed + OTHER_FACES
-        config = dataclasses.replace(self.samples, count=self.config.mesh_faces, seed=seed)
-        views = self.image_sets.sample(config)
+        views = self.image_sets.sample(self.config.mesh_faces, self.samples.seed + OTHER_FACES)
         named = self.generator.config.template_expression
         template_exp = named_coefficients(named, head.parts.expression_basis())
         return deformation_items(

@@ -8,7 +8,6 @@ The main set has random people, expressions and camera poses. The other sets are
 one thing changes between the images of a person: the expression, the yaw or the appearance latent.
 """
 
-import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -156,13 +155,12 @@ class ImageSets:
         """Return the latents and camera poses of the first ``count`` images of random people with random
         expressions.
         """
-        return self.sample(dataclasses.replace(self.samples, count=count))
+        return self.sample(count, self.samples.seed)
 
-    def sample(self, config: SampleConfig) -> PosedLatents:
-        """Sample the latents and camera poses of ``config.count`` images of random people with the seed
-        ``config.seed``.
-        """
+    def sample(self, count: int, seed: int) -> PosedLatents:
+        """Sample the latents and camera poses of ``count`` images of random people with a seed."""
         poses = torch.from_numpy(self.inputs.dataset.poses)
+        config = SampleConfig(count, seed, views=self.samples.views)
         return sample_views(self.priors, poses, config, self.data_exp)
 
     def generated(self, count: int) -> UInt8[Tensor, "item 3 size size"]:

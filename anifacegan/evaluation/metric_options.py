@@ -10,13 +10,18 @@ from anifacegan.runtime.errors import require_unused
 
 EMBEDDED = ("embedding_frechet", "recognition", "disentanglement")
 """Metrics that need a face embedder, a network that turns a face into an identity vector."""
+JUDGED = ("frechet", "expression", "identity", "smoothness", *EMBEDDED)
+"""Metrics that need the judge, a face regressor; it is also what says where embedders find faces."""
 _FRECHET = ("frechet", "embedding_frechet")
 _PEOPLE = ("identity", "recognition", "disentanglement")
 USERS: dict[str, tuple[str, ...]] = {
+    "judge": JUDGED,
     "embedder": EMBEDDED,
     "trust_torchscript": EMBEDDED,
     "inception_weights": ("inception",),
     "inception_count": ("inception",),
+    "batch": ("inception", *JUDGED, "detection"),
+    "size": ("inception", *JUDGED, "view_consistency", "detection"),
     "count": ("expression", *_FRECHET),
     "people": _PEOPLE,
     "expressions": _PEOPLE,

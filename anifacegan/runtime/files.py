@@ -139,7 +139,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def sha256(parts: Iterable[bytes]) -> str:
+def sha256(parts: Iterable[bytes | memoryview]) -> str:
     """Return the SHA-256 of the given bytes, one after another, 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for part in parts:

@@ -28,7 +28,8 @@ class GrowingFolder:
     The folder is locked from the beginning of the block, or from the moment in which the first file makes it. Files of
     others are replaced with ``overwrite`` only. At the end of the block, however it ends, it is noted what the claimed
     files hold, and those that were not written are this program's no longer; a run that fails before it has written a
-    file leaves no trace.
+    file leaves no trace. If the process is killed, what :meth:`file` gave before the last :meth:`claim` is noted, too;
+    the other claimed files are this program's by their names until the end of the next run.
     """
 
     def __init__(self, path: Path, overwrite: bool = False) -> None:
@@ -39,6 +40,8 @@ class GrowingFolder:
         self._earlier: dict[str, Noted] = {}
         self._checked: dict[str, bool] = {}
         self._journals: set[str] = set()
+        self._given: set[str] = set()
+        self._written: dict[str, list[str]] = {}
         self._made: list[Path] = []
 
     def __enter__(self) -> "GrowingFolder":
@@ -100,7 +103,7 @@ class GrowingFolder:
             require_room(self.path, names, self._overwrite, own)
             self._found |= {name: _version(self.path / name) for name in names}
             self._earlier |= {name: before[name] for name in own}
-            note_claims(self.path, dict.fromkeys(names))
+            note_claims(self.path, {**self._newly_written(), **dict.fromkeys(names)})
             self._claimed.update(names)
             self._journals.update(journals)
             finals = {MARKER, *(PurePosixPath(name).name for name in before)}
@@ -108,12 +111,16 @@ class GrowingFolder:
                 remove_leftovers(folder, finals)
 
     def file(self, name: str) -> Path:
-        """Return the path of a file that may be written now; its folder exists, and the file is claimed.
+        """Return the path of a file that may be written now, whole before the next claim; its folder exists, and the
+        file is claimed.
 
         Raises:
             InputError: see :meth:`claim`.
         """
+        if self._written.pop(name, None) is not None:  # it is written again
+            note_claims(self.path, {name: None})
         self.claim([name])
+        self._given.add(name)
         path = self.path / name
         self._make(path.parent)
         return path
@@ -135,8 +142,22 @@ class GrowingFolder:
             with suppress(OSError):  # something else is in it
                 folder.rmdir()
         self._claimed -= own
+        self._given -= own
+        self._written = {name: note for name, note in self._written.items() if name not in own}
         if own:
             withdraw_claim(self.path, own)
+
+    def _newly_written(self) -> dict[str, list[str]]:
+        """Return what those files hold that were given to be written, and have been since the last call."""
+        found = {
+            name: content_note(self.path / name)
+            for name in self._given - self._journals
+            if _version(self.path / name) != self._found[name]
+        }
+        written = {name: [note] for name, note in found.items() if note is not None}
+        self._given -= written.keys()
+        self._written |= written
+        return written
 
     def _settle_claims(self) -> None:
         """Note what the claimed files hold. Those that are not there, or are still those of others, are not this
@@ -154,7 +175,8 @@ class GrowingFolder:
             for folder in {(self.path / name).parent for name in unwritten}:
                 remove_leftovers(folder, finals)
             withdraw_claim(self.path, unwritten)
-        noted = {name: self._earlier[name] for name in kept.intersection(self._earlier)}
+        noted: dict[str, Noted] = {name: self._earlier[name] for name in kept.intersection(self._earlier)}
+        noted |= self._written
         for name in self._claimed.difference(unwritten, self._journals):
             if noted.get(name) is None and (note := content_note(self.path / name)) is not None:
                 noted[name] = [note]

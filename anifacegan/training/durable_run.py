@@ -25,9 +25,9 @@ from tqdm import tqdm
 from anifacegan.models.model_folder import CARD, TENSORS
 from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import sha256, write_complete
+from anifacegan.runtime.files import sha256
 from anifacegan.runtime.locks import FolderLock
-from anifacegan.runtime.output_folders import claim, require_room
+from anifacegan.runtime.output_folders import claim, require_room, write_noted
 from anifacegan.runtime.structured_text import yaml_text
 from anifacegan.runtime.typed_config import plain
 from anifacegan.training.logging import Losses, RunLog
@@ -129,7 +129,9 @@ class DurableRun:
         """Load the newest snapshot into ``state``, lock the folder, write ``config.yaml``, and remove half-written
         files.
 
-        If there is no snapshot, ``state`` is not changed.
+        If there is no snapshot, ``state`` is not changed. It is noted what each file of the run holds, of stats.jsonl
+        when the run ends, so that a new run in the folder replaces none that somebody has changed or put there since. A
+        resumed run replaces them whatever they hold: its snapshots say whose folder it is.
 
         Raises:
             InputError: the snapshot belongs to other networks, a new run's folder has files of others in the way, or
@@ -146,10 +148,11 @@ class DurableRun:
                 ) from None
         if self.workers.first:
             require_room(out / "model", (TENSORS, CARD), overwrite=not self.new)
-            claim(out, RUN_FILES, overwrite=not self.new)
+            require_room(out, RUN_FILES, overwrite=not self.new)
+            claim(out, [], overwrite=not self.new)
             self._lock.take()
             remove_half_written(out)
-            write_complete(out / "config.yaml", yaml_text(plain(self.config)))
+            write_noted(out, "config.yaml", yaml_text(plain(self.config)))
 
     @contextmanager
     def reporting(

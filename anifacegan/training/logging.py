@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import not_writable_error, write_complete
 from anifacegan.runtime.image_files import encoded_image
+from anifacegan.runtime.output_folders import note_claims, note_contents, withdraw_claim, write_noted
 
 
 class Losses(Mapping):  # without [str, float]: checks of types would read an item
@@ -62,6 +65,7 @@ class RunLog:
 
         self.folder = folder
         self.stats = folder / "stats.jsonl"
+        note_claims(folder, {self.stats.name: None})
         if self.stats.is_file():
             lines = [line for line in _lines(self.stats) if _step_of(line) <= step]
             write_complete(self.stats, "".join(line + "\n" for line in lines))
@@ -123,12 +127,17 @@ class RunLog:
 
     def image(self, step: int, name: str, image: np.ndarray) -> None:
         """Write a (H, W, 3) uint8 image to NAME.png in the run folder, replacing an older one, and to tensorboard."""
-        write_complete(self.folder / f"{name}.png", encoded_image(image))
+        write_noted(self.folder, f"{name}.png", encoded_image(image))
         self.writer.add_image(name, image, step, dataformats="HWC")
 
     def close(self) -> None:
-        """Close tensorboard's file."""
+        """Close tensorboard's file, and note what stats.jsonl holds now that it grows no more."""
         self.writer.close()
+        with suppress(OSError, InputError):  # the disk is full
+            if self.stats.is_file():
+                note_contents(self.folder, [self.stats.name])
+            else:
+                withdraw_claim(self.folder, [self.stats.name])
 
 
 def _lines(path: Path) -> list[str]:

@@ -12,8 +12,8 @@ import torch
 
 from anifacegan.models.model_folder import CARD, TENSORS
 from anifacegan.runtime.errors import InputError, first_line, say
-from anifacegan.runtime.files import remove_leftovers, write_complete
-from anifacegan.runtime.output_folders import claim, note_contents, remove_unfinished, still_own
+from anifacegan.runtime.files import remove_leftovers
+from anifacegan.runtime.output_folders import remove_unfinished, still_own, write_noted
 from anifacegan.runtime.paths import require_file
 from anifacegan.runtime.tensor_files import read_pytorch
 
@@ -40,9 +40,7 @@ def save_snapshot(folder: Path, step: int, content: dict, keep: int) -> None:
     path = _path(folder, step)
     buffer = io.BytesIO()  # torch.save itself reports a full disk badly
     torch.save(content, buffer)
-    write_complete(path, buffer.getbuffer())
-    claim(folder, [path.name], overwrite=True)
-    note_contents(folder, [path.name])
+    write_noted(folder, path.name, buffer.getbuffer())
     older = [snapshot.name for snapshot in _snapshots(folder) if snapshot <= path][:-keep]
     for name in still_own(folder, older):
         (folder / name).unlink()

@@ -40,6 +40,13 @@ def common(tiny: Path, tmp_path: Path) -> list[str]:
     return [*named.split(), *FEW]
 
 
+@pytest.fixture
+def unjudged(common: list[str]) -> list[str]:
+    """Options of a run whose metrics need no judge."""
+    place = common.index("--judge")
+    return common[:place] + common[place + 2 :]
+
+
 def run(*arguments: str) -> None:
     assert command("compare", *arguments, *few_words(arguments, mesh_faces=4)) == 0
 
@@ -130,7 +137,7 @@ def test_one_model_at_two_settings(models: tuple[str, str], common: list[str], t
 
 
 def test_faces_of_their_own_are_drawn_on_request(
-    models: tuple[str, str], common: list[str], tmp_path: Path
+    models: tuple[str, str], unjudged: list[str], tmp_path: Path
 ) -> None:
     """A copy with another expression prior: without an expression, its field makes the same error."""
     checkpoint = small_checkpoint()
@@ -140,7 +147,7 @@ def test_faces_of_their_own_are_drawn_on_request(
     differences = {}
     for faces, source in (("shared", "prior"), ("own", "prior"), ("own", "data")):
         requested = f"--metrics deformation --faces {faces} --expressions_from {source}".split()
-        run(models[0], str(tmp_path / "other"), *common, *requested)
+        run(models[0], str(tmp_path / "other"), *unjudged, *requested)
         document = written(tmp_path / "out")
         assert document["faces"]["priors_are_equal"] is False
         found = document["metrics"]["deformation"]["compared"]["error_interocular"]
@@ -149,7 +156,7 @@ def test_faces_of_their_own_are_drawn_on_request(
 
 
 def test_an_interrupted_run_leaves_the_folder_as_it_was(
-    models: tuple[str, str], common: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    models: tuple[str, str], unjudged: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
@@ -160,7 +167,7 @@ def test_an_interrupted_run_leaves_the_folder_as_it_was(
             (tmp_path / "out").mkdir()
             (tmp_path / "out" / "comparison.json").write_text(before)
         words = ["--metrics", "deformation", "--overwrite", "true"]
-        assert command("compare", *models, *common, *words, *few_words(words)) == 130
+        assert command("compare", *models, *unjudged, *words, *few_words(words)) == 130
         left = {path.name: path.read_text() for path in (tmp_path / "out").glob("*")}
         assert left == ({} if before is None else {"comparison.json": before})
         assert (tmp_path / "out").exists() == (before is not None)
@@ -168,13 +175,13 @@ def test_an_interrupted_run_leaves_the_folder_as_it_was(
 
 def test_a_metric_that_lacks_something_is_left_out_and_named(
     models: tuple[str, str],
-    common: list[str],
+    unjudged: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    run(*models, *common, "--metrics", "inception", "deformation")
+    run(*models, *unjudged, "--metrics", "inception", "deformation")
     printed = capsys.readouterr()
     assert list(written(tmp_path / "out")["not_measured"]) == ["inception"]
     assert "inception: not measured: " in printed.err and "| inception |  | not measured | " in printed.out
@@ -187,7 +194,11 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def test_mistakes_are_one_line(
-    models: tuple[str, str], common: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    models: tuple[str, str],
+    common: list[str],
+    unjudged: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     released = str(write_small_model(tmp_path / "released", face_model="bfm09"))
 
@@ -203,7 +214,9 @@ def test_mistakes_are_one_line(
     assert "psi_b is -1.0, expected at least 0" in said(*models, *common, "--psi_b", "-1")
     both = ["--psi_a", "0.5", "--psi_b", "0.6", "--psi", "0.7"]
     assert "psi is 0.7, expected no --psi with --psi_a and --psi_b" in said(*models, *common, *both)
-    alone = said(*models, *common, "--metrics", "inception")
+    one = [models[0], *common, "--psi_b", "0.5", "--faces", "own"]
+    assert "faces is own, expected no --faces without a second model" in said(*one)
+    alone = said(*models, *unjudged, "--metrics", "inception")
     assert "draws is 40, expected no --draws with inception alone" in alone
     assert "none: no such file or folder" in said(models[0], str(tmp_path / "none"), *common)
     assert not (tmp_path / "out").exists()

@@ -250,6 +250,43 @@ def test_an_archive_with_a_file_of_others_in_it_stays(
     assert archive.read_bytes() == (made.parent / "set.zip").read_bytes()
 
 
+def exchanged(archive: Path, name: str, content: bytes, kind: int = zipfile.ZIP_STORED) -> bytes:
+    """Write an archive anew, with another content of one file, or of one more; return its bytes."""
+    with zipfile.ZipFile(archive) as opened:
+        files = {entry: opened.read(entry) for entry in opened.namelist()}
+    with zipfile.ZipFile(archive, "w") as opened:
+        for entry, before in (files | {name: content}).items():
+            opened.writestr(entry, content if entry == name else before, kind if entry == name else None)
+    return archive.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["000001.png", "000004.mat", "000009.png"])
+@pytest.mark.parametrize("kind", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_an_archive_in_which_somebody_exchanged_a_file_stays(
+    name: str, kind: int, made: Path, face_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, archive = tmp_path / "set", tmp_path / "set.zip"
+    shutil.copytree(made, out)
+    shutil.copy(made.parent / "set.zip", archive)
+    (out / "000002.png").unlink()
+    after, folder = exchanged(archive, name, b"mine", kind), contents(out)
+    assert command("dataset", *arguments(out, face_file), "--zip") == 2
+    assert f"set.zip: is in the way, '{name}' in it is not what was made for this data set" in one_error_line(
+        capsys
+    )
+    assert archive.read_bytes() == after and contents(out) == folder  # refused before any image is drawn
+
+
+def test_an_archive_of_what_was_made_is_replaced(made: Path, face_file: Path, tmp_path: Path) -> None:
+    """Also if the folder has lost an image by now, which is made again."""
+    out, archive = tmp_path / "set", tmp_path / "set.zip"
+    shutil.copytree(made, out)
+    shutil.copy(made.parent / "set.zip", archive)
+    (out / "000002.png").unlink()
+    assert command("dataset", *arguments(out, face_file), "--zip") == 0
+    assert archive.read_bytes() == (made.parent / "set.zip").read_bytes()
+
+
 def test_fewer_images_leave_the_archive_of_all(made: Path, face_file: Path, tmp_path: Path) -> None:
     """It had two of six images, with a description of six."""
     whole = (made.parent / "set.zip").read_bytes()

@@ -15,6 +15,7 @@ import pytest
 import scipy.io
 import torch
 
+from anifacegan.cli.render import run as render_run
 from anifacegan.cli.render.config import RenderConfig
 from anifacegan.cli.render.plan import plan_video
 from anifacegan.cli.render.run import run
@@ -497,6 +498,37 @@ def test_a_disk_that_fills_up_leaves_the_old_images(
     with pytest.raises(InputError, match=r"out: cannot be written \(No space left on device\)"):
         run(replace(config, seeds=(3, 4)))
     assert {path: path.read_bytes() for path in config.out.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "seed2/frame_003.png",
+        "seed2/depth_003.png",
+        "seed2.mp4",
+        "seed2.npz",
+        "sheet.png",
+        "dataset.json",
+        MANIFEST,
+    ],
+)
+def test_a_file_in_the_way_is_said_before_anything_is_rendered(
+    name: str, config: RenderConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(render_run, "filled_when_complete", None)  # in which all is rendered
+    (config.out / name).parent.mkdir(parents=True, exist_ok=True)
+    (config.out / name).write_text("mine")
+    with pytest.raises(InputError, match=f"{name}: is in the way and was not written by anifacegan"):
+        run(replace(config, depth=True, cameras=True, video=True, grid=True))
+
+
+def test_files_of_names_that_are_not_written_are_not_in_the_way(config: RenderConfig) -> None:
+    names = ("seed2/depth_003.png", "seed2/frame_004.png", "seed2.mp4", "sheet.png", "dataset.json")
+    (config.out / "seed2").mkdir(parents=True)
+    for name in names:
+        (config.out / name).write_text("mine")
+    run(replace(config, frames=2))
+    assert {(config.out / name).read_text() for name in names} == {"mine"}
 
 
 def test_latents_that_no_network_can_take_are_found(config: RenderConfig, tmp_path: Path) -> None:

@@ -52,6 +52,22 @@ def test_a_still_is_the_seed_with_the_pose_and_expression_of_the_manifest(
     np.testing.assert_allclose(z_id[1], loaded.person(5)[0][0], atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["seed11.png", "latents.npz", "dataset.json", MANIFEST])
+def test_a_file_in_the_way_is_said_before_anything_is_rendered(
+    name: str,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("anifacegan.cli.render.stills.filled_when_complete", None)  # in which all is rendered
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / name).write_text("mine")
+    words = ("--stills", "--model", model, "--seeds", "8-11", "--cameras", "--out", tmp_path / "set")
+    assert command("render", *words) == 2
+    assert f"{name}: is in the way and was not written by anifacegan" in one_error_line(capsys)
+
+
 def test_the_distribution_of_poses_is_the_options(model: Path, tmp_path: Path) -> None:
     options = ("--views.yaw_deviation", 0.01, "--views.pitch_deviation", 0, "--views.neutral_ratio", 1)
     entries = stills(model, tmp_path / "set", "--seeds", "0-19", *options)

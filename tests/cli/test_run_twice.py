@@ -23,7 +23,6 @@ from tests.cli.test_fit import Fitter
 from tests.cli.test_prepare import asked  # noqa: F401
 from tests.fixtures.ball_avatars import ball_avatar
 from tests.fixtures.commands import command, one_error_line
-from tests.fixtures.judged_model import write_judge
 from tests.fixtures.loaded_renderers import loaded_once
 from tests.fixtures.released_layout import write_released
 from tests.fixtures.small_models import small_checkpoint, write_small_model
@@ -59,7 +58,7 @@ class Case:
         return tuple(name for name in in_folders if "/" in name)
 
 
-FEW = "--mesh-faces 1 --size 8 --device cpu"
+FEW = "--mesh-faces 1 --device cpu"
 SMALL = "--model MODEL --size 8 --seeds 1"
 CASES = {
     "render": Case(
@@ -125,13 +124,13 @@ CASES = {
         slow=True,
     ),
     "evaluate": Case(
-        f"evaluate --model MODEL --data DATA --judge JUDGE --face-model DATAFACES {FEW} --metrics deformation",
+        f"evaluate --model MODEL --data DATA --face-model DATAFACES {FEW} --metrics deformation",
         ("--seed 3", "--metrics pose"),
         foreign=("out/metrics.json", "out/table.md", "out/unfinished-metrics.json"),
         slow=True,
     ),
     "compare": Case(
-        "compare --a MODEL --b MODEL --data DATA --judge JUDGE --face-model DATAFACES --draws 20 --sheet-people 1 "
+        "compare --a MODEL --b MODEL --data DATA --face-model DATAFACES --draws 20 --sheet-people 1 "
         f"--sheet-size 10 {FEW} --metrics deformation",
         ("--seed 3", "--metrics pose"),
         foreign=("out/comparison.json", "out/table.md", "out/sheet.png"),
@@ -168,7 +167,7 @@ def inputs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     if any(item.get_closest_marker("slow") for item in request.session.items if item.path == request.path):
         tiny = request.getfixturevalue("tiny")
         found |= {"DATA": tiny / "data", "DATAFACES": tiny / "face_model.npz"}
-        found |= {"JUDGE": write_judge(folder / "judge"), "HEADS": folder / "heads" / "face_model.npz"}
+        found["HEADS"] = folder / "heads" / "face_model.npz"
         (folder / "heads").mkdir()
         found["TINY"] = folder / "tiny.safetensors"
         save_avatar(found["TINY"], tiny_avatar(tiny_shape(folder / "heads")))

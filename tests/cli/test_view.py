@@ -41,6 +41,14 @@ ROOT = Path(__file__).resolve().parents[2]
         (["--port", "99999"], "port is 99999, expected 0 to 65535"),
         (["--size", "5"], "size is 5, expected 32 to 1024"),
         (["--seed", "-1"], "seed is -1, expected"),
+        (
+            ["a.safetensors", "--seed", "7"],
+            "seed is 7, expected no --seed with an avatar file, which is one person",
+        ),
+        (
+            ["a.safetensors", "--psi", "0.5"],
+            "psi is 0.5, expected no --psi with an avatar file, which is one person",
+        ),
         (["nothing"], "nothing: no such file or folder"),
         (["--out", "FILE"], "expected a folder, not a file"),
         (["--host", "203.0.113.9", "MODEL"], "of 203.0.113.9 cannot be opened"),

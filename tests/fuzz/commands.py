@@ -68,7 +68,7 @@ USUAL = {
         "OUT",
         "--data",
         "NOWHERE",
-        "--people",
+        "--ramps",
         "2",
         "--metrics",
         "smoothness",

@@ -170,3 +170,41 @@ def test_a_killed_run_is_taken_up_and_notes_what_it_finds(tmp_path: Path) -> Non
     (tmp_path / "a.png").write_text("mine")
     with GrowingFolder(tmp_path) as folder:
         assert_one_line(lambda: folder.claim(["a.png"]), "a.png: is in the way")
+
+
+def killed_after(out: Path, *files: tuple[str, str]) -> None:
+    """Write files into a folder, given by name and text, in a process that is then killed."""
+    child = os.fork()
+    if not child:
+        with GrowingFolder(out) as folder:
+            for name, text in files:
+                write_complete(folder.file(name), text)
+            os.kill(os.getpid(), signal.SIGKILL)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+
+
+def test_of_a_killed_run_only_the_last_file_may_be_replaced_whatever_it_holds(tmp_path: Path) -> None:
+    killed_after(tmp_path, ("a.png", "ours"), ("b.png", "ours"), ("c.png", "ours"))
+    with GrowingFolder(tmp_path) as folder:
+        assert folder.still_own(["a.png", "b.png", "c.png"]) == {"a.png", "b.png", "c.png"}
+    for name in ("b.png", "c.png"):
+        (tmp_path / name).write_text("mine")
+    with GrowingFolder(tmp_path) as folder:
+        assert folder.still_own(["a.png", "b.png", "c.png"]) == {"a.png", "c.png"}
+        assert_one_line(lambda: folder.claim(["b.png"]), "b.png: is in the way")
+
+
+def test_a_file_that_a_killed_run_had_written_again_is_its_own(tmp_path: Path) -> None:
+    killed_after(tmp_path, ("a.png", "ours"), ("b.png", "ours"), ("a.png", "ours again"))
+    with GrowingFolder(tmp_path) as folder:
+        write_complete(folder.file("a.png"), "newer")
+    assert (tmp_path / "a.png").read_text() == "newer"
+
+
+def test_what_somebody_put_there_while_the_run_went_on_is_theirs(tmp_path: Path) -> None:
+    with GrowingFolder(tmp_path) as folder:
+        for name in ("a.png", "b.png"):
+            write_complete(folder.file(name), "ours")
+        (tmp_path / "a.png").write_text("mine")
+    with GrowingFolder(tmp_path) as folder:
+        assert_one_line(lambda: folder.claim(["a.png"]), "a.png: is in the way")

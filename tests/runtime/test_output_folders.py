@@ -25,7 +25,10 @@ from anifacegan.runtime.output_folders import (
     own_files,
     remove_unfinished,
     require_room,
+    still_own,
+    write_noted,
 )
+from tests.fixtures.small_disk import files_of_at_most
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -394,6 +397,21 @@ def test_contents_that_no_marker_of_ours_notes_prove_nothing(noted: str, tmp_pat
     (tmp_path / "a.png").write_text("mine")
     with pytest.raises(InputError, match="a.png: is in the way"):
         require_room(tmp_path, ["a.png"])
+
+
+def test_what_is_written_and_noted_is_ours_until_somebody_changes_it(tmp_path: Path) -> None:
+    for text in ("first", "second"):
+        write_noted(tmp_path, "a.txt", text)
+        assert contents(tmp_path) == {"a.txt": text} and still_own(tmp_path, ["a.txt"])
+    (tmp_path / "a.txt").write_text("mine")
+    assert not still_own(tmp_path, ["a.txt"])
+
+
+def test_if_writing_fails_what_is_noted_is_still_the_file_before(tmp_path: Path) -> None:
+    write_noted(tmp_path, "a.txt", "first")
+    with files_of_at_most(1000), pytest.raises(InputError, match="File too large"):
+        write_noted(tmp_path, "a.txt", "x" * 1001)
+    assert contents(tmp_path) == {"a.txt": "first"} and still_own(tmp_path, ["a.txt"])
 
 
 @pytest.mark.parametrize("earlier", [True, False])

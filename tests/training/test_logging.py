@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from anifacegan.runtime.output_folders import MARKER
 from anifacegan.training.logging import Losses, RunLog
 
 
@@ -89,7 +90,7 @@ def test_an_image_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
         log.image(level, "preview", np.full((4, 6, 3), level, np.uint8))
     log.close()
     assert (np.asarray(Image.open(tmp_path / "preview.png")) == 200).all()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["preview.png", "tensorboard"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [MARKER, "preview.png", "tensorboard"]
 
 
 def test_losses_stay_where_they_are_until_they_are_asked_for_and_are_read_in_one_go(

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.locks import LOCK, FolderLock
 from anifacegan.runtime.output_folders import MARKER
 from anifacegan.training.durable_run import DurableRun
+from anifacegan.training.logging import RunLog
 
 
 @dataclass
@@ -49,11 +51,16 @@ class Counter:
         self.step = content["step"]
 
 
-def train(out: Path, until: int = 3) -> Counter:
+def train(out: Path, until: int = 3, previews: bool = False) -> Counter:
     """Train to a step, as the loops of training do."""
+
+    def show(log: RunLog, step: int) -> None:
+        if previews:
+            log.image(step, "preview", np.full((2, 2, 3), step, np.uint8))
+
     durable, state = DurableRun(Config(out), {"seed": 0}), Counter()
     durable.resume(state)
-    with durable.reporting(state, lambda log: None, 10) as report:
+    with durable.reporting(state, lambda log: show(log, state.step), 1 if previews else 10) as report:
         while state.step < until:
             state.step += 1
             report(state, {"loss": 1.0})
@@ -82,6 +89,41 @@ def test_a_new_run_replaces_no_file_of_others(name: str, tmp_path: Path) -> None
     with pytest.raises(InputError, match=f"{name}: is in the way and was not written by anifacegan"):
         train(tmp_path)
     assert contents(tmp_path) == {name: b"mine"}
+
+
+def without_snapshots(out: Path) -> dict[str, bytes]:
+    """Remove what a run would go on from; return what is left."""
+    for path in out.glob("snapshot_*.pt"):
+        path.unlink()
+    return contents(out)
+
+
+def test_a_new_run_replaces_the_files_of_an_earlier_one(tmp_path: Path) -> None:
+    train(tmp_path, until=1, previews=True)
+    without_snapshots(tmp_path)
+    assert train(tmp_path, until=1, previews=True).step == 1
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "stats.jsonl", "preview.png"])
+def test_a_new_run_replaces_no_file_of_an_earlier_one_that_somebody_has_changed(
+    name: str, tmp_path: Path
+) -> None:
+    train(tmp_path, previews=True)
+    (tmp_path / name).write_text("mine")
+    before = without_snapshots(tmp_path)
+    with pytest.raises(InputError, match=f"{name}: is in the way and was not written by anifacegan"):
+        train(tmp_path)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["stats.jsonl", "preview.png"])
+def test_a_new_run_replaces_no_file_of_a_name_that_an_earlier_one_did_not_come_to_write(
+    name: str, tmp_path: Path
+) -> None:
+    train(tmp_path, until=0)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match=f"{name}: is in the way and was not written by anifacegan"):
+        train(tmp_path)
 
 
 def test_files_of_others_with_similar_names_stay(tmp_path: Path) -> None:

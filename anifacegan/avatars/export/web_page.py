@@ -23,13 +23,18 @@ from anifacegan.avatars.export.web_geometry import packed_geometry
 from anifacegan.avatars.export.web_textures import pictures, require_avif
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.files import encoded, sha256
 from anifacegan.runtime.paths import exists, require_file
 
 SCRIPTS = ("geometry.js", "expression.js", "shaders.js", "renderer.js", "controls.js", "main.js")
 """The parts of the page's program, in the order in which they are put together."""
 METRES_PER_MM = 1e-3
-GENERATOR = b'<meta name="generator" content="anifacegan export web">'
-"""By this a page is known as one of this program's."""
+GENERATOR = '<meta name="generator" content="anifacegan export web"'
+"""The beginning of the tag by which a page is known as one of this program's. An attribute of it is the checksum of the
+rest of the page, by which one that somebody has edited is known; pages of earlier versions have none."""
+_GENERATOR_TAG = re.compile(f'{GENERATOR}(?: data-rest="([0-9a-f]+)")?>'.encode())
+_DIGITS = 16
+"""Number of hexadecimal digits of the checksum."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +76,14 @@ def web_page(avatar: Avatar, config: WebConfig, sequence: Sequence | None = None
         "HEADER": json.dumps(header, separators=(",", ":")).replace("<", "\\u003c"),
         "DATA": base64.b64encode(b"".join(blobs)).decode(),
     }
-    return re.sub("@@([A-Z]+)@@", lambda found: texts[found[1]], (folder / "page.html").read_text())
+    page = re.sub("@@([A-Z]+)@@", lambda found: texts[found[1]], (folder / "page.html").read_text())
+    before, _, after = page.partition(f"{GENERATOR}>")
+    digest = sha256([encoded(before), encoded(after)])[:_DIGITS]
+    return f'{before}{GENERATOR} data-rest="{digest}">{after}'
 
 
 def require_room_for_page(path: Path, overwrite: bool = False) -> None:
-    """Require that a page may be written to a file: there is none yet, or a page of this program.
+    """Require that a page may be written to a file: there is none yet, or one of this program that nobody has edited.
 
     Raises:
         InputError: another file is in the way, and ``overwrite`` is not set.
@@ -84,11 +92,19 @@ def require_room_for_page(path: Path, overwrite: bool = False) -> None:
         return
     require_file(path, "a page of ours, or another --out")
     with path.open("rb") as file:
-        is_page = GENERATOR in file.read(4096)
-    if not is_page:
-        raise InputError(
-            f"{path}: is in the way and no page of ours, expected another --out, or --overwrite true"
-        )
+        tag = _GENERATOR_TAG.search(file.read(4096))
+    if tag is None:
+        what = "no page of ours"
+    elif tag[1] is not None and _rest_sha256(path, tag) != tag[1].decode():
+        what = "a page of ours that somebody has edited"
+    else:
+        return
+    raise InputError(f"{path}: is in the way and {what}, expected another --out, or --overwrite true")
+
+
+def _rest_sha256(path: Path, tag: re.Match[bytes]) -> str:
+    content = path.read_bytes()
+    return sha256([content[: tag.start()], content[tag.end() :]])[:_DIGITS]
 
 
 def _description(avatar: Avatar) -> dict[str, Any]:

@@ -53,6 +53,8 @@ def write_dataset(config: DatasetConfig) -> int:
         before = require_same_dataset(config, renderer.head)
         parts = renderer.head.parts
         known = known_checksums(config, parts, max(config.count, before))
+        if config.zip:
+            require_own_entries(config, known)
         missing = [index for index in range(config.count) if not is_finished(config, parts, index, known)]
         folder.claim([])
         describe(config, renderer.head)
@@ -191,6 +193,37 @@ def require_room_for_archive(config: DatasetConfig) -> None:
                 "--overwrite true"
             )
         seen.add(name)
+
+
+def require_own_entries(config: DatasetConfig, checksums: Mapping[str, str]) -> None:
+    """Require that each image and coefficient file in OUT.zip holds what this program wrote into the folder under its
+    name; ``checksums`` are those of what it wrote.
+
+    Raises:
+        InputError: one does not, and ``overwrite`` is not set.
+    """
+    path = archive_path(config.out)
+    if config.overwrite or not exists(path):
+        return
+    with zipfile.ZipFile(path) as found:
+        entries = (entry for entry in found.infolist() if entry.filename != DESCRIPTION_FILE)
+        for entry in entries:
+            if entry.filename not in checksums or _entry_sha256(found, entry) != checksums[entry.filename]:
+                raise InputError(
+                    f"{path}: is in the way, {entry.filename!r} in it is not what was made for this data set, expected "
+                    "another --out, or --overwrite true"
+                )
+
+
+def _entry_sha256(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> str | None:
+    """Return the checksum of a file in an archive; None if it cannot be read, or is compressed, as ours are not."""
+    if entry.compress_type != zipfile.ZIP_STORED:
+        return None
+    try:
+        with archive.open(entry) as stream:
+            return sha256(iter(lambda: stream.read(2**20), b""))
+    except (OSError, RuntimeError, zipfile.BadZipFile):  # cut off, encrypted or damaged
+        return None
 
 
 def archive_path(out: Path) -> Path:

@@ -25,7 +25,8 @@ class WebCommand:
     """Expressions with a slider, of an avatar of a photograph. null: those of the avatar; of an avatar of a photograph,
     the named expressions of its model."""
     overwrite: bool = False
-    """Replace the file if it is no page of this program. Such a page is always replaced."""
+    """Replace the file if it is no page of this program, or one that somebody has edited. Other pages of this program
+    are always replaced."""
     sequence: Path | None = None
     """File of expressions, one a frame, that the page's button Play shows: .mat, or blendshapes of ARKit or MediaPipe
     as .csv or .json. null: no button."""

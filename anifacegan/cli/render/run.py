@@ -47,9 +47,8 @@ def run(config: RenderConfig) -> dict[str, Any]:
     started = time.perf_counter()
     plan = plan_video(config)
     ready = time.perf_counter()
-    labels = [LABELS] if config.cameras else []
     _require_own_names(plan)
-    require_room(config.out, [MANIFEST, SHEET, *labels, *_first_files(plan)], config.overwrite)
+    require_room(config.out, _files(config, plan), config.overwrite)
     with filled_when_complete(config.out, config.overwrite, whole=True) as folder, jobs_only():
         cells = len(plan.sheet_yaw) * len(plan.sheet_expressions)
         count = len(plan.people) * (len(plan.trajectory) + cells)
@@ -94,10 +93,17 @@ def _require_own_names(plan: VideoPlan) -> None:
             )
 
 
-def _first_files(plan: VideoPlan) -> list[str]:
-    """Return some of the files of each person, so that a file in the way is noticed before anything is rendered."""
-    endings = (".npz", ".mp4", "/frame_000.png", "/depth_000.png")
-    return [f"{person.name}{ending}" for person in plan.people for ending in endings]
+def _files(config: RenderConfig, plan: VideoPlan) -> list[str]:
+    """Return the names of all files that will be written, so that one in the way is noticed before anything is
+    rendered."""
+    named = {MANIFEST: True, SHEET: config.grid, LABELS: config.cameras}
+    kinds = ["frame", "depth"] if config.depth else ["frame"]
+    for person in plan.people:
+        named |= {f"{person.name}.npz": person.latents is not None, f"{person.name}.mp4": config.video}
+        for kind in kinds:
+            names = (frame_name(kind, k, len(plan.trajectory)) for k in range(len(plan.trajectory)))
+            named |= {f"{person.name}/{name}": True for name in names}
+    return [name for name, is_written in named.items() if is_written]
 
 
 def _select_renderer(

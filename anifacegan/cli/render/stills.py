@@ -40,8 +40,9 @@ def write_stills(config: RenderConfig) -> list[dict[str, Any]]:
     model = load_model(path, select_device(config.device))
     seeds = expanded_seeds(config.seeds)
     digits = len(str(max(seeds)))
-    labels = [LABELS] if config.cameras else []
-    require_room(config.out, [MANIFEST, LATENTS, *labels, f"seed{seeds[0]:0{digits}}.png"], config.overwrite)
+    files = {seed: f"seed{seed:0{digits}}.png" for seed in seeds}
+    others = [MANIFEST, LATENTS, *([LABELS] if config.cameras else [])]
+    require_room(config.out, [*others, *files.values()], config.overwrite)
     entries, latents = [], []
     with filled_when_complete(config.out, config.overwrite, whole=True) as folder:
         for seed in tqdm(seeds, unit="image", disable=None):
@@ -49,7 +50,7 @@ def write_stills(config: RenderConfig) -> list[dict[str, Any]]:
             latents.append((drawn.latents.z_id, drawn.latents.z_noise))
             pitch, yaw = (float(angle) for angle in drawn.pose[0])
             entry = {
-                "file": f"seed{seed:0{digits}}.png",
+                "file": files[seed],
                 "seed": seed,
                 "yaw": round(yaw, 6),
                 "pitch": round(pitch, 6),

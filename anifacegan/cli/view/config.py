@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from anifacegan.avatars.config import BakeConfig
+from anifacegan.avatars.config import SUFFIX, BakeConfig
 from anifacegan.face_model.config import require_finite
 from anifacegan.runtime.devices import Device
 from anifacegan.runtime.errors import ConfigError, require_unused, require_within
@@ -32,7 +32,7 @@ class ViewCommand:
     out: SavedFolder = Path("view")
     """Folder for images, people (latents) and films; made when the first is saved. No file is ever replaced."""
     seed: int = 1
-    """Random seed of the first person."""
+    """Random seed of the first person; not of an avatar, which is one person."""
     psi: float = 0.7
     """Truncation psi of the first person's appearance: 1 shows the full variety of people, 0 the average."""
     size: int = 256
@@ -51,6 +51,8 @@ class ViewCommand:
         require_within(self, 0, 2**53, "seed")
         require_within(self, 32, 1024, "size")
         require_finite("psi", self.psi)
+        if self.model.suffix == SUFFIX:  # bake is for the models that the page may open later
+            require_unused(self, "with an avatar file, which is one person", "seed", "psi")
         if not self.webcam:
             require_unused(self, "without --webcam", "landmark_model")
         if self.out.exists() and not self.out.is_dir():

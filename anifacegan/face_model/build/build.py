@@ -5,7 +5,9 @@ and the parts, people and expressions of :class:`~anifacegan.face_model.open_mod
 give equal bytes on one machine.
 """
 
+import errno
 import os
+import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -71,6 +73,11 @@ EYE_WEIGHT, REST_WEIGHT = 4.0, 0.02
 """Weights of the eyeballs, and of all other vertices outside the face, when the expression basis is computed; the
 face's skin has weight 1."""
 
+FILE_BYTES = 107_000_000
+"""Size of a face model's file, about."""
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""Errors of a disk, a quota or a limit that a file of this size does not fit into."""
+
 
 @dataclass(frozen=True)
 class BuildConfig:
@@ -110,11 +117,11 @@ def require_room_for_face_model(path: Path, overwrite: bool) -> None:
     """Require, before the long computation, that a face model may be written to a file.
 
     There is none yet, or a face model of any version or an incomplete file at the place in the cache. The folder is
-    made if it does not exist, and has to be writable.
+    made if it does not exist, and has to be writable, with room for the file.
 
     Raises:
         InputError: the package ``anny`` or ``xatlas`` is not installed, another file is in the way and ``overwrite`` is
-            not set, or the folder cannot be written.
+            not set, or the folder cannot be written or has no room.
     """
     load_xatlas()
     data_folder()
@@ -124,6 +131,7 @@ def require_room_for_face_model(path: Path, overwrite: bool) -> None:
         raise not_writable_error(path.parent, error) from None
     if path.is_dir() or not os.access(path.parent, os.W_OK):
         raise InputError(f"{path}: cannot be written, expected a file in a folder where you may write")
+    _require_space(path)
     if overwrite or path == face_model_path() or not exists(path):
         return
     try:
@@ -132,6 +140,26 @@ def require_room_for_face_model(path: Path, overwrite: bool) -> None:
         raise InputError(
             f"{path}: is in the way and no face model, expected another --out, or --overwrite true"
         ) from None
+
+
+def _require_space(path: Path) -> None:
+    """Require room for a face model in the folder of ``path``, which exists: a file without a name takes it for a
+    moment, since what is free on the disk does not tell what a quota leaves.
+
+    Raises:
+        InputError: there is none, or the folder cannot be written.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=path.parent) as file:
+            if hasattr(os, "posix_fallocate"):  # not on macOS
+                os.posix_fallocate(file.fileno(), 0, FILE_BYTES)
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise InputError(
+                f"{path}: no room ({error.strerror}), expected {FILE_BYTES / 1e6:.0f} MB for the face model"
+            ) from None
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # disks that cannot keep room for a file
+            raise not_writable_error(path, error) from None
 
 
 def build_face_model(path: Path, config: BuildConfig, log: Callable[[str], None]) -> str:

@@ -3,14 +3,16 @@
 import dataclasses
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from anifacegan.avatars.export import web_textures
 from anifacegan.avatars.export.config import WebConfig
-from anifacegan.avatars.export.web_page import SCRIPTS, Sequence, web_page
+from anifacegan.avatars.export.web_page import SCRIPTS, Sequence, require_room_for_page, web_page
 from anifacegan.runtime.errors import ConfigError, InputError
+from anifacegan.runtime.files import write_complete
 from tests.fixtures.ball_avatars import ball_avatar
 
 
@@ -40,6 +42,33 @@ def test_the_page_has_no_address_to_load(page: str) -> None:
 
 def test_the_page_is_the_same_every_time(page: str) -> None:
     assert web_page(ball_avatar(), WebConfig()) == page
+
+
+def test_a_page_is_replaced_until_somebody_has_edited_it(page: str, tmp_path: Path) -> None:
+    out = tmp_path / "me.html"
+    require_room_for_page(out)
+    write_complete(out, page)
+    require_room_for_page(out)
+    for old, new in (
+        ("<title>", "<title>my "),
+        ("</html>\n", "</html>\n\n"),
+        ("<html", "<!-- mine --><html"),
+    ):
+        edited = page.replace(old, new)
+        assert edited != page
+        write_complete(out, edited)
+        with pytest.raises(
+            InputError, match="is in the way and a page of ours that somebody has edited, expected"
+        ):
+            require_room_for_page(out)
+        require_room_for_page(out, overwrite=True)
+
+
+def test_a_page_of_an_earlier_version_which_has_no_checksum_is_replaced(page: str, tmp_path: Path) -> None:
+    earlier = re.sub(' data-rest="[^"]*"', "", page)
+    assert earlier != page
+    write_complete(tmp_path / "me.html", earlier)
+    require_room_for_page(tmp_path / "me.html")
 
 
 def test_every_script_is_part_of_the_page(page: str) -> None:
