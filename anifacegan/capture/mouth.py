@@ -72,10 +72,7 @@ def mouth_colours(
     """
     neutral = surface.vertices(np.zeros(EXP_DIM, np.float32))
     light = _light(opened, vertex_normals_numpy(opened, surface.triangles), surface.part)
-    lit, places = (
-        (owners.shares[..., None] * values[owners.corners]).sum(axis=1)
-        for values in (light[:, None], neutral)
-    )
+    lit, places = (owners.interpolated(values) for values in (light[:, None], neutral))
     part = surface.part[owners.corners[:, 0]]
     colours = np.zeros((len(part), 3), np.float32)
     brightness = float(gain.mean())

@@ -16,7 +16,6 @@ from anifacegan.avatars.export.head_texture import HeadTexture
 from anifacegan.avatars.export.person_shape import PersonShape
 from anifacegan.data.synthetic.looks.colour import linear_light
 from anifacegan.face_model.parts import SKIN
-from anifacegan.geometry.rasterization.texels import TexelOwners
 from anifacegan.geometry.resampling import smoothstep
 
 NEIGHBOURS, NEAR = 8, 1e-4
@@ -46,9 +45,9 @@ def head_shades(
     mesh = avatar.layered_mesh
     if mesh.shades is None:
         return {}
-    size = len(texture.rgb)
-    colours = texture.rgb.reshape(size**2, 3)[texture.owners.flat]
-    means = _vertex_means(np.column_stack([colours, texture.neutral]), texture.owners, len(offset))
+    values = np.column_stack([texture.colours, texture.neutral])
+    sums, weights = texture.owners.summed(values, len(offset))
+    means = sums / np.maximum(weights, 1e-9)[:, None]  # of the texels around each vertex
     rgb = means[:, :3].clip(DARKEST, 1)
     away, near = cKDTree(mesh.vertices).query(shape.neutral + offset, k=min(NEIGHBOURS, len(mesh.vertices)))
     share = 1 / (np.square(away) + NEAR**2)
@@ -69,13 +68,3 @@ def without_least_shade(change: Float[np.ndarray, "vertex 3"]) -> Float[np.ndarr
     """Leave out changes of a vertex's factors that are below :data:`LEAST_SHADE`; larger ones set in smoothly."""
     largest = np.abs(change).max(axis=1, keepdims=True)
     return change * (1 - (LEAST_SHADE / np.maximum(largest, LEAST_SHADE)) ** 4)
-
-
-def _vertex_means(
-    values: Float[np.ndarray, "texel channel"], owners: TexelOwners, count: int
-) -> Float[np.ndarray, "vertex channel"]:
-    """Compute the mean of the texels around each vertex; 0 where there are none."""
-    vertex, shares = owners.corners.ravel(), owners.shares
-    total = np.maximum(np.bincount(vertex, shares.ravel(), count), 1e-9)
-    sums = [np.bincount(vertex, (shares * channel[:, None]).ravel(), count) for channel in values.T]
-    return np.stack(sums, axis=1) / total[:, None]

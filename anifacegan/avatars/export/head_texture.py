@@ -66,6 +66,11 @@ class HeadTexture:
     neutral: Float[np.ndarray, "texel"]
     """How far their colours are those that views of the neutral face saw, 0 to 1."""
 
+    @property
+    def colours(self) -> Float[np.ndarray, "texel 3"]:
+        """Colours of the texels that belong to the mesh."""
+        return self.rgb.reshape(-1, 3)[self.owners.flat]
+
     def as_bytes(
         self, rgb: Float[np.ndarray, "size size 3"] | None = None
     ) -> UInt8[np.ndarray, "size size 3"]:
@@ -135,7 +140,7 @@ def head_texture(shape: PersonShape, views: Sequence[PosedView], size: int) -> H
         likely = posed.view.may_show(posed.vertices, normals, posed.same_surface)
         here = np.flatnonzero(likely[owners.corners].any(axis=1))
         some = TexelOwners(owners.flat[here], owners.corners[here], owners.shares[here])
-        points, ways = _at_texels(posed.vertices, some), unit(_at_texels(normals, some))
+        points, ways = some.interpolated(posed.vertices), unit(some.interpolated(normals))
         seen = posed.view.look_at(points, ways, (posed.vertices, triangles), posed.same_surface)
         worth = np.where(seen.seen, posed.worth * seen.facing**SHARPNESS, 0.0)
         total[here] += worth[:, None] * seen.rgb
@@ -147,7 +152,7 @@ def head_texture(shape: PersonShape, views: Sequence[PosedView], size: int) -> H
     colours = total / whole[:, None]
     everywhere = _on_vertices(shape, owners, colours, known)
     sure = np.where(known, (best - LEAST_FACING) / (SURE_FACING - LEAST_FACING), 0.0).clip(0, 1)[:, None]
-    colours = sure * colours + (1 - sure) * _at_texels(everywhere, owners)
+    colours = sure * colours + (1 - sure) * owners.interpolated(everywhere)
     return HeadTexture(filled_beside(colours, owners, size), owners, known, neutral / whole)
 
 
@@ -178,12 +183,6 @@ def filled_beside(
     return image.reshape(size, size, 3)[row, column]
 
 
-def _at_texels(
-    values: Float[np.ndarray, "vertex channel"], owners: TexelOwners
-) -> Float[np.ndarray, "texel channel"]:
-    return (values[owners.corners] * owners.shares[..., None]).sum(axis=1)
-
-
 def _on_vertices(
     shape: PersonShape,
     owners: TexelOwners,
@@ -191,13 +190,8 @@ def _on_vertices(
     known: Bool[np.ndarray, "texel"],
 ) -> Float[np.ndarray, "vertex 3"]:
     """Compute a colour of every vertex: what was seen around it, and smooth where nothing was."""
-    count = len(shape.neutral)
-    sums, trust = np.zeros((count, 3)), np.zeros(count)
-    for corner in range(3):
-        share, vertex = owners.shares[known, corner] ** 4, owners.corners[known, corner]
-        for channel in range(3):
-            sums[:, channel] += np.bincount(vertex, share * colours[known, channel], count)
-        trust += np.bincount(vertex, share, count)
+    there = TexelOwners(owners.flat[known], owners.corners[known], owners.shares[known])
+    sums, trust = there.summed(colours[known], len(shape.neutral), power=4)
     seen = trust > 0.05
     means = sums / np.where(seen, trust, 1.0)[:, None]
     guess = expected_colours(shape, means, seen)

@@ -29,14 +29,14 @@ DARKEST = 0.02
 def without_shading(shape: PersonShape, texture: HeadTexture) -> Float[np.ndarray, "size size 3"]:
     """Divide a texture by the shading that is fitted to its skin."""
     owners, size = texture.owners, len(texture.rgb)
-    colours = texture.rgb.reshape(-1, 3)[owners.flat]
+    colours = texture.colours
     parts = shape.parts
     bare = (parts.part == SKIN) & (parts.face_mask > 0.5) & (parts.lips_mask < 0.1) & (parts.beard_mask < 0.5)
     chosen = np.flatnonzero(texture.seen & bare[owners.corners].all(axis=1))
     if len(chosen) < FEWEST_TEXELS:
         return texture.rgb
     normals = vertex_normals_numpy(shape.neutral, shape.triangles)
-    ways = unit((normals[owners.corners] * owners.shares[..., None]).sum(axis=1))
+    ways = unit(owners.interpolated(normals))
     harmonics = spherical_harmonics(torch.from_numpy(ways)).numpy()
     painted = shape.model.tex_mean.numpy()[owners.corners[chosen]]
     albedo = (painted * owners.shares[chosen][..., None]).sum(axis=1).clip(min=DARKEST)

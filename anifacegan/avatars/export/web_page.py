@@ -78,8 +78,8 @@ def web_page(avatar: Avatar, config: WebConfig, sequence: Sequence | None = None
     }
     page = re.sub("@@([A-Z]+)@@", lambda found: texts[found[1]], (folder / "page.html").read_text())
     before, _, after = page.partition(f"{GENERATOR}>")
-    digest = sha256([encoded(before), encoded(after)])[:_DIGITS]
-    return f'{before}{GENERATOR} data-rest="{digest}">{after}'
+    rest = _checksum(encoded(before), encoded(after))
+    return f'{before}{GENERATOR} data-rest="{rest}">{after}'
 
 
 def require_room_for_page(path: Path, overwrite: bool = False) -> None:
@@ -95,16 +95,20 @@ def require_room_for_page(path: Path, overwrite: bool = False) -> None:
         tag = _GENERATOR_TAG.search(file.read(4096))
     if tag is None:
         what = "no page of ours"
-    elif tag[1] is not None and _rest_sha256(path, tag) != tag[1].decode():
+    elif tag[1] is not None and _rest_checksum(path, tag) != tag[1].decode():
         what = "a page of ours that somebody has edited"
     else:
         return
     raise InputError(f"{path}: is in the way and {what}, expected another --out, or --overwrite true")
 
 
-def _rest_sha256(path: Path, tag: re.Match[bytes]) -> str:
+def _rest_checksum(path: Path, tag: re.Match[bytes]) -> str:
     content = path.read_bytes()
-    return sha256([content[: tag.start()], content[tag.end() :]])[:_DIGITS]
+    return _checksum(content[: tag.start()], content[tag.end() :])
+
+
+def _checksum(*parts: bytes) -> str:
+    return sha256(parts)[:_DIGITS]
 
 
 def _description(avatar: Avatar) -> dict[str, Any]:

@@ -19,6 +19,22 @@ class TexelOwners:
     shares: Float[np.ndarray, "texel 3"]
     """Weights of the corners."""
 
+    def interpolated(self, values: Float[np.ndarray, "vertex channel"]) -> Float[np.ndarray, "texel channel"]:
+        """Interpolate values at vertices at the texels."""
+        return (values[self.corners] * self.shares[..., None]).sum(axis=1)
+
+    def summed(
+        self, values: Float[np.ndarray, "texel channel"], count: int, power: int = 1
+    ) -> tuple[Float[np.ndarray, "vertex channel"], Float[np.ndarray, "vertex"]]:
+        """Return for each of ``count`` vertices the sum of the texels around it, weighted by this power of their
+        shares, and the sum of the weights; 0 where there are none."""
+        sums, weights = np.zeros((count, values.shape[1])), np.zeros(count)
+        for vertex, share in zip(self.corners.T, self.shares.T**power, strict=True):
+            for channel in range(values.shape[1]):
+                sums[:, channel] += np.bincount(vertex, share * values[:, channel], count)
+            weights += np.bincount(vertex, share, count)
+        return sums, weights
+
 
 def texel_owners(
     texels: Float[np.ndarray, "vertex 2"],
