@@ -99,7 +99,7 @@ setup(
         "torch>=2.5",
         "numpy>=1.26,<3",
         "scipy>=1.11",
-        "threadpoolctl>=3.1",
+        "threadpoolctl>=3.8",
         "numba>=0.60",
         "pyyaml>=6",
         "docstring_parser>=0.16",

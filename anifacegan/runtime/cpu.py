@@ -24,7 +24,7 @@ from threading import Barrier, BrokenBarrierError, Lock, local
 from typing import Any, TypeVar
 
 import torch
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import OpenBLASController, ThreadpoolController
 
 Job, Result = TypeVar("Job"), TypeVar("Result")
 START_SECONDS = 60.0
@@ -186,6 +186,8 @@ class _BlasLimit:
                 self._thread.submit(self._limit.close).result()
 
     def _apply(self) -> None:
+        # A program that has set a limit of its own, in another thread, would keep this one from having an effect.
+        OpenBLASController.clear_controlling_thread(force=True)
         self._limit.enter_context(_blas().limit(limits=1))
 
 

@@ -205,6 +205,17 @@ def test_products_have_one_thread_inside(blas_threads: Callable[[], set[int]]) -
     assert blas_threads() == {3}
 
 
+def test_products_have_one_thread_inside_a_limit_that_a_program_has_set(
+    blas_threads: Callable[[], set[int]],
+) -> None:
+    """threadpoolctl ignores limits of all threads but the one that set the first."""
+    with ThreadpoolController().limit(limits=2):
+        with one_blas_thread():
+            assert blas_threads() == {1}
+        assert blas_threads() == {2}
+    assert blas_threads() == {3}
+
+
 def test_the_last_of_two_overlapping_blocks_restores_the_number(blas_threads: Callable[[], set[int]]) -> None:
     first_in, first_may_go = threading.Event(), threading.Event()
 
