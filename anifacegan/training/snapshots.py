@@ -13,7 +13,7 @@ import torch
 from anifacegan.models.model_folder import CARD, TENSORS
 from anifacegan.runtime.errors import InputError, first_line, say
 from anifacegan.runtime.files import remove_leftovers
-from anifacegan.runtime.output_folders import remove_unfinished, still_own, write_noted
+from anifacegan.runtime.output_folders import MARKER, remove_unfinished, still_own, write_noted
 from anifacegan.runtime.paths import require_file
 from anifacegan.runtime.tensor_files import read_pytorch
 
@@ -26,7 +26,7 @@ PATTERN = "snapshot_*.pt"
 _NAME = re.compile(r"snapshot_\d{8,}\.pt")
 """Pattern of the names of snapshots that a run writes; files of other names, such as snapshot_best.pt, are never
 touched."""
-WRITTEN = rf"{_NAME.pattern}|config\.yaml|stats\.jsonl|({'|'.join(_SHEETS)})\.png"
+WRITTEN = rf"{_NAME.pattern}|config\.yaml|stats\.jsonl|({'|'.join(_SHEETS)})\.png|{re.escape(MARKER)}"
 """Pattern of the names of the files that a run writes into its folder."""
 
 
@@ -51,7 +51,9 @@ def remove_half_written(folder: Path) -> None:
     folder.
     """
     remove_leftovers(folder, WRITTEN)
-    remove_leftovers(folder / SURFACES, r"visible\.npy|(surfaces|photographs|prior_faces)\.json")
+    remove_leftovers(
+        folder / SURFACES, rf"visible\.npy|(surfaces|photographs|prior_faces)\.json|{re.escape(MARKER)}"
+    )
     remove_unfinished(folder / "model", (TENSORS, CARD))
 
 

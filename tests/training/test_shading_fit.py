@@ -76,7 +76,9 @@ def test_lights_are_those_of_the_data_and_of_the_prior_by_turns() -> None:
     assert lights.change.shape == (10, shown.sum()) and lights.x.shape == (shown.sum(), 3)
     assert torch.equal(lights.latents.z_exp[0], latents.z_exp[0])
     assert torch.equal(lights.latents.z_exp[2], latents.z_exp[2])
-    assert not torch.isin(lights.latents.z_exp[[1, 3, 6]], latents.z_exp).any()  # of the prior, and of later rounds
+    assert not torch.isin(
+        lights.latents.z_exp[[1, 3, 6]], latents.z_exp
+    ).any()  # of the prior, and of later rounds
     assert torch.equal(lights.latents.z_id[:9], latents.z_id[:3].repeat(3, 1))
     assert torch.equal(lights.latents.z_noise[:9], latents.z_noise[[0, 1, 2, 1, 2, 0, 2, 0, 1]])
     assert lights.change.isfinite().all() and lights.change.std() > 1e-3

@@ -127,6 +127,7 @@ def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(tmp_path:
     for name in (
         f".snapshot_00000006.pt.123.{TOKEN}.tmp",
         f".config.yaml.1.{TOKEN}.tmp",
+        f"..anifacegan.json.123.{TOKEN}.tmp",
         f"surfaces/.visible.npy.123.{TOKEN}.tmp",
     ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
