@@ -1,13 +1,12 @@
 """Shading field S: the factor by which an expression changes the colour of a point of the template; not in the paper.
 
     rgb = T(x_template; z_id, z_noise) * exp(S(x_template; z_id, z_noise, d)),    d = z_exp - t
-    S   = b tanh((|d| w + W d) . h(x_template; z_id, z_noise) / b)
+    S   = b tanh((|d| w + W d) . h(x_template; z_id, z_noise, d) / b)
 
 A template field gives a point of the skin one colour for all expressions. But skin that turns, folds or opens gets
 other light: the sides of a smile, the inner lip of a pout. h is a FiLM-SIREN, w a vector and W a matrix of weights, t
 the expression of the template's faces, at which the factor is 1, and b the bound of S. Where manifolds are aligned,
-x_template is a point of the mean head. h does not depend on the expression: a network of all three explains less of the
-light on new faces (docs/training.md).
+x_template is a point of the mean head.
 """
 
 from collections.abc import Callable
@@ -26,11 +25,13 @@ from anifacegan.models.siren import BoundFiLMLayer, FiLMLayer, MappingNetwork, b
 HEAD_SCALE = 0.02
 """Factor on the stored weights to w and W. S is a sum over all units and all expression coefficients, which one step of
 the optimizer would otherwise change by more than 1."""
+EXPRESSION_SCALE = 0.5
+"""Factor on the expression at the input of the mapping network."""
 
 
 class ShadingField(nn.Module):
-    """FiLM-SIREN from points of the template to the logarithm of a factor on their colours, conditioned on z_id and
-    z_noise, with a linear head that z_exp makes.
+    """FiLM-SIREN from points of the template to the logarithm of a factor on their colours, conditioned on z_id,
+    z_noise and z_exp.
     """
 
     template_exp: Tensor
@@ -44,7 +45,10 @@ class ShadingField(nn.Module):
         self.head = nn.Linear(config.hidden_dim, 1, bias=False)
         self.expression_head = nn.Linear(EXP_DIM, config.hidden_dim, bias=False)
         self.mapping = MappingNetwork(
-            ID_DIM + NOISE_DIM, config.mapping_dim, config.mapping_layers, config.hidden_dim * config.layers
+            ID_DIM + NOISE_DIM + EXP_DIM,
+            config.mapping_dim,
+            config.mapping_layers,
+            config.hidden_dim * config.layers,
         )
         self.register_buffer("template_exp", torch.zeros(EXP_DIM))
 
@@ -64,7 +68,7 @@ class ShadingField(nn.Module):
         ``person`` is [z_id, z_noise], scaled as the template's mapping network takes it.
         """
         change = z_exp - self.template_exp
-        film = self.mapping(person)
+        film = self.mapping(torch.cat([person, EXPRESSION_SCALE * change], dim=-1))
         with full_precision(z_exp):
             length = change.norm(dim=-1, keepdim=True)
             head = HEAD_SCALE * (length * self.head.weight + self.expression_head(change))  # (B, hidden)

@@ -10,7 +10,7 @@ from anifacegan.runtime.errors import ConfigError, require_above, require_within
 class ShadingConfig:
     """Sizes of the shading field, which changes the template's colours with the expression; not in the paper."""
 
-    hidden_dim: int = 96
+    hidden_dim: int = 64
     """Width of every sine layer."""
     layers: int = 2
     """Number of sine layers before the linear head."""

@@ -52,8 +52,7 @@ class ShadingInitConfig:
 
     faces: int = 4000
     """Number of faces whose light is computed on the mesh, with the template's expression and with another: that of the
-    data for every second person, one of the expression prior for the others, and for all beyond the number of people in
-    the data. A tenth of the people is held out."""
+    data for the first half, one of the expression prior for the second. A tenth of them is held out."""
     steps: int = 4000
     """Number of optimizer steps."""
     batch: int = 64

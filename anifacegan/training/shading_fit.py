@@ -36,11 +36,9 @@ RISE, FLOOR = 100, 0.03
 LEAST_CHANCE = 0.3
 """Chance to draw a vertex whose light never changes, divided by the mean over the vertices."""
 HELD_OUT = 10
-"""One person of so many is held out, with all faces of theirs; none where there is one person only."""
+"""One face of so many is held out."""
 POOL_FACES = 64
 """Smallest number of faces for which several processes are started."""
-SPREAD_FACES = 1000
-"""Largest number of faces from which the chances of the vertices are computed."""
 SLICE_FACES = 16
 """Number of faces that are compared at a time."""
 
@@ -71,7 +69,7 @@ def fit_shading(
     Args:
         generator: its shading field learns; its template's expression is set, and its expression prior is fitted.
         renderer: the renderer of the people.
-        data: latents and poses of the people, see :func:`drawn_lights`.
+        data: latents and poses of the people; expressions of the prior take the place of theirs in every second face.
         config: number of faces, steps and points.
         rng: source of all random numbers.
 
@@ -79,18 +77,17 @@ def fit_shading(
         The mean squared error over the held-out faces, divided by that of a field that changes nothing.
     """
     lights = drawn_lights(generator, renderer, data, config.faces, rng)
-    of_held_out = torch.arange(len(lights.change)) % data.count % HELD_OUT == 1
-    learned_from = torch.nonzero(~of_held_out)[:, 0]
+    held_out = len(lights.change) // HELD_OUT
+    count = len(lights.change) - held_out
     weights = list(generator.shading.parameters())
     optimizer = torch.optim.Adam(weights, lr=config.lr, betas=(0.9, 0.99))
-    some = learned_from[:SPREAD_FACES]
-    spread = (lights.change[some].float().square() * lights.visible[some]).mean(dim=0).sqrt()
+    spread = (lights.change[:count].float().square() * lights.visible[:count]).mean(dim=0).sqrt()
     chances = spread / spread.mean().clamp(min=1e-9) + LEAST_CHANCE
     for step in tqdm(range(config.steps), desc="shading_init", disable=not sys.stderr.isatty()):
         rate = config.lr * min(1.0, (step + 1) / RISE) * cosine_decay(step / config.steps, FLOOR)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        faces = learned_from[torch.randint(len(learned_from), (config.batch,), generator=rng)]
+        faces = torch.randint(count, (config.batch,), generator=rng)
         points = torch.multinomial(chances, config.points, replacement=True, generator=rng)
         beside = OFF_SKIN * torch.randn(config.points, 3, generator=rng)
         found = logarithm(generator, lights, faces, lights.x[points] + beside)
@@ -100,7 +97,7 @@ def fit_shading(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
-    return held_out_error(generator, lights, torch.nonzero(of_held_out)[:, 0])
+    return held_out_error(generator, lights, torch.arange(count, len(lights.change)))
 
 
 @torch.no_grad()
@@ -128,18 +125,11 @@ def logarithm(
 def drawn_lights(
     generator: Generator, renderer: SyntheticRenderer, data: PairedData, count: int, rng: torch.Generator
 ) -> Lights:
-    """Compute the change of light of ``count`` faces, on all cores.
-
-    They are the people of ``data``, every second one with an expression of the prior. Where there are fewer than
-    ``count``, further rounds have other faces: z_noise, with the light, of another of the people each time, and always
-    an expression of the prior.
-    """
-    number = torch.arange(count)
-    items, others = number % data.count, (number + number // data.count) % data.count
-    z_id, z_exp, z_noise = data.z_id[items], data.z_exp[items], data.z_noise[others]
-    of_prior = (number % 2 == 1) | (number >= data.count)
-    normal = torch.randn(int(of_prior.sum()), generator.config.expression_prior.latent_dim, generator=rng)
-    z_exp[of_prior] = generator.expression_prior.decode(normal)
+    """Compute the change of light of ``count`` faces, on all cores; every second one has an expression of the prior."""
+    items = torch.arange(count) % data.count
+    z_id, z_exp, z_noise = (rows[items] for rows in (data.z_id, data.z_exp, data.z_noise))
+    normal = torch.randn(len(items[1::2]), generator.config.expression_prior.latent_dim, generator=rng)
+    z_exp[1::2] = generator.expression_prior.decode(normal)
     renderer.prepare(colours=False)
     shown = shown_vertices(renderer)
     jobs = list(zip(*(rows.numpy() for rows in (z_id, z_exp, z_noise, data.pose[items])), strict=True))

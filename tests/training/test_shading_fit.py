@@ -62,7 +62,7 @@ def test_it_learns_the_light_of_new_people(monkeypatch: pytest.MonkeyPatch) -> N
     before = {name: value.clone() for name, value in generator.state_dict().items()}
     error = fit_shading(generator, tiny_renderer(), paired(latents), config, torch.Generator().manual_seed(1))
     assert error < 0.5  # 1: that of a field that changes nothing
-    assert error == held_out_error(generator, lights, torch.nonzero(torch.arange(400) % 398 % 10 == 1)[:, 0])
+    assert error == held_out_error(generator, lights, torch.arange(360, 400))
     changed = {name for name, value in generator.state_dict().items() if not torch.equal(value, before[name])}
     assert changed and all(name.startswith("shading.") for name in changed)
 
@@ -75,12 +75,9 @@ def test_lights_are_those_of_the_data_and_of_the_prior_by_turns() -> None:
     shown = shown_vertices(renderer)
     assert lights.change.shape == (10, shown.sum()) and lights.x.shape == (shown.sum(), 3)
     assert torch.equal(lights.latents.z_exp[0], latents.z_exp[0])
-    assert torch.equal(lights.latents.z_exp[2], latents.z_exp[2])
-    assert not torch.isin(
-        lights.latents.z_exp[[1, 3, 6]], latents.z_exp
-    ).any()  # of the prior, and of later rounds
-    assert torch.equal(lights.latents.z_id[:9], latents.z_id[:3].repeat(3, 1))
-    assert torch.equal(lights.latents.z_noise[:9], latents.z_noise[[0, 1, 2, 1, 2, 0, 2, 0, 1]])
+    assert torch.equal(lights.latents.z_exp[6], latents.z_exp[0])
+    assert not torch.equal(lights.latents.z_exp[3], latents.z_exp[0])
+    assert torch.equal(lights.latents.z_noise[4], latents.z_noise[1])
     assert lights.change.isfinite().all() and lights.change.std() > 1e-3
     front, back = (lights.visible[:, lights.x[:, 2] > 0].float().mean(), lights.visible.float().mean())
     assert front > 0.5 and back < 1
