@@ -26,7 +26,7 @@ from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import encoded, sha256
 from anifacegan.runtime.paths import exists, require_file
 
-SCRIPTS = ("geometry.js", "expression.js", "shaders.js", "renderer.js", "controls.js", "main.js")
+SCRIPTS = ("arguments.js", "geometry.js", "expression.js", "shaders.js", "renderer.js", "controls.js", "main.js")
 """The parts of the page's program, in the order in which they are put together."""
 METRES_PER_MM = 1e-3
 GENERATOR = '<meta name="generator" content="anifacegan export web"'

@@ -16,6 +16,69 @@ from tests.fixtures.browsers import chromium
 from tests.fixtures.firefox import firefox
 
 SIZE = 128
+EXPRESSION = "expected {name: strength} or 64 coefficients"
+SIDE, SWITCH, FPS = (
+    "expected a whole number from 2 to 8192",
+    "expected true or false",
+    "expected a number from 0.01 to 1000",
+)
+STRENGTH, NUMBER = "expected a finite number up to 1000", "expected a finite number"
+VIEW, FRAMES = "expected an object with yaw, pitch, zoom", "expected an array of one expression or more"
+KNOWN = "known are shift, stretch, both, halfLeft, halfRight, other"
+REFUSED = {
+    "setExpression({constructor: 1})": f"unknown expression constructor; {KNOWN}",
+    "setExpression({smirk: 1})": f"unknown expression smirk; {KNOWN}",
+    "setExpression()": f"expression is undefined, {EXPRESSION}",
+    "setExpression(null)": f"expression is null, {EXPRESSION}",
+    "setExpression(5)": f"expression is 5, {EXPRESSION}",
+    "setExpression('')": f'expression is "", {EXPRESSION}',
+    "setExpression(new Map([['shift', 1]]))": f"expression is [object Map], {EXPRESSION}",
+    "setExpression(new Set())": f"expression is [object Set], {EXPRESSION}",
+    "setExpression(Object.create({shift: 1}))": f"expression is [object Object], {EXPRESSION}",
+    "setExpression([1, 2])": f"expression is an array of length 2, {EXPRESSION}",
+    "setExpression(new DataView(new ArrayBuffer(64)))": f"expression is [object DataView], {EXPRESSION}",
+    "setExpression(Array(64).fill('1'))": f'expression[0] is "1", {NUMBER} up to 1000000',
+    "setExpression(new Float64Array(64).fill(1e300))": f"expression[0] is 1e+300, {NUMBER} up to 1000000",
+    "setExpression({shift: NaN})": f"shift is NaN, {STRENGTH}",
+    "setExpression({shift: true})": f"shift is true, {STRENGTH}",
+    "setExpression({shift: '0.5'})": f'shift is "0.5", {STRENGTH}',
+    "setExpression({shift: 1e308})": f"shift is 1e+308, {STRENGTH}",
+    "setView()": f"view is undefined, {VIEW}",
+    "setView(5)": f"view is 5, {VIEW}",
+    "setView([])": f"view is an array of length 0, {VIEW}",
+    "setView({roll: 1})": "setView was given roll, expected only yaw, pitch, zoom",
+    "setView({toString: 5})": "setView was given toString, expected only yaw, pitch, zoom",
+    "setView({yaw: undefined})": f"yaw is undefined, {NUMBER}",
+    "setView({yaw: '1'})": f'yaw is "1", {NUMBER}',
+    "setView({zoom: Infinity})": f"zoom is Infinity, {NUMBER}",
+    "setIdle('false')": f'idle is "false", {SWITCH}',
+    "setIdle()": f"idle is undefined, {SWITCH}",
+    "play()": f"frames is undefined, {FRAMES}",
+    "play([])": f"frames is an array of length 0, {FRAMES}",
+    "play('abc')": f'frames is "abc", {FRAMES}',
+    "play([{}, 5])": f"frames[1] is 5, {EXPRESSION}",
+    "play(Array(2))": f"frames[0] is undefined, {EXPRESSION}",
+    "play([{}, {}], {fps: 1e308, loop: true})": f"fps is 1e+308, {FPS}",
+    "play([{}, {}], {fps: Infinity})": f"fps is Infinity, {FPS}",
+    "play([{}, {}], {fps: 0})": f"fps is 0, {FPS}",
+    "play([{}, {}], {fps: '30'})": f'fps is "30", {FPS}',
+    "play([{}, {}], {loop: 'no'})": f'loop is "no", {SWITCH}',
+    "play([{}, {}], {speed: 2})": "play was given speed, expected only fps, loop",
+    "play([{}, {}], 30)": "what play was given is 30, expected an object with fps, loop",
+    "image({size: 8193})": f"size is 8193, {SIDE}",
+    "image({size: 0})": f"size is 0, {SIDE}",
+    "image({size: NaN})": f"size is NaN, {SIDE}",
+    "image({size: -5})": f"size is -5, {SIDE}",
+    "image({size: 64.5})": f"size is 64.5, {SIDE}",
+    "image({size: '64'})": f'size is "64", {SIDE}',
+    "image({antialias: 'no'})": f'antialias is "no", {SWITCH}',
+    "image({width: 64})": "image was given width, expected only size, antialias",
+    "image(64)": "what image was given is 64, expected an object with size, antialias",
+    "image(null)": "what image was given is null, expected an object with size, antialias",
+    "bench({frames: 0})": "frames is 0, expected a whole number from 1 to 1000",
+    "bench({size: 5})": "bench was given size, expected only frames",
+}
+"""Calls that are refused, and what the refusal says. The card of the tests draws 8192 pixels a side."""
 pytestmark = pytest.mark.slow  # WebGL by software
 
 
@@ -59,6 +122,18 @@ def pixels(page: Any, antialias: bool = False) -> np.ndarray:
     return np.array(found, np.float64).reshape(SIZE, SIZE, 4)
 
 
+def refused(page: Any, call: str) -> str | None:
+    """The error of a call, thrown or at once of its promise; None where there is none."""
+    return page.evaluate(
+        f"(async () => {{ try {{ await Promise.race([avatar.{call}, new Promise((done) => setTimeout(done))]); "
+        "return null; } catch (error) { return String(error); } })()"
+    )
+
+
+def refusals(page: Any) -> list[str | None]:
+    return [refused(page, call) for call in REFUSED]
+
+
 def psnr_to_player(image: np.ndarray, z_exp: np.ndarray, **view: object) -> float:
     expected = ball_avatar().render(expression=z_exp, size=SIZE, **view).numpy().transpose(1, 2, 0)
     return decibels(float(((image[..., :3] / 255 - expected) ** 2).mean()))
@@ -76,6 +151,8 @@ def test_firefox_draws_what_the_avatar_draws(address: str, tmp_path: Path) -> No
             z_exp[0] = shift
             assert psnr_to_player(image, z_exp, yaw=0.2, pitch=0.1, antialias=False) > 37  # as in Chromium
         assert psnr_to_player(image, 0 * z_exp, yaw=0.2, pitch=0.1, antialias=False) < 30
+        assert refusals(opened) == [f"RangeError: {line}" for line in REFUSED.values()]
+        np.testing.assert_array_equal(pixels(opened), image)
 
 
 @pytest.mark.parametrize("antialias", [False, True])
@@ -233,16 +310,101 @@ def test_a_sequence_is_played_to_its_end(page: Any) -> None:
 def test_what_cannot_be_made_is_said(page: Any) -> None:
     result = page.evaluate("avatar.setExpression({other: 1, shift: 1})")
     assert result["missed"] == pytest.approx(np.sqrt(0.5)) and result["weights"][0] == pytest.approx(1)
-    for call in (
-        "setExpression({smirk: 1})",
-        "setExpression({shift: NaN})",
-        "setView({roll: 1})",
-        "play([])",
-    ):
-        error = page.evaluate(
-            f"(() => {{ try {{ avatar.{call}; }} catch (error) {{ return String(error); }} }})()"
+    strong = page.evaluate("avatar.setExpression({shift: 6})")  # faces break beyond 1.5
+    assert strong["weights"] == pytest.approx([1.5, 0]) and strong["missed"] == pytest.approx(4.5 / 6)
+    assert page.evaluate("avatar.play([{shift: 0}, {shift: 6}], {fps: 1000})") == {"missed": strong["missed"]}
+
+
+def test_wrong_arguments_are_refused_in_one_line_and_change_nothing(page: Any) -> None:
+    page.evaluate("avatar.setView({yaw: 0.2}); avatar.setExpression({shift: 0.5})")
+    before = pixels(page)
+    assert refusals(page) == [f"RangeError: {line}" for line in REFUSED.values()]
+    np.testing.assert_array_equal(pixels(page), before)
+    assert page.evaluate("avatar.play([{}], {fps: undefined, loop: undefined})") == {"missed": 0}
+
+
+def test_an_image_without_room_on_the_card_is_refused_and_leaves_nothing_there(page: Any) -> None:
+    page.evaluate("""() => {
+        window.kept = 0;
+        const kind = WebGL2RenderingContext.prototype;
+        for (const [name, step] of [["createFramebuffer", 1], ["deleteFramebuffer", -1],
+            ["createRenderbuffer", 1], ["deleteRenderbuffer", -1]]) {
+            const before = kind[name];
+            kind[name] = function (...given) { kept += step; return before.apply(this, given); };
+        }
+        window.store = kind.renderbufferStorageMultisample;
+    }""")
+    pixels(page, antialias=True)
+    assert page.evaluate("kept") == 0
+    page.evaluate("WebGL2RenderingContext.prototype.renderbufferStorageMultisample = () => {}")
+    for antialias in ("true", "false"):
+        error = refused(page, f"image({{size: 64, antialias: {antialias}}})")
+        assert (
+            error
+            == "Error: size is 64, which cannot be drawn: the graphics card has no room for 64 x 64 pixels"
         )
-        assert error.startswith("RangeError: "), call
+    page.evaluate("""() => {
+        const kind = WebGL2RenderingContext.prototype;
+        kind.renderbufferStorageMultisample = store;
+        window.read = kind.readPixels;
+        kind.readPixels = function (...given) { given[3] = -1; return read.apply(this, given); };
+    }""")
+    error = refused(page, "image({size: 64})")
+    assert error == "Error: size is 64, which cannot be drawn: the graphics card reports error 1281"
+    page.evaluate("() => { WebGL2RenderingContext.prototype.readPixels = read; }")
+    assert page.evaluate("kept") == 0
+    assert psnr_to_player(pixels(page), np.zeros(64, np.float32), antialias=False) > 37
+
+
+def test_an_image_is_what_the_screen_shows(page: Any) -> None:
+    """While expressions are played, and while the head sways."""
+    page.evaluate("() => { avatar.play([{shift: 1}, {shift: 1}], {loop: true}); }")
+    assert psnr_to_player(pixels(page), np.eye(1, 64, dtype=np.float32)[0], antialias=False) > 37
+    page.evaluate(
+        "() => { avatar.setExpression({}); performance.now = () => 850 * Math.PI; avatar.setIdle(true); }"
+    )
+    view = {"yaw": 0.06, "pitch": 0.025 * float(np.sin(850 * np.pi / 2300 + 1)), "antialias": False}
+    assert psnr_to_player(pixels(page), np.zeros(64, np.float32), **view) > 37
+    assert psnr_to_player(pixels(page), np.zeros(64, np.float32), antialias=False) < 34
+
+
+def test_what_calls_return_is_the_callers_own(page: Any) -> None:
+    page.evaluate("avatar.setView({yaw: 0.2}); avatar.setExpression({shift: 0.5})")
+    before = pixels(page)
+    page.evaluate("""async () => {
+        avatar.setExpression({shift: 0.5}).weights.fill(0);
+        avatar.setView({}).yaw = 0;
+        avatar.view.yaw = 0;
+        const facts = await avatar.ready;
+        facts.expressions.reverse();
+        facts.units.reverse();
+        avatar.setExpression({shift: 0.5});
+    }""")
+    np.testing.assert_array_equal(pixels(page), before)
+
+
+@pytest.mark.parametrize(
+    ("address_has", "note"),
+    [
+        ("idle=false", "the address has idle=false, expected 0, 1"),
+        ("controls=false", "the address has controls=false, expected 0, 1"),
+        ("quality=abc", "the address has quality=abc, expected 0, 1, 2, 3, 4"),
+        ("quality=-1", "the address has quality=-1, expected 0, 1, 2, 3, 4"),
+        ("bench=no", "the address has bench=no, expected 0, 1"),
+        ("idle=1&controls=1&quality=4&bench=0&of=another", ""),
+    ],
+)
+def test_a_wrong_parameter_of_the_address_is_said(
+    browser: Any, address: str, address_has: str, note: str
+) -> None:
+    opened = browser.new_page(viewport={"width": 300, "height": 200})
+    warnings: list[str] = []
+    opened.on("console", lambda line: warnings.append(line.text) if line.type == "warning" else None)
+    opened.goto(f"{address}?{address_has}")
+    opened.evaluate("avatar.ready")
+    assert opened.locator("#note").text_content() == note
+    assert [line for line in warnings if "the address" in line] == [note][: len(note)]
+    opened.close()
 
 
 def test_a_lost_card_comes_back_with_everything_as_it_was(page: Any) -> None:

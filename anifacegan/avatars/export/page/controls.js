@@ -55,8 +55,9 @@ function makeSliders(place, names, changed, [min, max] = [0, 1]) {
     return { name, input, value };
   });
   const show = (strengths) => sliders.forEach(({ name, input, value }) => {
-    input.value = strengths[name] ?? 0;
-    value.value = (strengths[name] ?? 0).toFixed(2);
+    const strength = Object.hasOwn(strengths, name) ? strengths[name] : 0;
+    input.value = strength;
+    value.value = strength.toFixed(2);
   });
   show({});
   return show;

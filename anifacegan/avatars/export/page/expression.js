@@ -21,32 +21,38 @@ function expressionSpace(header, { raw }) {
   function coefficientsOf(strengths) {
     const out = new Float64Array(dimensions);
     for (const [name, strength] of Object.entries(strengths)) {
-      if (!Number.isFinite(strength)) throw new RangeError(`${name} is ${strength}, expected a number`);
+      requireNumber(name, strength, STRONGEST);
       const own = expressions.indexOf(name);
       if (own >= 0) { addRow(out, ownCoefficients, own, strength); continue; }
-      for (const [unit, share] of Object.entries(presets[name] ?? { [name]: 1 })) {
-        const sides = unitsOf(unit);
-        if (!sides.length) throw new RangeError(`unknown expression ${name}; known are ${[...expressions, ...units].join(", ")}`);
+      for (const [unit, share] of Object.entries(Object.hasOwn(presets, name) ? presets[name] : { [name]: 1 })) {
+        const sides = unitsOf(unit), known = () => [...new Set([...expressions, ...Object.keys(presets), ...units])].join(", ");
+        if (!sides.length) throw new RangeError(`unknown expression ${name}; known are ${known()}`);
         for (const side of sides) addRow(out, unitCoefficients, side, strength * share);
       }
     }
     return out;
   }
 
-  /** Nearest weights to coefficients, and the share of the coefficients' length that these weights miss. */
+  /** Nearest weights to coefficients, and the share of the coefficients' length that these weights, as drawn, miss. */
   function weightsOf(coefficients) {
-    if (coefficients.length !== dimensions || !Array.from(coefficients).every(Number.isFinite))
-      throw new RangeError(`${coefficients.length} coefficients, expected ${dimensions} numbers`);
-    const weights = new Float64Array(count), rest = Float64Array.from(coefficients);
-    for (let s = 0; s < count; s++)
+    const weights = new Array(count).fill(0), rest = Float64Array.from(coefficients);
+    for (let s = 0; s < count; s++) {
       for (let k = 0; k < dimensions; k++) weights[s] += coefficients[k] * toWeights[k * count + s];
-    weights.forEach((weight, s) => addRow(rest, ownCoefficients, s, -weight));
+      weights[s] = clamp(weights[s], -LARGEST_WEIGHT, LARGEST_WEIGHT);
+      addRow(rest, ownCoefficients, s, -weights[s]);
+    }
     const length = Math.hypot(...coefficients), missed = length ? Math.hypot(...rest) / length : 0;
-    return { weights: Array.from(weights, (w) => clamp(w, -LARGEST_WEIGHT, LARGEST_WEIGHT)), missed };
+    return { weights, missed };
   }
 
-  const weightsOfFrame = (frame) =>
-    weightsOf(Array.isArray(frame) || ArrayBuffer.isView(frame) ? frame : coefficientsOf(frame));
+  /** The weights of {name: strength} or of coefficients; `what` names them in messages. */
+  function weightsOfFrame(frame, what) {
+    if (isPlain(frame)) return weightsOf(coefficientsOf(frame));
+    const isRow = (Array.isArray(frame) || ArrayBuffer.isView(frame)) && frame.length === dimensions;
+    if (!isRow) refuse(what, frame, `{name: strength} or ${dimensions} coefficients`);
+    Array.from(frame).forEach((value, k) => requireNumber(`${what}[${k}]`, value, LARGEST_COEFFICIENT));
+    return weightsOf(frame);
+  }
   const makeable = units.filter((unit) => !expressions.includes(unit) && weightsOfFrame({ [unit]: 1 }).missed <= 0.1);
   return { weightsOfFrame, makeable };
 }

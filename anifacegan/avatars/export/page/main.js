@@ -34,33 +34,38 @@ function within({ yaw, pitch, zoom }) {
 }
 
 function setView(target) {
-  for (const [name, value] of Object.entries(target))
-    if (!(name in view) || !Number.isFinite(value)) throw new RangeError(`${name} is ${value}, expected yaw, pitch or zoom and a number`);
-  Object.assign(view, within({ ...view, ...target }));
+  if (!isPlain(target)) refuse("view", target, "an object with yaw, pitch, zoom");
+  const wanted = optionsOf("setView", target, view);
+  for (const name of Object.keys(target)) requireNumber(name, target[name]);
+  Object.assign(view, within(wanted));
   changed = true;
   return { ...view };
 }
 
 function setExpression(target) {
-  const found = space.weightsOfFrame(target);
+  const found = space.weightsOfFrame(target, "expression");
   stop();
-  strengths = Array.isArray(target) || ArrayBuffer.isView(target) ? {} : { ...target };
+  strengths = isPlain(target) ? { ...target } : {};
   weights = found.weights;
   showSliders(strengths);
   changed = true;
-  return found;
+  return { ...found, weights: [...weights] };
 }
 
 function setIdle(on) {
-  idle = Boolean(on);
+  requireSwitch("idle", on);
+  idle = on;
   byId("idle").checked = idle;
   changed = true;
 }
 
 /** Plays expressions, `fps` a second, with straight lines between them; the promise ends with the last one. */
-function play(frames, { fps = 30, loop = false } = {}) {
-  if (!frames.length || !(fps > 0)) throw new RangeError(`${frames.length} frames at fps ${fps}, expected some at a rate above 0`);
-  const found = Array.from(frames, space.weightsOfFrame);
+function play(frames, given) {
+  const { fps, loop } = optionsOf("play", given, { fps: 30, loop: false });
+  if (!Array.isArray(frames) || !frames.length) refuse("frames", frames, "an array of one expression or more");
+  requireWithin("fps", fps, FRAME_RATES);
+  requireSwitch("loop", loop);
+  const found = Array.from(frames, (frame, k) => space.weightsOfFrame(frame, `frames[${k}]`));
   stop();
   return new Promise((done) => {
     playing = { frames: found.map((frame) => frame.weights), fps, loop, begun: performance.now(), done,
@@ -97,6 +102,13 @@ function idleWeights(now, current) {
   return current.map((weight, s) => BLINKS.includes(s) ? Math.max(weight, lids) : weight);
 }
 
+/** What the screen shows at a time: the weights, and the view of the camera. */
+function shownAt(now) {
+  let current = playing ? playedWeights(now) : weights;
+  if (idle && !playing) current = idleWeights(now, current);
+  return { current, seen: idle ? idleView(now) : view };
+}
+
 function poseFor(current) {
   const key = current.join();
   if (posed !== key) { renderer.pose(current); posed = key; }
@@ -114,11 +126,10 @@ function frame(now) {
   const moves = idle || playing;
   if (!renderer || !(moves || changed)) { since = null; return; }
   changed = false;
-  let current = playing ? playedWeights(now) : weights;
-  if (idle && !playing) current = idleWeights(now, current);
+  const { current, seen } = shownAt(now);
   poseFor(current);
   fit(QUALITIES[quality].largest);
-  renderer.draw(idle ? idleView(now) : view, canvas.width, QUALITIES[quality]);
+  renderer.draw(seen, canvas.width, QUALITIES[quality]);
   watchSpeed(now, moves);
 }
 
@@ -132,24 +143,33 @@ function watchSpeed(now, moves) {
   drawn = 0;
 }
 
-/** The current view and expression as ImageData of `size` pixels a side. */
-function image({ size = 512, antialias = true } = {}) {
-  if (!renderer) throw new Error("the avatar is not ready");
-  poseFor(weights);
+/** What the screen shows now, as ImageData of `size` pixels a side. */
+function image(given) {
+  const { size, antialias } = optionsOf("image", given, { size: 512, antialias: true }), own = onCard();
+  requireWhole("size", size, [2, own.largest]);
+  requireSwitch("antialias", antialias);
+  const { current, seen } = shownAt(performance.now());
+  poseFor(current);
   changed = true;
-  return renderer.pixels(view, size, { antialias, depths: true });
+  try {
+    return own.pixels(seen, size, { antialias, depths: true });
+  } catch (error) {
+    throw new Error(`size is ${size}, which cannot be drawn: ${error.message}`);
+  }
 }
 
-/** Milliseconds a frame (median of `frames`) of each quality at one size, each frame with a new view and expression. */
-async function bench({ size = canvas.width, frames = 40 } = {}) {
+/** Milliseconds a frame (median of `frames`) of each quality at the canvas's size, each frame with a new view and expression. */
+async function bench(given) {
+  const { frames } = optionsOf("bench", given, { frames: 40 });
+  requireWhole("frames", frames, [1, 1000]);
   const found = [];
   for (const { antialias, depths } of QUALITIES.slice(0, 3)) {
     const times = [];
     for (let k = 0; k < frames + 3; k++) {
-      const begun = performance.now(), phase = k / frames * 2 * Math.PI;
-      renderer.pose(weights.map((_, s) => s === k % header.shapes ? 0.5 - 0.5 * Math.cos(phase) : 0));
+      const begun = performance.now(), phase = k / frames * 2 * Math.PI, own = onCard();
+      own.pose(weights.map((_, s) => s === k % header.shapes ? 0.5 - 0.5 * Math.cos(phase) : 0));
       posed = "";
-      renderer.draw({ yaw: 0.3 * Math.sin(phase), pitch: 0.1 * Math.cos(phase), zoom: 1 }, canvas.width, { antialias, depths });
+      own.draw({ yaw: 0.3 * Math.sin(phase), pitch: 0.1 * Math.cos(phase), zoom: 1 }, canvas.width, { antialias, depths });
       gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));  // waits for the frame
       times.push(performance.now() - begun);
       if (k % 10 === 9) await new Promise((resolve) => setTimeout(resolve));
@@ -167,6 +187,12 @@ async function prepareShapes(own) {
     if (renderer !== own) return;
     own.prepare(k);
   }
+}
+
+/** What draws; an Error where the page has not loaded it yet, or has lost it. */
+function onCard() {
+  if (!renderer) throw new Error("the avatar is not ready");
+  return renderer;
 }
 
 let gl = null, parts = [];
@@ -209,8 +235,18 @@ function connectControls(arrays) {
   }
 }
 
+/** A parameter of the page's address; one whose value is none of `values` counts as absent, and the page says so. */
+function parameter(name, values) {
+  const value = asked.get(name);
+  if (value === null || values.includes(value)) return value;
+  const line = `the address has ${name}=${value.slice(0, 40)}, expected ${values.filter(Boolean).join(", ")}`;
+  console.warn(line);
+  byId("note").append(line, document.createElement("br"));
+  return null;
+}
+
 async function start() {
-  byId("controls").hidden = asked.get("controls") === "0";
+  byId("controls").hidden = parameter("controls", ["0", "1"]) === "0";
   byId("licence").textContent = header.licence;
   if (typeof DecompressionStream === "undefined") throw new Error("this browser is too old (it has no DecompressionStream)");
   gl = canvas.getContext("webgl2", { alpha: true, antialias: false, powerPreference: "high-performance" });
@@ -218,8 +254,10 @@ async function start() {
   const begun = performance.now(), all = bytesOfBase64(byId("data").textContent.trim());
   byId("data").remove();
   header.lengths.reduce((at, length) => (parts.push(all.subarray(at, at + length)), at + length), 0);
-  if (asked.has("quality")) { quality = clamp(Math.floor(+asked.get("quality")) || 0, 0, QUALITIES.length - 1); fixedQuality = true; }
-  if (asked.get("idle") === "0" || matchMedia("(prefers-reduced-motion: reduce)").matches) setIdle(false);
+  const step = parameter("quality", Object.keys(QUALITIES)), moving = parameter("idle", ["0", "1"]);
+  if (step !== null) { quality = +step; fixedQuality = true; }
+  if (moving === "0" || (moving === null && matchMedia("(prefers-reduced-motion: reduce)").matches)) setIdle(false);
+  const measures = ["", "1"].includes(parameter("bench", ["", "0", "1"]));
   // A phone takes the graphics away from a page that it puts aside; what the user has set stays.
   canvas.addEventListener("webglcontextlost", (event) => { event.preventDefault(); renderer = null; say("Waiting for the graphics card…"); });
   canvas.addEventListener("webglcontextrestored", () => build().catch(fail));
@@ -227,8 +265,8 @@ async function start() {
   connectControls(arrays);
   new ResizeObserver(() => { changed = true; }).observe(canvas);
   requestAnimationFrame(frame);
-  if (asked.has("bench")) showBench();
-  return { expressions: header.expressions, units: header.units, triangles: renderer.triangles,
+  if (measures) showBench();
+  return { expressions: [...header.expressions], units: [...header.units], triangles: renderer.triangles,
     milliseconds: { ...times, all: performance.now() - begun } };
 }
 

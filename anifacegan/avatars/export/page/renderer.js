@@ -2,6 +2,7 @@
 // only depths, then colours where the depth is the nearest: a ray sees the nearest point of a layer, and only that.
 
 const NEUTRAL = 2;                        // the place of the neutral vertices among the vertex arrays
+const MOST_PIXELS = 8192;                 // largest side of an image, as rendering/frame.py has it
 
 /** Camera on the unit sphere that looks at the origin, as geometry/cameras.py has it; zoom narrows the field of view. */
 function cameraOf({ yaw, pitch, zoom }, size, sampling) {
@@ -77,7 +78,7 @@ function uploadPictures(gl, pictures, layers, [width, height]) {
   return side;
 }
 
-/** A framebuffer of its own, with `samples` a pixel (0: one). */
+/** A framebuffer of its own, with `samples` a pixel (0: one); an Error where the graphics card has no room for it. */
 function framebufferOf(gl, size, samples) {
   const framebuffer = gl.createFramebuffer(), parts = [];
   gl.bindFramebuffer(gl.FRAMEBUFFER, framebuffer);
@@ -89,6 +90,11 @@ function framebufferOf(gl, size, samples) {
     parts.push(part);
   }
   const remove = () => { gl.deleteFramebuffer(framebuffer); parts.forEach((part) => gl.deleteRenderbuffer(part)); };
+  if (gl.checkFramebufferStatus(gl.FRAMEBUFFER) !== gl.FRAMEBUFFER_COMPLETE && !gl.isContextLost()) {
+    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
+    remove();
+    throw new Error(`the graphics card has no room for ${size} x ${size} pixels`);
+  }
   return { framebuffer, size, samples, remove };
 }
 
@@ -103,6 +109,7 @@ function makeRenderer(gl, header, mesh, pictures) {
   const { vertices, starts, texelOffsets } = mesh, restingTexels = mesh.texels.slice(2 * header.placed);
   const moving = gl.createVertexArray(), feedback = gl.createTransformFeedback();
   const mostSamples = Math.min(4, gl.getParameter(gl.MAX_SAMPLES) ?? 0);
+  const largest = Math.min(MOST_PIXELS, gl.getParameter(gl.MAX_RENDERBUFFER_SIZE), ...gl.getParameter(gl.MAX_VIEWPORT_DIMS));
 
   gl.useProgram(layerColour.program);
   gl.uniform1i(layerColour.at.opacities, 1);
@@ -229,16 +236,30 @@ function makeRenderer(gl, header, mesh, pictures) {
 
   /** The pixels of a view, RGBA, from the top. */
   function pixels(view, size, quality) {
-    const own = framebufferOf(gl, size, 0), bottomUp = new Uint8ClampedArray(4 * size * size);
-    draw(view, size, quality, own.framebuffer);
-    gl.bindFramebuffer(gl.FRAMEBUFFER, own.framebuffer);
-    gl.readPixels(0, 0, size, size, gl.RGBA, gl.UNSIGNED_BYTE, bottomUp);
-    own.remove();
-    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
-    const image = new ImageData(size, size);
-    for (let row = 0; row < size; row++)
-      image.data.set(bottomUp.subarray(4 * size * (size - 1 - row), 4 * size * (size - row)), 4 * size * row);
+    const image = new ImageData(size, size), ofCanvas = smooth, { data } = image;
+    let own = null;
+    smooth = null;                        // the canvas keeps its own
+    for (let k = 0; k < 8 && gl.getError(); k++);  // those of others, one of each kind
+    try {
+      own = framebufferOf(gl, size, 0);
+      draw(view, size, quality, own.framebuffer);
+      gl.bindFramebuffer(gl.FRAMEBUFFER, own.framebuffer);
+      gl.readPixels(0, 0, size, size, gl.RGBA, gl.UNSIGNED_BYTE, data);
+      const error = gl.getError();
+      if (gl.isContextLost()) throw new Error("the graphics card was taken away");
+      if (error) throw new Error(`the graphics card reports error ${error}`);
+    } finally {
+      gl.bindFramebuffer(gl.FRAMEBUFFER, null);
+      own?.remove();
+      smooth?.remove();
+      smooth = ofCanvas;
+    }
+    for (let top = 0, bottom = size - 1; top < bottom; top++, bottom--) {  // it came from below
+      const row = data.slice(4 * size * top, 4 * size * (top + 1));
+      data.copyWithin(4 * size * top, 4 * size * bottom, 4 * size * (bottom + 1));
+      data.set(row, 4 * size * bottom);
+    }
     return image;
   }
-  return { pose, draw, pixels, prepare: card.shape, triangles: mesh.indices.length / 3 };
+  return { pose, draw, pixels, largest, prepare: card.shape, triangles: mesh.indices.length / 3 };
 }
