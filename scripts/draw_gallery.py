@@ -54,6 +54,9 @@ class GalleryConfig:
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ConfigError("seeds", self.seeds, "one or more different seeds")
+        if self.web.widest_rad is not None and self.web.widest_rad > self.bake.widest_rad:
+            expected = f"at most bake.widest_rad, {self.bake.widest_rad:g}"
+            raise ConfigError("web.widest_rad", self.web.widest_rad, expected)
 
 
 def portrait(avatar: Avatar) -> bytes:

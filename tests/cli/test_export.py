@@ -35,6 +35,11 @@ def test_an_avatar_becomes_one_page(avatar: Path, tmp_path: Path, capsys: pytest
         ("me.htm", (), "NAME.html"),
         ("missing/me.html", (), "expected a file in a folder that exists"),
         ("me.html", ("--web.quality", "0"), "from 1 to 100"),
+        (
+            "me.html",
+            ("--web.widest_rad", "1.3"),
+            "web.widest_rad is 1.3, expected at most 0.6, the angle for which avatar",
+        ),
         ("me.html", ("--fps", "0"), "fps is 0"),
         ("me.html", ("--fps", "24"), "fps is 24.0, expected no --fps without --sequence FILE"),
         ("me.html", ("--fps", "1e308"), "expected 0.01 to 1000"),

@@ -8,6 +8,8 @@ from anifacegan.runtime.errors import ConfigError, require_above, require_unused
 
 FRAME_RATES = (0.01, 1000.0)
 """Slowest and fastest rate of a sequence, frames a second: at any other, times as float32 would not rise."""
+WIDEST_RAD = 0.6
+"""Largest angle from the frontal view to which a page turns a head, where none is given, radians."""
 SEQUENCE_FPS = 30.0
 """Rate of a sequence of which none is given, frames a second."""
 
@@ -42,17 +44,19 @@ def require_frame_rate(config: WithSequence) -> None:
 class WebConfig:
     """How an avatar is packed into a web page."""
 
-    widest_rad: float = 0.6
+    widest_rad: float | None = None
     """Largest angle from the frontal view to which the page turns the head, radians; parts that only wider views see
-    are left out. At most the angle for which the avatar was baked."""
+    are left out. At most the angle for which the avatar was baked. null: 0.6, or that angle if it is smaller."""
     precision_mm: float = 0.03
     """Precision of visible points, mm, counting 1 world unit as 1 m: 0.03 is a 28th of a pixel at 256 px."""
     quality: int = 92
     """Quality of the AVIF pictures of colours and opacities, 1 to 100."""
 
     def __post_init__(self) -> None:
-        require_above(self, 0, "precision_mm", "widest_rad")
-        require_within(self, 0, 1.6, "widest_rad")
+        require_above(self, 0, "precision_mm")
+        if self.widest_rad is not None:
+            require_above(self, 0, "widest_rad")
+            require_within(self, 0, 1.6, "widest_rad")
         if not 1 <= self.quality <= 100:
             raise ConfigError("quality", self.quality, "a whole number from 1 to 100")
         if not 0.001 <= self.precision_mm <= 1:

@@ -17,16 +17,24 @@ import numpy as np
 from jaxtyping import Float
 
 from anifacegan.avatars.avatar import Avatar
-from anifacegan.avatars.export.config import WebConfig
+from anifacegan.avatars.export.config import WIDEST_RAD, WebConfig
 from anifacegan.avatars.export.visible_part import visible_part
 from anifacegan.avatars.export.web_geometry import packed_geometry
 from anifacegan.avatars.export.web_textures import pictures, require_avif
 from anifacegan.geometry.conventions import EXP_DIM
-from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.errors import ConfigError, InputError
 from anifacegan.runtime.files import encoded, sha256
 from anifacegan.runtime.paths import exists, require_file
 
-SCRIPTS = ("arguments.js", "geometry.js", "expression.js", "shaders.js", "renderer.js", "controls.js", "main.js")
+SCRIPTS = (
+    "arguments.js",
+    "geometry.js",
+    "expression.js",
+    "shaders.js",
+    "renderer.js",
+    "controls.js",
+    "main.js",
+)
 """The parts of the page's program, in the order in which they are put together."""
 METRES_PER_MM = 1e-3
 GENERATOR = '<meta name="generator" content="anifacegan export web"'
@@ -51,10 +59,11 @@ def web_page(avatar: Avatar, config: WebConfig, sequence: Sequence | None = None
     """Return the HTML of the page; with a ``sequence``, it has a button that plays it.
 
     Raises:
-        InputError: the avatar's geometry cannot be packed (:func:`packed_geometry`), or Pillow cannot write AVIF.
+        InputError: the avatar was baked for smaller angles than the options ask for, its geometry cannot be packed
+            (:func:`packed_geometry`), or Pillow cannot write AVIF.
     """
     require_avif()
-    widest = min(config.widest_rad, avatar.layered_mesh.widest_rad)
+    widest = _widest(config, avatar)
     part = visible_part(avatar.layered_mesh, widest)
     mesh = part.layered_mesh
     try:
@@ -80,6 +89,21 @@ def web_page(avatar: Avatar, config: WebConfig, sequence: Sequence | None = None
     before, _, after = page.partition(f"{GENERATOR}>")
     rest = _checksum(encoded(before), encoded(after))
     return f'{before}{GENERATOR} data-rest="{rest}">{after}'
+
+
+def _widest(config: WebConfig, avatar: Avatar) -> float:
+    """Return the largest angle to which the page turns the head, radians.
+
+    Raises:
+        ConfigError: the avatar was not baked for the angle that is asked for.
+    """
+    baked = avatar.layered_mesh.widest_rad
+    if config.widest_rad is None:
+        return min(WIDEST_RAD, baked)
+    if config.widest_rad > baked + 1e-6:  # as Avatar.check_view
+        angle = f"at most {baked:g}, the angle for which avatar '{avatar.card.name}' was baked"
+        raise ConfigError("web.widest_rad", config.widest_rad, angle)
+    return min(config.widest_rad, baked)
 
 
 def require_room_for_page(path: Path, overwrite: bool = False) -> None:

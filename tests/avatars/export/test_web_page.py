@@ -71,6 +71,16 @@ def test_a_page_of_an_earlier_version_which_has_no_checksum_is_replaced(page: st
     require_room_for_page(tmp_path / "me.html")
 
 
+def test_the_page_turns_as_far_as_the_avatar_was_baked_and_no_farther() -> None:
+    whole = ball_avatar()
+    narrow = dataclasses.replace(
+        whole, layered_mesh=dataclasses.replace(whole.layered_mesh, widest_rad=0.4321)
+    )
+    assert header_of(web_page(narrow, WebConfig()))["widest"] == 0.4321
+    with pytest.raises(ConfigError, match="web.widest_rad is 0.433, expected at most 0.4321, the angle for"):
+        web_page(narrow, WebConfig(widest_rad=0.433))
+
+
 def test_every_script_is_part_of_the_page(page: str) -> None:
     from importlib import resources
 
