@@ -7,6 +7,9 @@ import asyncio
 import json
 import struct
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -54,10 +57,17 @@ class Connection:
         socket: its WebSocket.
         stage: what it shows.
         to_all: sends every page what it needs to know about a new subject.
+        announce: says a message to this page or, once it has gone, to all others; called in any thread.
     """
 
-    def __init__(self, socket: Socket, stage: Stage, to_all: Callable[[], Any]) -> None:
-        self._socket, self._stage, self._to_all = socket, stage, to_all
+    def __init__(
+        self,
+        socket: Socket,
+        stage: Stage,
+        to_all: Callable[[], Any],
+        announce: Callable[[dict[str, Any], "Connection"], None],
+    ) -> None:
+        self._socket, self._stage, self._to_all, self._announce = socket, stage, to_all, announce
         self._pending: Draw | None = None
         self._picture: bytes | None = None
         self._asked = asyncio.Event()
@@ -67,9 +77,12 @@ class Connection:
         self.dropped = 0
         """Number of requests that newer ones have replaced."""
 
-    async def run(self) -> None:
-        """Serve the page until it is closed."""
+    async def run(self, news: str = "") -> None:
+        """Serve the page until it is closed; a recording that runs then is written. ``news``, if there are any, are
+        told first."""
         await self.say(self._stage.description())
+        if news:
+            await self._tell(news)
         drawing = asyncio.create_task(self._draw_newest())
         try:
             async for message in self._socket:
@@ -79,6 +92,9 @@ class Connection:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+            if self._recording is not None:
+                with suppress(InputError):  # nothing was shown
+                    self._write_film(", of a page that was closed while it recorded")
 
     async def say(self, facts: dict[str, Any]) -> None:
         """Send plain values."""
@@ -127,21 +143,48 @@ class Connection:
 
     async def _record(self, on: bool) -> None:
         if on:
+            if self._recording is not None:
+                raise InputError("record: a recording is running, expected it to be ended first")
             self._recording = Recording(monotonic())
             await self.say({"type": "recording", "on": True, "most_s": MOST_S, "most_mb": MOST_MB})
             return
-        recording, self._recording = self._recording, None
-        await self._write_film(recording, full=False)
+        try:
+            writing = self._write_film()
+        except InputError:
+            await self._recorded()
+            raise
+        await self._recorded(writing)
 
-    async def _write_film(self, recording: Recording | None, full: bool) -> None:
-        """End a recording, and write it while frames are drawn; ``full``: it has reached its largest size."""
+    async def _recorded(self, writing: "Future[Path] | None" = None, full: bool = False) -> None:
+        """Say that nothing is recorded any more, and wait for the film; ``full``: it has reached its largest size."""
         await self.say({"type": "recording", "on": False, "full": full})
+        if writing is not None:
+            await asyncio.wait([asyncio.wrap_future(writing)])  # who waits may be cancelled, the film is not
+
+    def _write_film(self, whose: str = "") -> "Future[Path]":
+        """End the recording, and let it be written while frames are drawn, whatever becomes of this page; ``whose`` is
+        added to the line that then says so.
+
+        Raises:
+            InputError: nothing is being recorded, or nothing was shown.
+        """
+        recording, self._recording = self._recording, None
         if recording is None:
             raise InputError("record: nothing is being recorded, expected it to be started first")
-        frames = recording.finish(monotonic())
-        loop, stage = asyncio.get_running_loop(), self._stage
-        path = await loop.run_in_executor(stage.film_thread, stage.files.film, frames, FPS)
-        await self._tell(f"wrote {path}")
+        stage = self._stage
+        writing = stage.film_thread.submit(stage.files.film, recording.finish(monotonic()), FPS)
+
+        def tell(written: "Future[Path]") -> None:
+            error = written.exception()
+            facts = (
+                {"type": "said", "line": f"wrote {written.result()}{whose}"}
+                if error is None
+                else failure(error)
+            )
+            self._announce(facts, self)
+
+        writing.add_done_callback(tell)
+        return writing
 
     async def _draw_newest(self) -> None:
         """Draw the newest request, again and again."""
@@ -161,8 +204,7 @@ class Connection:
         if self._recording is not None:
             self._recording.add(frame.jpeg, now)
             if self._recording.is_full(now):
-                self._begin(self._write_film(self._recording, full=True))
-                self._recording = None
+                self._begin(self._recorded(self._write_film(), full=True))
         facts = {"type": "frame", "id": request.id, "dropped": self.dropped} | frame.facts
         await self._socket.send(binary_message(facts, frame.jpeg))
 
@@ -194,7 +236,12 @@ class Connection:
         except Exception as error:  # noqa: BLE001  nothing that a page sends may end the server
             if is_closed(error):
                 raise
-            await self.say({"type": "error", "line": said(error), "id": request})
+            await self.say(failure(error, request))
+
+
+def failure(error: BaseException, request: int | None = None) -> dict[str, Any]:
+    """Return the message that says an error; ``request`` is the frame that it concerns."""
+    return {"type": "error", "line": said(error), "id": request}
 
 
 def is_closed(error: BaseException) -> bool:

@@ -1,7 +1,8 @@
 """The viewer's server: one page over HTTP, and a WebSocket for each open page, on one port.
 
-A page that is closed or loses its connection changes nothing; it connects again by itself. The subject on view may
-change while the server runs: pages load another one, or the server watches for one.
+A page that is closed or loses its connection changes nothing, but that what it has recorded is written; it connects
+again by itself. The subject on view may change while the server runs: pages load another one, or the server watches
+for one.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
-from anifacegan.runtime.errors import InputError, last_line
+from anifacegan.runtime.errors import InputError, last_line, say
 from anifacegan.runtime.files import encoded
 from anifacegan.viewer.access import Access, is_loopback
 from anifacegan.viewer.connection import Connection, is_closed
@@ -84,6 +85,7 @@ class Viewer:
         self.stage, self.access = stage, Access(host)
         self._host, self._port, self._watch = host, port, watch
         self._pages: set[Connection] = set()
+        self._unheard: list[str] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._html = page_html()
 
@@ -133,6 +135,21 @@ class Viewer:
         if self._loop is not None and not self._loop.is_closed():
             asyncio.run_coroutine_threadsafe(self._to_all({"type": "redraw"}), self._loop)
 
+    def announce(self, facts: dict[str, Any], page: Connection) -> None:
+        """Send a message with a line to a page or, if it has gone, to all others; where there is none, print the line
+        and tell it the next page. May be called from any thread."""
+        if self._loop is None or self._loop.is_closed():
+            say(facts["line"])
+        else:
+            asyncio.run_coroutine_threadsafe(self._announced(facts, page), self._loop)
+
+    async def _announced(self, facts: dict[str, Any], page: Connection) -> None:
+        told = [page] if page in self._pages else list(self._pages)
+        answers = await asyncio.gather(*(one.say(facts) for one in told), return_exceptions=True)
+        if all(isinstance(answer, Exception) for answer in answers):  # they have gone
+            say(facts["line"])
+            self._unheard.append(facts["line"])
+
     async def _look_for_newer(self) -> None:
         assert self._watch is not None
         try:
@@ -152,10 +169,11 @@ class Viewer:
         await asyncio.gather(*(page.say(facts) for page in self._pages), return_exceptions=True)
 
     async def _page(self, socket: Any) -> None:
-        page = Connection(socket, self.stage, self._introduce)
+        page = Connection(socket, self.stage, self._introduce, self.announce)
         self._pages.add(page)
+        news, self._unheard = "; ".join(self._unheard), []
         try:
-            await page.run()
+            await page.run(news)
         except Exception as error:  # noqa: BLE001  a page that has gone is nobody's mistake
             if not is_closed(error):
                 said(error)

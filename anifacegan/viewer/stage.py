@@ -132,11 +132,11 @@ class Stage:
         return self.files.person(*self._on_view().latents(view))
 
     def close(self) -> None:
-        """End the threads, after the frame that is being drawn and the film that is being written."""
+        """End the threads, after the frame that is being drawn and all films that are to be written."""
         if self.subject is not None:
             self.subject.close()
-        for thread in (self.thread, self.film_thread):
-            thread.shutdown(cancel_futures=True)
+        self.thread.shutdown(cancel_futures=True)
+        self.film_thread.shutdown()
         if self.webcam is not None:
             self.webcam.close()
 

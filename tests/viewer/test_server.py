@@ -363,6 +363,74 @@ def test_frames_are_drawn_while_a_film_is_written(
     with_server(viewer, test)
 
 
+def test_a_second_start_of_a_recording_is_refused_and_the_first_goes_on(viewer: Viewer) -> None:
+    async def test(address: Address) -> None:
+        async with connect(address) as socket:
+            page = Client(socket)
+            await page.tell("record", on=True)
+            assert (await page.next("recording"))["on"]
+            await page.frame(1, size=32)
+            await page.tell("record", on=True)
+            assert "a recording is running, expected it to be ended" in (await page.next("error"))["line"]
+            await page.tell("record", on=False)  # without another frame
+            assert "clip_0001.mp4" in (await page.next("said"))["line"]
+
+    with_server(viewer, test)
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_what_a_closed_page_has_recorded_is_written_and_the_next_page_is_told(
+    viewer: Viewer, monkeypatch: pytest.MonkeyPatch, ordered: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Also where another film has to be written first."""
+    may_write, written = threading.Event(), []
+
+    def film(frames: list[bytes], fps: int) -> Path:
+        assert may_write.wait(30)
+        written.append(set(frames))
+        return Path(f"film {len(written)}")
+
+    monkeypatch.setattr(viewer.stage.files, "film", film)
+
+    async def test(address: Address) -> None:
+        shown = []
+        for stops in (True, ordered):
+            async with connect(address) as socket:
+                page = Client(socket)
+                await page.tell("record", on=True)
+                await page.next("recording")
+                shown.append({(await page.frame(1, size=32 + 32 * len(shown)))["jpeg"]})
+                if stops:
+                    await page.tell("record", on=False)
+                    await page.next("recording")
+        while viewer._pages:
+            await asyncio.sleep(0.01)
+        may_write.set()
+        while len(viewer._unheard) < 2:
+            await asyncio.sleep(0.01)
+        whose = "" if ordered else ", of a page that was closed while it recorded"
+        async with connect(address) as socket:
+            assert (await Client(socket).next("said"))["line"] == f"wrote film 1; wrote film 2{whose}"
+        assert written == shown
+
+    with_server(viewer, test)
+    assert capfd.readouterr().err.startswith("wrote film 1\nwrote film 2")
+
+
+def test_what_is_recorded_when_the_server_ends_is_written(
+    viewer: Viewer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def test(address: Address) -> None:
+        pages = [Client(await connect(address)) for _ in range(2)]
+        for page in pages:
+            await page.tell("record", on=True)
+            await page.frame(1, size=32)
+
+    with_server(viewer, test)
+    assert own_files(tmp_path / "out") == {"clip_0001.mp4", "clip_0002.mp4"}
+    assert capfd.readouterr().err.count("of a page that was closed while it recorded") == 2
+
+
 def test_a_film_is_decoded_one_frame_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded, written = [], []
 
