@@ -9,7 +9,7 @@ The safetensors file holds the arrays of a :class:`LayeredMesh`; the file's head
 import dataclasses
 import json
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from anifacegan.avatars.card import AvatarCard, check_card
 from anifacegan.avatars.config import SUFFIX
 from anifacegan.avatars.file_checks import ARRAYS, OPTIONAL_ARRAYS, UNITS, check_arrays, check_ray_sampling
 from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.avatars.players.choice import NumbaPlayer, player_on
 from anifacegan.avatars.players.torch_player import TorchPlayer
 from anifacegan.face_model.coefficients import ExpressionBasis
-from anifacegan.face_model.expressions import STRONGEST, ExpressionInput, ExpressionReader, check_presets
+from anifacegan.face_model.expressions import ExpressionInput, ExpressionReader, check_presets
 from anifacegan.geometry.cameras import WIDEST_VIEW_RAD, from_frontal
 from anifacegan.geometry.config import RaySamplingConfig
-from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, NOISE_DIM
+from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.rendering.frame import RenderedImage, checked_size
 from anifacegan.runtime.arguments import number, switch
 from anifacegan.runtime.devices import select_device
@@ -53,37 +54,6 @@ _TENSORS, _CARD = "model.safetensors", "card.yaml"
 """Names of the files of a model folder."""
 _SCALARS = {"background_reach": (1e-3, 100.0), "widest_rad": (1e-3, WIDEST_VIEW_RAD)}
 """Name of each number in the header -> its smallest and its largest valid value."""
-
-
-@dataclass(frozen=True)
-class AvatarCard:
-    """Describes an avatar: which model and person it was baked from, and which expressions it can make."""
-
-    name: str
-    """Name of the avatar, for example the name of its file."""
-    model: str
-    """Name of the model that the avatar was baked from."""
-    face_model: str
-    """Name of the face model that the avatar's expression coefficients belong to."""
-    psi: float
-    """Truncation psi of the person's appearance latent: 1 leaves it as it is, 0 gives the average appearance."""
-    expressions: tuple[str, ...]
-    """Name of the expression of each blendshape, in the order of the blendshapes."""
-    pitch_offset: float = 0.0
-    """Pitch that the .mat files of the model's training data give a frontal face, radians."""
-    licence: str = ""
-    """Licence of the model that the avatar was baked from."""
-    presets: dict[str, dict[str, float]] = field(default_factory=dict)
-    """Name of each preset expression -> action unit (elementary facial movement) -> weight of the action unit."""
-    expression_units: tuple[str, ...] = ()
-    """Names of the action units by which an expression can be given."""
-    baking: dict[str, Any] = field(default_factory=dict)
-    """Settings with which the avatar was baked, and the approximation errors of baking."""
-    identity: tuple[float, ...] = ()
-    """Identity coefficients of the person, 80 of the face model; none in files of older versions."""
-    appearance: tuple[float, ...] = ()
-    """Appearance latents of the person, 80 as the synthetic renderer reads them; none for photographs, for models that
-    were not trained on its images, and in files of older versions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,13 +194,23 @@ class Avatar:
             )
 
 
-def save_avatar(path: Path | str, avatar: Avatar) -> None:
+def save_avatar(path: Path | str, avatar: Avatar, overwrite: bool = False) -> None:
     """Write an avatar to the file ``path`` (.safetensors); if writing fails, there is no incomplete file.
 
+    An avatar that is there is replaced; ``overwrite`` lets any other file be replaced, except that of a model folder.
+
     Raises:
-        InputError: the file cannot be written.
+        InputError: another file is in the way, its name has another ending, or it cannot be written.
     """
-    path, layered_mesh = user_path(path), avatar.layered_mesh
+    path = user_path(path)
+    if not isinstance(avatar, Avatar):
+        raise InputError(f"avatar is a {type(avatar).__name__}, expected what load_avatar returns")
+    if path.suffix.lower() != SUFFIX:
+        raise InputError(
+            f"{path}: has another ending than avatars have, expected a name that ends in {SUFFIX}"
+        )
+    require_room_for_avatar(path, switch("overwrite", overwrite))
+    layered_mesh = avatar.layered_mesh
     held = ARRAYS | {
         name: of for name, of in OPTIONAL_ARRAYS.items() if getattr(layered_mesh, name) is not None
     }
@@ -259,13 +239,15 @@ def require_room_for_avatar(path: Path, overwrite: bool = False) -> None:
     if not exists(path):
         return
     if (path.parent / _CARD).exists() and path.name == _TENSORS:
-        raise InputError(f"{path}: is the weights of a model, expected another --out")
+        raise InputError(f"{path}: is the weights of a model, expected another file")
     try:
         is_avatar = _HEADER in read_safetensors(path, "an avatar")[1]
     except InputError:
         is_avatar = False
     if not (is_avatar or overwrite):
-        raise InputError(f"{path}: is in the way and no avatar, expected another --out, or --overwrite true")
+        raise InputError(
+            f"{path}: is in the way and no avatar, expected another file, or overwrite (--overwrite true)"
+        )
 
 
 def load_avatar(path: Path | str, device: str | torch.device = "cpu") -> Avatar:
@@ -286,7 +268,7 @@ def load_avatar(path: Path | str, device: str | torch.device = "cpu") -> Avatar:
     arrays = {name: tensor.numpy() for name, tensor in tensors.items() if tensor.dtype != torch.bfloat16}
     check_arrays(path, arrays)
     card = from_plain(AvatarCard, header["card"], str(path), "card.")
-    _check_card(path, card)
+    check_card(path, card)
     ray_sampling = from_plain(RaySamplingConfig, header["ray_sampling"], str(path), "ray_sampling.")
     check_ray_sampling(path, ray_sampling, float(header["widest_rad"]))
     if len(card.expressions) != len(arrays["z_exp"]):
@@ -316,20 +298,6 @@ def _read_header(path: Path, text: str) -> dict[str, Any]:
         if not isinstance(value, float | int) or isinstance(value, bool) or not least <= value <= most:
             raise InputError(f"{path}: {name} is {value}, expected a number from {least} to {most}")
     return header
-
-
-def _check_card(path: Path, card: AvatarCard) -> None:
-    """Refuse a card with numbers that are not finite, or too few of them."""
-    if len(card.identity) not in (0, ID_DIM):
-        raise InputError(f"{path}: card.identity has {len(card.identity)} numbers, expected {ID_DIM}")
-    if len(card.appearance) not in (0, NOISE_DIM):
-        raise InputError(f"{path}: card.appearance has {len(card.appearance)} numbers, expected {NOISE_DIM}")
-    numbers = {"psi": card.psi, "pitch_offset": card.pitch_offset}
-    for name in ("identity", "appearance"):
-        numbers |= {f"{name}[{k}]": value for k, value in enumerate(getattr(card, name))}
-    for name, value in numbers.items():
-        if not abs(value) <= STRONGEST:
-            raise InputError(f"{path}: card.{name} is {value}, expected a finite number up to {STRONGEST:g}")
 
 
 def _read_basis(path: Path, card: AvatarCard, arrays: dict[str, np.ndarray]) -> ExpressionBasis | None:

@@ -128,6 +128,30 @@ def test_a_file_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> 
     assert not (tmp_path / "folder").exists()
 
 
+def test_a_file_that_is_no_avatar_is_not_replaced_unasked(tmp_path: Path) -> None:
+    target, model = tmp_path / "a.safetensors", tmp_path / "model.safetensors"
+    for text in ("precious", ""):
+        target.write_text(text)
+        assert_one_line(
+            lambda: save_avatar(target, small_avatar()), "a.safetensors: is in the way and no avatar"
+        )
+        assert target.read_text() == text
+    save_avatar(target, small_avatar(), overwrite=True)
+    save_avatar(target, small_avatar())  # of an avatar
+    assert load_avatar(target).card.name == "someone"
+    model.touch()
+    (tmp_path / "card.yaml").touch()
+    assert_one_line(lambda: save_avatar(model, small_avatar(), overwrite=True), "is the weights of a model")
+    for name in ("a.txt", "a", "."):
+        assert_one_line(
+            lambda name=name: save_avatar(tmp_path / name, small_avatar()), "ends in .safetensors"
+        )
+    (tmp_path / "folder.safetensors").mkdir()
+    assert_one_line(
+        lambda: save_avatar(tmp_path / "folder.safetensors", small_avatar(), True), "folder.safetensors"
+    )
+
+
 # ---------------------------------------------------------------------------------------------------------- refusals
 def rewritten(path: Path, change: Callable[[dict, dict], None], raw: str | None = None) -> Path:
     """The file with other arrays or another header."""
