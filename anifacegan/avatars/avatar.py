@@ -21,7 +21,14 @@ from torch import Tensor
 
 from anifacegan.avatars.card import AvatarCard, check_card
 from anifacegan.avatars.config import SUFFIX
-from anifacegan.avatars.file_checks import ARRAYS, OPTIONAL_ARRAYS, UNITS, check_arrays, check_ray_sampling
+from anifacegan.avatars.file_checks import (
+    ARRAYS,
+    OPTIONAL_ARRAYS,
+    UNITS,
+    avatar_arrays,
+    check_arrays,
+    check_ray_sampling,
+)
 from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.avatars.players.choice import NumbaPlayer, player_on
 from anifacegan.avatars.players.torch_player import TorchPlayer
@@ -37,7 +44,7 @@ from anifacegan.runtime.errors import InexactWarning, InputError
 from anifacegan.runtime.files import remove_abandoned, write_complete
 from anifacegan.runtime.paths import exists, user_path
 from anifacegan.runtime.structured_text import parse_json
-from anifacegan.runtime.tensor_files import check_ordinary, read_safetensors, safetensors_content
+from anifacegan.runtime.tensor_files import read_safetensors, safetensors_content
 from anifacegan.runtime.typed_config import from_plain
 
 FORMAT = 3
@@ -216,7 +223,7 @@ def save_avatar(path: Path | str, avatar: Avatar, overwrite: bool = False) -> No
     }
     arrays = {name: getattr(layered_mesh, name).astype(kind) for name, (kind, _) in held.items()}
     if avatar.basis is not None:
-        arrays[UNITS] = avatar.basis.units_to_exp
+        arrays[UNITS] = avatar.basis.units_to_exp.astype(np.float32)
     header = {
         "format": FORMAT,
         "card": dataclasses.asdict(avatar.card),
@@ -263,9 +270,7 @@ def load_avatar(path: Path | str, device: str | torch.device = "cpu") -> Avatar:
     if _HEADER not in metadata:
         raise InputError(f"{path}: holds no avatar (of a model, name its folder); anifacegan bake makes one")
     header = _read_header(path, metadata[_HEADER])
-    for name, tensor in tensors.items():
-        check_ordinary(path, name, tensor)
-    arrays = {name: tensor.numpy() for name, tensor in tensors.items() if tensor.dtype != torch.bfloat16}
+    arrays = avatar_arrays(path, tensors)
     check_arrays(path, arrays)
     card = from_plain(AvatarCard, header["card"], str(path), "card.")
     check_card(path, card)
@@ -305,7 +310,7 @@ def _read_basis(path: Path, card: AvatarCard, arrays: dict[str, np.ndarray]) -> 
     if UNITS not in arrays:
         return None
     units, expected = arrays[UNITS], (EXP_DIM, len(card.expression_units))
-    if units.shape != expected or units.dtype.kind != "f":
+    if units.shape != expected or units.dtype != np.float32:
         raise InputError(
             f"{path}: tensor '{UNITS}' is {units.dtype}{units.shape}, expected float32{expected}"
         )

@@ -183,8 +183,17 @@ def in_ray_sampling(**values: object) -> Callable[[dict, dict], None]:
     return lambda arrays, header: header["ray_sampling"].update(values)
 
 
+UNITS_ARRAY = "expression.units_to_exp"
 DAMAGE = {
     "missing tensor": (lambda arrays, header: arrays.pop("z_exp"), "'z_exp' is missing"),
+    "an unknown tensor": (
+        lambda arrays, header: arrays.update(shadeS=np.zeros((2, 2, 50), np.float16)),
+        "has a tensor 'shadeS', expected those of an avatar: ",
+    ),
+    "units of 64 bits": (
+        lambda arrays, header: arrays.update({UNITS_ARRAY: arrays[UNITS_ARRAY].astype(np.float64)}),
+        "units_to_exp' is float64",
+    ),
     "other kind": (
         lambda arrays, header: arrays.update(texels=arrays["texels"].astype(np.float64)),
         "float64",
