@@ -34,11 +34,12 @@ from anifacegan.avatars.players.choice import NumbaPlayer, player_on
 from anifacegan.avatars.players.torch_player import TorchPlayer
 from anifacegan.face_model.coefficients import ExpressionBasis
 from anifacegan.face_model.expressions import ExpressionInput, ExpressionReader, check_presets
+from anifacegan.face_model.trajectories import check_views
 from anifacegan.geometry.cameras import WIDEST_VIEW_RAD, from_frontal
 from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.rendering.frame import RenderedImage, checked_size
-from anifacegan.runtime.arguments import number, switch
+from anifacegan.runtime.arguments import array, number, switch
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InexactWarning, InputError
 from anifacegan.runtime.files import remove_abandoned, write_complete
@@ -149,9 +150,10 @@ class Avatar:
         """Raise an error if the avatar's blendshapes cannot make the expression with the coefficients ``z_exp``.
 
         Raises:
-            InputError: the blendshapes cannot make the expression; the message calls it ``label``, and lists the
-                expressions that the avatar was baked with.
+            InputError: they are not 64 finite numbers, or the blendshapes cannot make the expression; the message calls
+                it ``label``, and lists the expressions that the avatar was baked with.
         """
+        z_exp = array("z_exp", z_exp, EXP_DIM)
         error = self.layered_mesh.approximation_error(z_exp)
         if error > LARGEST_APPROXIMATION_ERROR:
             raise InputError(
@@ -180,7 +182,12 @@ class Avatar:
             )
 
     def can_make(self, z_exp: Float[np.ndarray, "64"]) -> bool:
-        """Return whether the avatar's blendshapes can make the expression with the coefficients ``z_exp``."""
+        """Return whether the avatar's blendshapes can make the expression with the coefficients ``z_exp``.
+
+        Raises:
+            InputError: they are not 64 finite numbers.
+        """
+        z_exp = array("z_exp", z_exp, EXP_DIM)
         try:
             self.check_expression(z_exp, "")
         except InputError:
@@ -193,12 +200,16 @@ class Avatar:
         Raises:
             InputError: the view is too far from frontal; the message has the angles and the limit.
         """
+        yaw, pitch = number("yaw", yaw), number("pitch", pitch)
         angle = float(from_frontal(yaw=yaw, pitch=pitch))
         if not angle <= self.layered_mesh.widest_rad + 1e-6:
             raise InputError(
                 f"yaw {yaw:.3g} and pitch {pitch:.3g} are {angle:.2f} radians from frontal, but avatar "
                 f"'{self.card.name}' was baked for views up to {self.layered_mesh.widest_rad:.2f}"
             )
+        check_views(
+            yaw=np.array([yaw]), pitch=np.array([pitch]), place=""
+        )  # degrees may look like a near view
 
 
 def save_avatar(path: Path | str, avatar: Avatar, overwrite: bool = False) -> None:

@@ -387,3 +387,11 @@ def test_an_angle_that_is_no_number_is_refused() -> None:
 def test_a_view_at_the_widest_angle_is_played() -> None:
     assert small_avatar().render(yaw=0.9, pitch=0.0, size=8).isfinite().all()
     assert small_avatar().render(yaw=0.0, pitch=-0.9, size=8).isfinite().all()
+
+
+@pytest.mark.parametrize("yaw", [-6.2, 6.28, 1e6, math.pi, 3.0])
+def test_angles_beyond_a_full_turn_or_behind_are_no_view(yaw: float) -> None:
+    """Their cosine may be that of a near view: they are degrees, or mistakes. Faces refuse them, too."""
+    avatar = small_avatar()
+    for view in ({"yaw": yaw}, {"pitch": yaw}, {"yaw": yaw, "pitch": yaw}):
+        assert_one_line(lambda view=view: avatar.render(size=8, **view), "from frontal")
