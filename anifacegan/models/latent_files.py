@@ -30,7 +30,7 @@ def write_people(
     arrays = {"z_id": z_id.detach().cpu().numpy(), "z_noise": z_noise.detach().cpu().numpy()}
     _people(path, arrays)
     with complete_or_absent(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, z_id=arrays["z_id"], z_noise=arrays["z_noise"])
 
 
 def read_people(path: Path) -> tuple[Float[Tensor, "person 80"], Float[Tensor, "person 80"]]:
