@@ -9,7 +9,7 @@ The safetensors file holds the arrays of a :class:`LayeredMesh`; the file's head
 import dataclasses
 import json
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,24 +19,33 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from anifacegan.avatars.card import AvatarCard, check_card
 from anifacegan.avatars.config import SUFFIX
-from anifacegan.avatars.file_checks import ARRAYS, OPTIONAL_ARRAYS, UNITS, check_arrays, check_ray_sampling
+from anifacegan.avatars.file_checks import (
+    ARRAYS,
+    OPTIONAL_ARRAYS,
+    UNITS,
+    avatar_arrays,
+    check_arrays,
+    check_ray_sampling,
+)
 from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.avatars.players.choice import NumbaPlayer, player_on
 from anifacegan.avatars.players.torch_player import TorchPlayer
 from anifacegan.face_model.coefficients import ExpressionBasis
-from anifacegan.face_model.expressions import STRONGEST, ExpressionInput, ExpressionReader, check_presets
+from anifacegan.face_model.expressions import ExpressionInput, ExpressionReader, check_presets
+from anifacegan.face_model.trajectories import check_views
 from anifacegan.geometry.cameras import WIDEST_VIEW_RAD, from_frontal
 from anifacegan.geometry.config import RaySamplingConfig
-from anifacegan.geometry.conventions import EXP_DIM, ID_DIM, NOISE_DIM
+from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.rendering.frame import RenderedImage, checked_size
-from anifacegan.runtime.arguments import number, switch
+from anifacegan.runtime.arguments import array, number, switch
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InexactWarning, InputError
 from anifacegan.runtime.files import remove_abandoned, write_complete
 from anifacegan.runtime.paths import exists, user_path
 from anifacegan.runtime.structured_text import parse_json
-from anifacegan.runtime.tensor_files import check_ordinary, read_safetensors, safetensors_content
+from anifacegan.runtime.tensor_files import read_safetensors, safetensors_content
 from anifacegan.runtime.typed_config import from_plain
 
 FORMAT = 3
@@ -53,37 +62,6 @@ _TENSORS, _CARD = "model.safetensors", "card.yaml"
 """Names of the files of a model folder."""
 _SCALARS = {"background_reach": (1e-3, 100.0), "widest_rad": (1e-3, WIDEST_VIEW_RAD)}
 """Name of each number in the header -> its smallest and its largest valid value."""
-
-
-@dataclass(frozen=True)
-class AvatarCard:
-    """Describes an avatar: which model and person it was baked from, and which expressions it can make."""
-
-    name: str
-    """Name of the avatar, for example the name of its file."""
-    model: str
-    """Name of the model that the avatar was baked from."""
-    face_model: str
-    """Name of the face model that the avatar's expression coefficients belong to."""
-    psi: float
-    """Truncation psi of the person's appearance latent: 1 leaves it as it is, 0 gives the average appearance."""
-    expressions: tuple[str, ...]
-    """Name of the expression of each blendshape, in the order of the blendshapes."""
-    pitch_offset: float = 0.0
-    """Pitch that the .mat files of the model's training data give a frontal face, radians."""
-    licence: str = ""
-    """Licence of the model that the avatar was baked from."""
-    presets: dict[str, dict[str, float]] = field(default_factory=dict)
-    """Name of each preset expression -> action unit (elementary facial movement) -> weight of the action unit."""
-    expression_units: tuple[str, ...] = ()
-    """Names of the action units by which an expression can be given."""
-    baking: dict[str, Any] = field(default_factory=dict)
-    """Settings with which the avatar was baked, and the approximation errors of baking."""
-    identity: tuple[float, ...] = ()
-    """Identity coefficients of the person, 80 of the face model; none in files of older versions."""
-    appearance: tuple[float, ...] = ()
-    """Appearance latents of the person, 80 as the synthetic renderer reads them; none for photographs, for models that
-    were not trained on its images, and in files of older versions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,9 +150,10 @@ class Avatar:
         """Raise an error if the avatar's blendshapes cannot make the expression with the coefficients ``z_exp``.
 
         Raises:
-            InputError: the blendshapes cannot make the expression; the message calls it ``label``, and lists the
-                expressions that the avatar was baked with.
+            InputError: they are not 64 finite numbers, or the blendshapes cannot make the expression; the message calls
+                it ``label``, and lists the expressions that the avatar was baked with.
         """
+        z_exp = array("z_exp", z_exp, EXP_DIM)
         error = self.layered_mesh.approximation_error(z_exp)
         if error > LARGEST_APPROXIMATION_ERROR:
             raise InputError(
@@ -203,7 +182,12 @@ class Avatar:
             )
 
     def can_make(self, z_exp: Float[np.ndarray, "64"]) -> bool:
-        """Return whether the avatar's blendshapes can make the expression with the coefficients ``z_exp``."""
+        """Return whether the avatar's blendshapes can make the expression with the coefficients ``z_exp``.
+
+        Raises:
+            InputError: they are not 64 finite numbers.
+        """
+        z_exp = array("z_exp", z_exp, EXP_DIM)
         try:
             self.check_expression(z_exp, "")
         except InputError:
@@ -216,27 +200,41 @@ class Avatar:
         Raises:
             InputError: the view is too far from frontal; the message has the angles and the limit.
         """
+        yaw, pitch = number("yaw", yaw), number("pitch", pitch)
         angle = float(from_frontal(yaw=yaw, pitch=pitch))
         if not angle <= self.layered_mesh.widest_rad + 1e-6:
             raise InputError(
                 f"yaw {yaw:.3g} and pitch {pitch:.3g} are {angle:.2f} radians from frontal, but avatar "
                 f"'{self.card.name}' was baked for views up to {self.layered_mesh.widest_rad:.2f}"
             )
+        check_views(
+            yaw=np.array([yaw]), pitch=np.array([pitch]), place=""
+        )  # degrees may look like a near view
 
 
-def save_avatar(path: Path | str, avatar: Avatar) -> None:
+def save_avatar(path: Path | str, avatar: Avatar, overwrite: bool = False) -> None:
     """Write an avatar to the file ``path`` (.safetensors); if writing fails, there is no incomplete file.
 
+    An avatar that is there is replaced; ``overwrite`` lets any other file be replaced, except that of a model folder.
+
     Raises:
-        InputError: the file cannot be written.
+        InputError: another file is in the way, its name has another ending, or it cannot be written.
     """
-    path, layered_mesh = user_path(path), avatar.layered_mesh
+    path = user_path(path)
+    if not isinstance(avatar, Avatar):
+        raise InputError(f"avatar is a {type(avatar).__name__}, expected what load_avatar returns")
+    if path.suffix.lower() != SUFFIX:
+        raise InputError(
+            f"{path}: has another ending than avatars have, expected a name that ends in {SUFFIX}"
+        )
+    require_room_for_avatar(path, switch("overwrite", overwrite))
+    layered_mesh = avatar.layered_mesh
     held = ARRAYS | {
         name: of for name, of in OPTIONAL_ARRAYS.items() if getattr(layered_mesh, name) is not None
     }
     arrays = {name: getattr(layered_mesh, name).astype(kind) for name, (kind, _) in held.items()}
     if avatar.basis is not None:
-        arrays[UNITS] = avatar.basis.units_to_exp
+        arrays[UNITS] = avatar.basis.units_to_exp.astype(np.float32)
     header = {
         "format": FORMAT,
         "card": dataclasses.asdict(avatar.card),
@@ -259,13 +257,15 @@ def require_room_for_avatar(path: Path, overwrite: bool = False) -> None:
     if not exists(path):
         return
     if (path.parent / _CARD).exists() and path.name == _TENSORS:
-        raise InputError(f"{path}: is the weights of a model, expected another --out")
+        raise InputError(f"{path}: is the weights of a model, expected another file")
     try:
         is_avatar = _HEADER in read_safetensors(path, "an avatar")[1]
     except InputError:
         is_avatar = False
     if not (is_avatar or overwrite):
-        raise InputError(f"{path}: is in the way and no avatar, expected another --out, or --overwrite true")
+        raise InputError(
+            f"{path}: is in the way and no avatar, expected another file, or overwrite (--overwrite true)"
+        )
 
 
 def load_avatar(path: Path | str, device: str | torch.device = "cpu") -> Avatar:
@@ -281,12 +281,10 @@ def load_avatar(path: Path | str, device: str | torch.device = "cpu") -> Avatar:
     if _HEADER not in metadata:
         raise InputError(f"{path}: holds no avatar (of a model, name its folder); anifacegan bake makes one")
     header = _read_header(path, metadata[_HEADER])
-    for name, tensor in tensors.items():
-        check_ordinary(path, name, tensor)
-    arrays = {name: tensor.numpy() for name, tensor in tensors.items() if tensor.dtype != torch.bfloat16}
+    arrays = avatar_arrays(path, tensors)
     check_arrays(path, arrays)
     card = from_plain(AvatarCard, header["card"], str(path), "card.")
-    _check_card(path, card)
+    check_card(path, card)
     ray_sampling = from_plain(RaySamplingConfig, header["ray_sampling"], str(path), "ray_sampling.")
     check_ray_sampling(path, ray_sampling, float(header["widest_rad"]))
     if len(card.expressions) != len(arrays["z_exp"]):
@@ -318,26 +316,12 @@ def _read_header(path: Path, text: str) -> dict[str, Any]:
     return header
 
 
-def _check_card(path: Path, card: AvatarCard) -> None:
-    """Refuse a card with numbers that are not finite, or too few of them."""
-    if len(card.identity) not in (0, ID_DIM):
-        raise InputError(f"{path}: card.identity has {len(card.identity)} numbers, expected {ID_DIM}")
-    if len(card.appearance) not in (0, NOISE_DIM):
-        raise InputError(f"{path}: card.appearance has {len(card.appearance)} numbers, expected {NOISE_DIM}")
-    numbers = {"psi": card.psi, "pitch_offset": card.pitch_offset}
-    for name in ("identity", "appearance"):
-        numbers |= {f"{name}[{k}]": value for k, value in enumerate(getattr(card, name))}
-    for name, value in numbers.items():
-        if not abs(value) <= STRONGEST:
-            raise InputError(f"{path}: card.{name} is {value}, expected a finite number up to {STRONGEST:g}")
-
-
 def _read_basis(path: Path, card: AvatarCard, arrays: dict[str, np.ndarray]) -> ExpressionBasis | None:
     """Return the expression coefficients of the action units, or None if the file does not have them."""
     if UNITS not in arrays:
         return None
     units, expected = arrays[UNITS], (EXP_DIM, len(card.expression_units))
-    if units.shape != expected or units.dtype.kind != "f":
+    if units.shape != expected or units.dtype != np.float32:
         raise InputError(
             f"{path}: tensor '{UNITS}' is {units.dtype}{units.shape}, expected float32{expected}"
         )

@@ -1,12 +1,16 @@
 """Checks of an avatar file's content; they are needed because the compiled code that draws it checks no bounds."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.tensor_files import check_ordinary
 
 UNITS = "expression.units_to_exp"
 ARRAYS = {
@@ -41,6 +45,24 @@ logarithms.
 LEAST_STEP = 1e-6
 """Smallest distance between two samples of a ray, world units; for smaller ones float32, in which the compiled player
 computes, is not exact enough."""
+
+
+def avatar_arrays(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """Return the arrays of the avatar file ``path``, checked but for their numbers.
+
+    Raises:
+        InputError: a tensor is not one of an avatar's, or of a kind of numbers that NumPy does not have.
+    """
+    known = (*ARRAYS, *OPTIONAL_ARRAYS, UNITS)
+    for name, tensor in tensors.items():
+        if name not in known:
+            raise InputError(
+                f"{path}: has a tensor '{name}', expected those of an avatar: {', '.join(known)}"
+            )
+        check_ordinary(path, name, tensor)
+        if tensor.dtype == torch.bfloat16:
+            raise InputError(f"{path}: tensor '{name}' is of {tensor.dtype}, which no tensor of an avatar is")
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
 def check_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -7,9 +7,13 @@ units of the open face model. The face is followed from picture to picture; stre
 from pathlib import Path
 from time import monotonic
 
+from torch import Tensor
+
 from anifacegan.capture.crop import Photograph
 from anifacegan.capture.landmark_model import landmark_model_bytes
 from anifacegan.capture.landmarks import VideoLandmarker, import_mediapipe, open_landmarker, quiet_stderr
+from anifacegan.capture.photographs import labelled_photograph
+from anifacegan.runtime.errors import InputError
 
 SMOOTHING_S = 0.06
 """Time constant of the smoothing, seconds."""
@@ -35,13 +39,20 @@ class CameraBlendshapes:
         self._landmarker = VideoLandmarker(mediapipe, landmarker, path)
         self._started = monotonic()
         self._last_ms = -1
+        self._is_open = True
         self._strengths: dict[str, float] = {}
 
-    def strengths(self, picture: Photograph) -> dict[str, float] | None:
+    def strengths(self, picture: Photograph | Tensor) -> dict[str, float] | None:
         """Return the strength of each action unit in the camera's next picture, by its name; None if no face is found.
 
         The picture is as the camera sees the face, not mirrored; left is the person's left.
+
+        Raises:
+            InputError: it is no picture, or the networks are closed.
         """
+        if not self._is_open:
+            raise InputError("the camera's networks have been closed, expected open ones")
+        picture, _ = labelled_photograph(picture)
         now_ms = max(round(1000 * (monotonic() - self._started)), self._last_ms + 1)
         found = self._landmarker.blendshapes(picture, now_ms)
         elapsed, self._last_ms = (now_ms - self._last_ms) / 1000, now_ms
@@ -58,4 +69,5 @@ class CameraBlendshapes:
 
     def close(self) -> None:
         """Free the networks."""
+        self._is_open = False
         self._landmarker.close()

@@ -1,7 +1,7 @@
 """Films as users have them: frames and the times at which they are shown, read with imageio's ffmpeg.
 
 Frames are those of the first video stream, upright and with square pixels as the file asks for, none dropped and none
-repeated, whatever the film's frame rate and whether it varies.
+repeated, whatever the film's frame rate and whether it varies; a GIF without times has 10 frames a second.
 """
 
 import subprocess
@@ -16,9 +16,10 @@ from jaxtyping import Float, Int
 
 from anifacegan.capture.crop import Photograph
 from anifacegan.capture.film_ends import missing_end
+from anifacegan.capture.gif_files import film_source, missing_pictures
 from anifacegan.face_model.config import MOST_FRAMES
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.ffmpeg import ffmpeg_command, film_input, input_error, read_streams
+from anifacegan.runtime.ffmpeg import ffmpeg_command, input_error, read_streams
 from anifacegan.runtime.file_kinds import HEAD_BYTES, require_kind
 from anifacegan.runtime.image_files import MOST_PIXELS
 from anifacegan.runtime.paths import user_path
@@ -105,10 +106,12 @@ class Film:
         Raises:
             InputError: the file cannot be decoded to its end.
         """
-        command = ffmpeg_command(*film_input(self.path), *_EVERY_FRAME, *_SQUARE, *_PIXELS)
-        with TemporaryFile() as said:
+        with film_source(self.path) as (source, file), TemporaryFile() as said:
+            command = ffmpeg_command(*source, *_EVERY_FRAME, *_SQUARE, *_PIXELS)
             # in a group of its own: Ctrl-C is this process's to handle
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, process_group=0)
+            process = subprocess.Popen(
+                command, stdin=file, stdout=subprocess.PIPE, stderr=said, process_group=0
+            )
             assert process.stdout is not None
             try:
                 for _ in range(len(self)):
@@ -157,19 +160,16 @@ def open_film(path: Path | str) -> Film:
         raise InputError(
             f"{path}: cannot be read (its header announces more than {MOST_PIXELS} pixels), expected a film"
         )
-    listed = subprocess.run(
-        ffmpeg_command(*film_input(path), *_EVERY_FRAME, *_MICROSECONDS, *_TINY, "-f", "framecrc", "-"),
-        capture_output=True,
-        text=True,
-        errors="replace",
-    )
+    with film_source(path) as (source, file):
+        command = ffmpeg_command(*source, *_EVERY_FRAME, *_MICROSECONDS, *_TINY, "-f", "framecrc", "-")
+        listed = subprocess.run(command, stdin=file, capture_output=True, text=True, errors="replace")
     rows = [line.split(",") for line in listed.stdout.splitlines() if line and not line.startswith("#")]
     times = np.array([int(row[2]) for row in rows], np.float64) / 1e6
     error = input_error(listed.stderr)
     if not len(times):
         raise InputError(f"{path}: no frames ({error or 'empty'}), expected a film")
     said = error or (f"exit status {listed.returncode}" if listed.returncode else None)
-    reason = missing_end(path) if said is None else f"ffmpeg: {said}"
+    reason = (missing_end(path) or missing_pictures(path, len(times))) if said is None else f"ffmpeg: {said}"
     if reason is not None:
         raise InputError(
             f"{path}: is damaged or incomplete ({reason}), expected a film that can be decoded to its end; "

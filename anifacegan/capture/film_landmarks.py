@@ -19,8 +19,6 @@ PART_SCALE = 3.0
 LEAST_MARGIN, LARGEST_CHANGE = 0.35, 1.6
 """Smallest distance of the landmarks from the part's border, in sides of the face, and largest factor by which the face
 may grow or shrink, before another part is taken."""
-WAIT_FRAMES = 5
-"""Number of frames after a vain search in which no other search is made: a search costs as much as many frames."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,6 @@ class FaceTracker:
         """Landmarks where the face was last, pixels of the frame."""
         self._part: Part | None = None
         self._landmarkers: tuple[VideoLandmarker, VideoLandmarker] | None = None
-        self._wait = 0
 
     def landmarks(self, frame: Photograph, millisecond: int) -> Landmarks | None:
         """Return the landmarks in the next frame, pixels of the frame; None if no face is found.
@@ -87,16 +84,17 @@ class FaceTracker:
         Raises:
             NoFaceError: the first frame with a face has fewer faces than the number of the one to follow.
         """
-        if self._part is None and self.last is not None and not self._wait:
+        if self._part is None and self.last is not None:
             self._part = Part.around(self.last, frame.shape)
         points = None if self._part is None else self._follow(frame, millisecond)
         if points is None or self._part is None or not self._part.suits(points, frame.shape):
             if points is None:
                 points = self._look_for(frame)
+                if points is None:
+                    return None  # the next frame is looked at in this part, too
             self._forget_part()
-            if points is not None:
-                self._part = Part.around(points, frame.shape)
-                points = self._follow(frame, millisecond)
+            self._part = Part.around(points, frame.shape)
+            points = self._follow(frame, millisecond)
         if points is not None:
             self.last = points
         return points
@@ -104,7 +102,6 @@ class FaceTracker:
     def start_anew(self) -> None:
         """Forget everything but where the face was last; the next frame begins there."""
         self._forget_part()
-        self._wait = 0
 
     def close(self) -> None:
         """Free the landmarker's networks."""
@@ -131,12 +128,8 @@ class FaceTracker:
 
     def _look_for(self, frame: Photograph) -> Landmarks | None:
         """Search the whole frame; prefer the face that is nearest to where the face was last."""
-        if self._wait > 0:
-            self._wait -= 1
-            return None
         faces = [face for face in self._detector.faces(frame) if face.side >= LEAST_FACE_PX]
         if not faces:
-            self._wait = WAIT_FRAMES
             return None
         if self.last is None:
             if self._number > len(faces):

@@ -22,8 +22,10 @@ from anifacegan.capture.painted_head import PhotoView, painted_mesh, photo_view
 from anifacegan.capture.person_mask import PERSON_REACH, PersonSegmenter
 from anifacegan.capture.photographs import labelled_photograph
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
+from anifacegan.rendering.frame import checked_size
 from anifacegan.rendering.model import Model
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.paths import user_path
 
 REGRESSOR = Path("checkpoints/reconstruction")
 """Folder of the face regressor whose estimate joins the fit."""
@@ -39,8 +41,12 @@ class PhotoAvatar:
     photograph: Photograph
 
     def crop(self, size: int) -> UInt8[np.ndarray, "size size 3"]:
-        """Cut out what the generator's camera sees of the photograph: the avatar's own view, to compare."""
-        return self.face.fit.crop.cut(self.photograph, size)
+        """Cut out what the generator's camera sees of the photograph: the avatar's own view, to compare.
+
+        Raises:
+            InputError: the size, pixels, is no whole number, or out of range.
+        """
+        return self.face.fit.crop.cut(self.photograph, checked_size(size))
 
 
 class PhotoAvatarMaker:
@@ -77,19 +83,24 @@ class PhotoAvatarMaker:
             self.segmenter = opened.enter_context(PersonSegmenter(person_model))
             self.fitter = opened.enter_context(FaceFitter(face_model, landmark_model, network))
             self._opened = opened.pop_all()
+        self._is_open = True
 
     def __enter__(self) -> "PhotoAvatarMaker":
         return self
 
     def __exit__(self, *failure: object) -> None:
         self._opened.close()
+        self._is_open = False
 
-    def make(self, photograph: Photograph, label: Path, number: int | None = None) -> PhotoAvatar:
+    def make(self, photograph: Photograph, label: Path | str, number: int | None = None) -> PhotoAvatar:
         """Make the avatar of the face ``number`` of a photograph (1: the largest, also for None).
 
         Raises:
-            InputError: no face, or one that cannot be fitted; the message names ``label``.
+            InputError: no face, or one that cannot be fitted, and the message names ``label``; or the maker is closed.
         """
+        label = user_path(label)
+        if not self._is_open:
+            raise InputError(f"{label}: the maker of avatars has been closed, expected an open one")
         detected, _ = self.fitter.select(photograph, label, number)
         face = self.fitter.fit(photograph, detected, label)
         view = self.view(photograph, face)

@@ -121,6 +121,10 @@ def labelled_photograph(image: Any) -> tuple[Photograph, Path]:
             raise InputError(
                 f"photograph cannot be read ({first_line(error)}), expected {EXPECTED}"
             ) from None
+    if np.ma.is_masked(image):
+        raise InputError(f"photograph has masked pixels, expected {EXPECTED}")
+    if isinstance(image, Tensor) and image.device.type == "meta":
+        raise InputError(f"photograph is a tensor without numbers (device meta), expected {EXPECTED}")
     pixels = image.detach().cpu() if isinstance(image, Tensor) else image
     if not isinstance(pixels, (np.ndarray, Tensor)):
         raise InputError(f"photograph is a {type(image).__name__}, expected {EXPECTED}")

@@ -21,6 +21,7 @@ from anifacegan.runtime.arguments import array, number
 from anifacegan.runtime.errors import InputError, say_once
 from anifacegan.runtime.mat_files import is_mat_file, mat_files_in_order
 from anifacegan.runtime.number_texts import real_number_of
+from anifacegan.runtime.paths import user_path
 
 PRESETS: dict[str, dict[str, float]] = {
     "smile": {
@@ -126,7 +127,17 @@ def named_coefficients(
         return np.zeros(EXP_DIM, np.float32)
     if basis is None:
         raise InputError(f"expression '{expression}': {owner} has no named expressions; {advice}")
-    strengths = parse_strengths(expression)
+    return _mixed_coefficients(parse_strengths(expression), basis, presets, owner)
+
+
+def _mixed_coefficients(
+    strengths: dict[str, float], basis: ExpressionBasis, presets: dict[str, dict[str, float]], owner: str
+) -> Float[np.ndarray, "64"]:
+    """Return the coefficients of presets and action units with given strengths, by name.
+
+    Raises:
+        InputError: a name is unknown; ``owner`` says whose names are listed.
+    """
     for name in strengths:
         if name not in presets and not basis.sides(name):
             known = ", ".join([*presets, *basis.known_names])
@@ -248,10 +259,7 @@ class ExpressionReader:
                 array that does not hold 64 finite numbers.
         """
         if isinstance(expression, Mapping):
-            strengths = {
-                str(name): number(f"expression '{name}'", value) for name, value in expression.items()
-            }
-            expression = ",".join(f"{name}={value!r}" for name, value in strengths.items()) or NEUTRAL
+            return self._named(expression)
         if expression is not None and not isinstance(expression, (str, Path)):
             return array("expression", expression, EXP_DIM)
         text = NEUTRAL if expression is None else str(expression)
@@ -265,7 +273,26 @@ class ExpressionReader:
             raise InputError(f"{expression}: holds {len(rows)} frames, expected one expression")
         return rows[0]
 
-    def sequence(self, path: Path) -> Float[np.ndarray, "frame 64"]:
+    def _named(self, strengths: Mapping[str, float]) -> Float[np.ndarray, "64"]:
+        """Convert strengths, each by one name, to coefficients.
+
+        Raises:
+            InputError: a name is no text or is not known, or a strength is no finite number.
+        """
+        for name in strengths:
+            if not isinstance(name, str):
+                raise InputError(f"expression has {name!r} as a name, expected a text")
+        named = {
+            str(name): number(f"expression '{name}'", value, STRONGEST) for name, value in strengths.items()
+        }
+        if not named:
+            return np.zeros(EXP_DIM, np.float32)
+        owner = f"model '{self.model}'"
+        if self.basis is None:
+            raise InputError(f"expression {named}: {owner} has no named expressions; {self._advice()}")
+        return _mixed_coefficients(named, self.basis, self.presets, owner)
+
+    def sequence(self, path: Path | str) -> Float[np.ndarray, "frame 64"]:
         """Read the expression coefficients of every frame in a file: coefficients (.mat), or blendshapes of ARKit or
         MediaPipe (.csv, .json) where the face model has these action units.
 
@@ -275,6 +302,7 @@ class ExpressionReader:
         Raises:
             InputError: unreadable file, a file that belongs to another face model, or a face model without units.
         """
+        path = user_path(path)
         if is_blendshape_file(path.name):
             if self.basis is None:
                 raise InputError(

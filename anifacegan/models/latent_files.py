@@ -17,12 +17,20 @@ LARGEST_LATENT = 1e6
 """Largest absolute value in a file of latents; most are of the size of 1."""
 
 
-def write_people(path: Path, z_id: Float[Tensor, "person 80"], z_noise: Float[Tensor, "person 80"]) -> None:
+def write_people(
+    path: Path | str, z_id: Float[Tensor, "person 80"], z_noise: Float[Tensor, "person 80"]
+) -> None:
     """Write the identity and appearance latents of people to an .npz file, which ``anifacegan render --latents FILE``
     reads.
+
+    Raises:
+        InputError: they are no latents of the same number of people, or the file cannot be written.
     """
+    path = user_path(path)
+    arrays = {"z_id": z_id.detach().cpu().numpy(), "z_noise": z_noise.detach().cpu().numpy()}
+    _people(path, arrays)
     with complete_or_absent(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, z_id=z_id.cpu().numpy(), z_noise=z_noise.cpu().numpy())
+        np.savez(file, z_id=arrays["z_id"], z_noise=arrays["z_noise"])
 
 
 def read_people(path: Path) -> tuple[Float[Tensor, "person 80"], Float[Tensor, "person 80"]]:
@@ -31,7 +39,13 @@ def read_people(path: Path) -> tuple[Float[Tensor, "person 80"], Float[Tensor, "
     Raises:
         InputError: the file is missing or no .npz, a key is missing, or an array is misshaped or not finite.
     """
-    arrays = read_npz(user_path(path), "an .npz with z_id and z_noise")
+    return _people(path, read_npz(user_path(path), "an .npz with z_id and z_noise"))
+
+
+def _people(
+    path: Path, arrays: dict[str, np.ndarray]
+) -> tuple[Float[Tensor, "person 80"], Float[Tensor, "person 80"]]:
+    """Check z_id and z_noise of one or more people, which are in the file ``path`` or will be."""
     z_id, z_noise = (
         _rows(path, arrays, name, dim) for name, dim in (("z_id", ID_DIM), ("z_noise", NOISE_DIM))
     )

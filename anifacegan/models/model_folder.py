@@ -19,6 +19,7 @@ from anifacegan.runtime.paths import exists
 from anifacegan.runtime.resources import located_model
 from anifacegan.runtime.structured_text import read_yaml, yaml_text
 from anifacegan.runtime.tensor_files import check_tensor, read_safetensors, safetensors_content
+from anifacegan.runtime.torch_internals import without_random_numbers
 from anifacegan.runtime.typed_config import from_plain
 
 TENSORS, CARD = "model.safetensors", "card.yaml"
@@ -104,7 +105,7 @@ def loaded(build: Callable[[], Network], tensors: dict[str, Tensor], path: Path)
     """Build a network and load a state dict read from ``path``; stored half-precision values become float32.
 
     ``build`` makes the network of the sizes that its card says. It is first called without memory for the weights, so
-    that nothing is allocated that the file does not hold.
+    that nothing is allocated that the file does not hold, and then without drawing random ones.
 
     Raises:
         InputError: a tensor is missing, misshaped, of another type, not finite or not part of the network.
@@ -112,7 +113,7 @@ def loaded(build: Callable[[], Network], tensors: dict[str, Tensor], path: Path)
     with torch.device("meta"):
         expected = build().state_dict()
     check_state(expected, tensors, path)
-    network = build()
+    network = without_random_numbers(build)
     network.load_state_dict(tensors)
     return network
 

@@ -31,6 +31,7 @@ from anifacegan.models.latent_files import read_mean_film_parameters
 from anifacegan.models.siren import FREQUENCY_SCALE, FREQUENCY_SHIFT
 from anifacegan.runtime.errors import ConfigError, InputError
 from anifacegan.runtime.tensor_files import check_ordinary, check_values, read_pytorch, state_dict_in
+from anifacegan.runtime.torch_internals import without_random_numbers
 
 PITCH_OFFSET = 0.1
 """Pitch of a frontal face in the released model's data set, radians."""
@@ -79,7 +80,7 @@ def load_released(folder: Path) -> Generator:
     for tensors in (siren, dif, identity, expression):
         tensors.refuse_leftovers()
 
-    generator = Generator(config)
+    generator = without_random_numbers(lambda: Generator(config))
     not_released = {"mean_frequencies", "mean_phases", "template.latent_scale"}
     generator.load_state_dict(state | {name: generator.state_dict()[name] for name in not_released})
     _set_truncation_mean(generator, folder / "averages.npz")

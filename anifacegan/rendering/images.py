@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, UInt8, UInt16
 from torch import Tensor
 
+from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.image_files import encoded_image
 
 WHITE, INK = (255, 255, 255), (40, 40, 40)
@@ -14,7 +15,13 @@ WHITE, INK = (255, 255, 255), (40, 40, 40)
 
 
 def to_bytes(image: Float[Tensor, "channel height width"]) -> UInt8[np.ndarray, "height width channel"]:
-    """Quantise colours in [0, 1] to the nearest of 256 levels."""
+    """Quantise colours in [0, 1] to the nearest of 256 levels.
+
+    Raises:
+        InputError: a colour is not a number.
+    """
+    if image.isnan().any():
+        raise InputError("an image has colours that are not numbers; what made it is broken")
     levels = (image.clamp(0, 1) * 255).round().to(torch.uint8)
     return levels.permute(1, 2, 0).cpu().numpy()
 

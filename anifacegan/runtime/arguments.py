@@ -8,6 +8,8 @@ import numpy as np
 
 from anifacegan.runtime.errors import InputError
 
+_NO_NUMBERS = (str, bytes, bytearray, memoryview, bool, np.bool_, complex, np.complexfloating)
+"""Types that Python or NumPy would convert to a number, some of them losing a part."""
 LARGEST_VALUE = 1e6
 """Largest absolute value in an array; coefficients and latents are of the size of 1."""
 
@@ -19,7 +21,7 @@ def whole_number(name: str, value: Any, least: int, most: int) -> int:
         InputError: it is none, or not between ``least`` and ``most``.
     """
     try:
-        number = None if isinstance(value, (bool, np.bool_)) else operator.index(value)
+        number = operator.index(value) if _may_be_a_number(value) else None
     except (TypeError, ValueError, RuntimeError):
         number = None
     if number is None or not least <= number <= most:
@@ -34,12 +36,20 @@ def number(name: str, value: Any, most: float = LARGEST_VALUE) -> float:
         InputError: it is none, not finite, or larger than ``most`` in size.
     """
     try:
-        found = math.nan if isinstance(value, (str, bytes, bool, np.bool_)) else float(value)
+        found = float(value) if _may_be_a_number(value) else math.nan
     except (TypeError, ValueError, RuntimeError, OverflowError):
         found = math.nan
     if not abs(found) <= most:
         raise InputError(f"{name} is {value!r}, expected a finite number up to {most:g}")
     return found
+
+
+def _may_be_a_number(value: Any) -> bool:
+    """Return whether a value is no text, no truth value and no complex number, also as an array or a tensor."""
+    kind = getattr(value, "dtype", None)
+    if isinstance(kind, np.dtype):
+        return kind.kind in "fiuV"  # V: bfloat16 of other packages
+    return not isinstance(value, _NO_NUMBERS) and not str(kind).startswith(("torch.bool", "torch.complex"))
 
 
 def switch(name: str, value: Any) -> bool:
@@ -65,6 +75,8 @@ def array(name: str, value: Any, length: int) -> np.ndarray:
         InputError: it holds no real numbers, is of another shape, or has a value that is not finite, or larger than
             LARGEST_VALUE in size.
     """
+    if isinstance(value, _NO_NUMBERS):
+        raise InputError(f"{name} is a {type(value).__name__}, expected {length} numbers")
     detach = getattr(value, "detach", None)  # of a tensor, which may need gradients or lie on a GPU
     try:
         found = np.asarray(value if detach is None else _numpy(detach().cpu()))

@@ -65,8 +65,9 @@ def on_all_cores(jobs: Iterable[Job], work: Callable[[Job], None]) -> None:
     that it had before, within :func:`jobs_only`).
 
     Within a job PyTorch has one thread, so a call of this function inside a job runs in the job's thread. A single job
-    runs in the calling thread and may use all of PyTorch's threads. After an error or an interruption no further job
-    begins, and the jobs that are running are waited for.
+    runs in the calling thread and may use all of PyTorch's threads. Where no thread can be started or given work, as
+    while the program ends, the calling thread does all. After an error or an interruption no further job begins, and
+    the jobs that are running are waited for.
 
     Raises:
         BaseException: the first error that a job raised.
@@ -77,10 +78,9 @@ def on_all_cores(jobs: Iterable[Job], work: Callable[[Job], None]) -> None:
     if threads == 1 or len(todo) <= 1:
         _work_until_done(todo, work)
         return
-    with _pool_start:
-        workers = _workers(threads)
-    running = [workers.submit(_work_until_done, todo, work) for _ in range(threads)]
+    running: list[Future] = []
     try:
+        _add_workers(running, threads, todo, work)
         wait(running)
     except BaseException:
         todo.clear()
@@ -88,6 +88,21 @@ def on_all_cores(jobs: Iterable[Job], work: Callable[[Job], None]) -> None:
         raise
     for finished in running:
         finished.result()
+
+
+def _add_workers(running: list[Future], threads: int, todo: deque, work: Callable[[Any], None]) -> None:
+    """Let so many threads take jobs from a queue, and add each to ``running``; if the pool takes no work any more, do
+    the jobs here."""
+    try:
+        with _pool_start:
+            workers = _workers(threads)
+        for _ in range(threads):
+            running.append(workers.submit(_work_until_done, todo, work))
+    except BrokenBarrierError:
+        raise
+    except RuntimeError:  # also of a program whose main thread has ended
+        with torch_threads(1):
+            _work_until_done(todo, work)
 
 
 @torch.inference_mode()
@@ -176,14 +191,23 @@ class _BlasLimit:
     def enter(self) -> None:
         with self._lock:
             if self._users == 0:
-                self._thread.submit(self._apply).result()
+                self._call(self._apply)
             self._users += 1
 
     def leave(self) -> None:
         with self._lock:
             self._users -= 1
             if self._users == 0:
-                self._thread.submit(self._limit.close).result()
+                self._call(self._limit.close)
+
+    def _call(self, work: Callable[[], None]) -> None:
+        try:
+            called = self._thread.submit(work)
+        except RuntimeError:  # the program ends, and the thread takes no work any more
+            OpenBLASController.clear_controlling_thread(force=True)
+            work()
+        else:
+            called.result()
 
     def _apply(self) -> None:
         # A program that has set a limit of its own, in another thread, would keep this one from having an effect.

@@ -20,7 +20,7 @@ def select_device(device: object) -> str:
         InputError: ``cuda`` is requested, and PyTorch finds no GPU; or it is no device.
     """
     name = str(device) if getattr(device, "index", 0) is None else device  # a torch.device without a number
-    if name not in get_args(Device):
+    if not isinstance(name, str) or name not in get_args(Device):
         raise InputError(f"device is {device!r}, expected one of {', '.join(get_args(Device))}")
     import torch  # here, because configurations name devices, and their help is printed without PyTorch
 

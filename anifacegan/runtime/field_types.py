@@ -12,6 +12,9 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from anifacegan.runtime.errors import ConfigError
 from anifacegan.runtime.number_texts import real_number_of
 from anifacegan.runtime.paths import user_path
 from anifacegan.runtime.structured_text import parse_yaml
@@ -55,6 +58,23 @@ def converted(hint: Any, value: Any) -> Any:
     if origin is dict and isinstance(value, dict):
         return {converted(parts[0], name): converted(parts[1], item) for name, item in value.items()}
     raise TypeError
+
+
+def require_types(config: Any) -> None:
+    """Require that a configuration that a program made has values of its fields' types; one that was read has.
+
+    Raises:
+        ConfigError: a field has not; the message names the first such field, its value, and the type.
+    """
+    for name, hint in typing.get_type_hints(type(config)).items():
+        value = getattr(config, name)
+        plain = value.item() if isinstance(value, np.generic) else value
+        try:
+            fits = converted(hint, plain) == plain  # a text that says a number is none
+        except (ValueError, TypeError):
+            fits = False
+        if not fits:
+            raise ConfigError(name, value, type_name(hint))
 
 
 def is_null(value: Any) -> bool:

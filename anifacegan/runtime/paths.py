@@ -61,6 +61,14 @@ def real_path(path: Path) -> Path:
         raise InputError(f"{path}: the current folder has been removed, expected an absolute path") from None
 
 
+def current_folder() -> str:
+    """Return the current folder in words for a message."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return "the current folder, which has been removed,"
+
+
 def require_file(path: Path, expected: str) -> None:
     """Require that a path is a file that can be read to its end: no folder, pipe, socket or device.
 

@@ -8,7 +8,7 @@ they are the folders at the root of the repository.
 from pathlib import Path
 
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.paths import exists, user_path
+from anifacegan.runtime.paths import current_folder, exists, user_path
 
 SHIPPED_FOLDERS = ("checkpoints", "configs", "mat")
 """Folders that are shipped with the package; other folders of a checkout are never searched."""
@@ -71,5 +71,7 @@ def located_model(path: str | Path, expected: str = "a model folder") -> Path:
 
 def _missing(path: str | Path, expected: str) -> InputError:
     path = user_path(path)
-    places = "" if path.is_absolute() else f" in {Path.cwd()} or among the shipped files ({shipped_root()})"
+    places = (
+        "" if path.is_absolute() else f" in {current_folder()} or among the shipped files ({shipped_root()})"
+    )
     return InputError(f"{path}: no such file or folder{places}, expected {expected}")

@@ -32,15 +32,18 @@ _PREFIX = "module."
 
 CHECKSUM = "crc32"
 """Name, in the header of a safetensors file that this program wrote, of the CRC-32 of all numbers."""
+HEADER_CHECKSUM = "header_crc32"
+"""The same of the CRC-32 of the rest of the header; files of earlier versions have none."""
 
 
 def safetensors_content(tensors: Mapping[str, Tensor], texts: Mapping[str, str] | None = None) -> bytes:
-    """Return the content of a safetensors file with these tensors, and with ``texts`` and a checksum in its header.
+    """Return the content of a safetensors file with these tensors, and with ``texts`` and checksums in its header.
 
     The library writes several texts in random order, so the header is written here.
     """
     header, numbers = _parts(save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}))
     header["__metadata__"] = {**(texts or {}), CHECKSUM: _checksum(numbers)}
+    header["__metadata__"][HEADER_CHECKSUM] = _header_checksum(header)
     line = json.dumps(header, separators=(",", ":")).encode()
     line += b" " * (-len(line) % 8)  # the numbers begin at a multiple of 8 bytes
     return len(line).to_bytes(8, "little") + line + numbers
@@ -52,8 +55,14 @@ def _parts(content: bytes) -> tuple[dict[str, Any], memoryview]:
     return json.loads(content[8:start]), memoryview(content)[start:]
 
 
-def _checksum(numbers: memoryview) -> str:
-    return f"{zlib.crc32(numbers):08x}"
+def _checksum(content: memoryview | bytes) -> str:
+    return f"{zlib.crc32(content):08x}"
+
+
+def _header_checksum(header: dict[str, Any]) -> str:
+    """Return the checksum of a header without the entry for it, whatever the order of its entries."""
+    texts = {name: text for name, text in header["__metadata__"].items() if name != HEADER_CHECKSUM}
+    return _checksum(json.dumps({**header, "__metadata__": texts}, sort_keys=True).encode())
 
 
 def read_safetensors(path: Path, expected: str) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -72,11 +81,15 @@ def read_safetensors(path: Path, expected: str) -> tuple[dict[str, Tensor], dict
     except Exception as error:  # the library raises kinds of its own, and PyTorch others
         reason = first_line(error)
         raise InputError(f"{path}: not a readable safetensors file ({reason}), expected {expected}") from None
-    if texts.get(CHECKSUM, checksum := _checksum(numbers)) != checksum:
-        raise InputError(
-            f"{path}: damaged or changed after it was written (CRC-32 of its numbers is {checksum}, its header says "
-            f"{texts[CHECKSUM][:8]!r}), expected {expected}"
-        )
+    for name, of, checksum in (
+        (CHECKSUM, "numbers", lambda: _checksum(numbers)),
+        (HEADER_CHECKSUM, "header", lambda: _header_checksum(header)),
+    ):
+        if name in texts and texts[name] != (found := checksum()):
+            raise InputError(
+                f"{path}: damaged or changed after it was written (CRC-32 of its {of} is {found}, its header says "
+                f"{texts[name][:8]!r}), expected {expected}"
+            )
     return tensors, texts
 
 

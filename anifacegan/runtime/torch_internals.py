@@ -1,6 +1,7 @@
 """The parts of PyTorch that this package uses although PyTorch does not promise to keep them: nothing else imports any.
 
-They watch single operations (:mod:`anifacegan.training.cost_counter`, and the tests' pretended GPU), and
+They watch single operations (:mod:`anifacegan.training.cost_counter`, and the tests' pretended GPU), keep networks
+that are loaded from drawing random weights first, and
 tell what torch.compile does (:mod:`anifacegan.training.compilation`).
 """
 
@@ -24,6 +25,7 @@ __all__ = [
     "tree_leaves",
     "tree_map",
     "without_numbers",
+    "without_random_numbers",
 ]
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -31,6 +33,24 @@ Network = TypeVar("Network", bound=nn.Module)
 def without_numbers(make: Callable[[], Network]) -> Network:
     """Make a network whose weights and buffers have no numbers, inside or outside of a mode that watches operations."""
     with _disable_current_modes(), torch.device("meta"):
+        return make()
+
+
+class _NothingDrawn(TorchDispatchMode):
+    """Fills with zeros what an operation would fill with random numbers; the thread's other operations are as ever."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if torch.Tag.nondeterministic_seeded in func.tags and operation_name(func).endswith("_"):
+            return args[0].zero_()
+        return func(*args, **(kwargs or {}))
+
+
+def without_random_numbers(make: Callable[[], Network]) -> Network:
+    """Make a network whose weights are loaded afterwards: they are zeros where they would be random, and PyTorch's
+    random state, which belongs to the calling program, stays as it is."""
+    with _NothingDrawn():
         return make()
 
 

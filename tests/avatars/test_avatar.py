@@ -128,6 +128,30 @@ def test_a_file_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> 
     assert not (tmp_path / "folder").exists()
 
 
+def test_a_file_that_is_no_avatar_is_not_replaced_unasked(tmp_path: Path) -> None:
+    target, model = tmp_path / "a.safetensors", tmp_path / "model.safetensors"
+    for text in ("precious", ""):
+        target.write_text(text)
+        assert_one_line(
+            lambda: save_avatar(target, small_avatar()), "a.safetensors: is in the way and no avatar"
+        )
+        assert target.read_text() == text
+    save_avatar(target, small_avatar(), overwrite=True)
+    save_avatar(target, small_avatar())  # of an avatar
+    assert load_avatar(target).card.name == "someone"
+    model.touch()
+    (tmp_path / "card.yaml").touch()
+    assert_one_line(lambda: save_avatar(model, small_avatar(), overwrite=True), "is the weights of a model")
+    for name in ("a.txt", "a", "."):
+        assert_one_line(
+            lambda name=name: save_avatar(tmp_path / name, small_avatar()), "ends in .safetensors"
+        )
+    (tmp_path / "folder.safetensors").mkdir()
+    assert_one_line(
+        lambda: save_avatar(tmp_path / "folder.safetensors", small_avatar(), True), "folder.safetensors"
+    )
+
+
 # ---------------------------------------------------------------------------------------------------------- refusals
 def rewritten(path: Path, change: Callable[[dict, dict], None], raw: str | None = None) -> Path:
     """The file with other arrays or another header."""
@@ -159,8 +183,17 @@ def in_ray_sampling(**values: object) -> Callable[[dict, dict], None]:
     return lambda arrays, header: header["ray_sampling"].update(values)
 
 
+UNITS_ARRAY = "expression.units_to_exp"
 DAMAGE = {
     "missing tensor": (lambda arrays, header: arrays.pop("z_exp"), "'z_exp' is missing"),
+    "an unknown tensor": (
+        lambda arrays, header: arrays.update(shadeS=np.zeros((2, 2, 50), np.float16)),
+        "has a tensor 'shadeS', expected those of an avatar: ",
+    ),
+    "units of 64 bits": (
+        lambda arrays, header: arrays.update({UNITS_ARRAY: arrays[UNITS_ARRAY].astype(np.float64)}),
+        "units_to_exp' is float64",
+    ),
     "other kind": (
         lambda arrays, header: arrays.update(texels=arrays["texels"].astype(np.float64)),
         "float64",
@@ -354,3 +387,11 @@ def test_an_angle_that_is_no_number_is_refused() -> None:
 def test_a_view_at_the_widest_angle_is_played() -> None:
     assert small_avatar().render(yaw=0.9, pitch=0.0, size=8).isfinite().all()
     assert small_avatar().render(yaw=0.0, pitch=-0.9, size=8).isfinite().all()
+
+
+@pytest.mark.parametrize("yaw", [-6.2, 6.28, 1e6, math.pi, 3.0])
+def test_angles_beyond_a_full_turn_or_behind_are_no_view(yaw: float) -> None:
+    """Their cosine may be that of a near view: they are degrees, or mistakes. Faces refuse them, too."""
+    avatar = small_avatar()
+    for view in ({"yaw": yaw}, {"pitch": yaw}, {"yaw": yaw, "pitch": yaw}):
+        assert_one_line(lambda view=view: avatar.render(size=8, **view), "from frontal")

@@ -22,6 +22,7 @@ from anifacegan.avatars.players.numba_player import play
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.rendering.model import Model
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.tensor_files import read_safetensors, safetensors_content
 from tests.fixtures.ball_avatars import ball_avatar
 from tests.fixtures.ball_people import (
     SMALL_BAKE,
@@ -34,6 +35,7 @@ from tests.fixtures.ball_people import (
 )
 from tests.fixtures.decoded_pages import decoded_field, whole_numbers
 from tests.fixtures.flat_avatars import layered_mesh_of, square
+from tests.fixtures.one_line import assert_one_line
 from tests.fixtures.small_models import WITH_PLANES, small_checkpoint
 from tests.models.test_shading import SHADING
 
@@ -132,6 +134,15 @@ def test_a_file_keeps_them(tmp_path: Path) -> None:
         path, dataclasses.replace(avatar, layered_mesh=dataclasses.replace(avatar.layered_mesh, shades=None))
     )
     assert load_avatar(path).layered_mesh.shades is None
+
+
+def test_shades_of_a_kind_that_numpy_does_not_have_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ball.safetensors"
+    save_avatar(path, ball_avatar())
+    tensors, texts = read_safetensors(path, "an avatar")
+    tensors["shades"] = tensors["shades"].bfloat16()
+    path.write_bytes(safetensors_content(tensors, texts))
+    assert_one_line(lambda: load_avatar(path), "ball.safetensors: tensor 'shades' is of torch.bfloat16")
 
 
 @pytest.mark.parametrize("damage", ["short", "not a number"])

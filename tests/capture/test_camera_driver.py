@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from anifacegan.capture import camera_driver
 from anifacegan.capture.camera_driver import CameraBlendshapes
 from anifacegan.capture.landmarks import VideoLandmarker
 from anifacegan.models.checkpoints import load_checkpoint
+from anifacegan.runtime.errors import InputError
 
 PICTURE = np.zeros((24, 32, 3), np.uint8)
 
@@ -28,6 +30,9 @@ class Landmarker:
             return SimpleNamespace(face_blendshapes=[])
         items = [SimpleNamespace(category_name=name, score=score) for name, score in scores.items()]
         return SimpleNamespace(face_blendshapes=[items])
+
+    def close(self) -> None:
+        pass
 
 
 @pytest.fixture
@@ -79,6 +84,25 @@ def test_times_rise_even_where_the_clock_does_not(
     for _ in range(3):
         driver.strengths(PICTURE)
     assert landmarker.times == [0, 1, 2]
+
+
+def test_pictures_of_every_layout_are_read_and_others_refused_without_harm(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = np.random.default_rng(0).integers(256, size=(24, 32, 3)).astype(np.uint8)
+    pictures = [picture[:, ::-1], np.asfortranarray(picture), torch.from_numpy(picture), picture]
+    driver = driver_of(Landmarker(*[{"jawOpen": 0.1}] * 4), monkeypatch)
+    for given in pictures:
+        with pytest.raises(InputError, match=r"uint8 of shape \(0, 5, 3\)"):
+            driver.strengths(np.zeros((0, 5, 3), np.uint8))
+        assert driver.strengths(given) is not None
+
+
+def test_a_closed_driver_does_not_say_that_there_is_no_face(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = driver_of(Landmarker({"jawOpen": 0.1}), monkeypatch)
+    driver.close()
+    with pytest.raises(InputError, match="have been closed"):
+        driver.strengths(PICTURE)
 
 
 @pytest.mark.slow

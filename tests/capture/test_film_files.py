@@ -5,11 +5,13 @@ import socket
 import subprocess
 from pathlib import Path
 
+import imageio.v3 as imageio
 import imageio_ffmpeg
 import numpy as np
 import pytest
+from PIL import Image
 
-from anifacegan.capture import film_ends, film_files
+from anifacegan.capture import film_ends, film_files, gif_files
 from anifacegan.capture.film_files import Film, is_film, open_film
 from anifacegan.rendering.video import write_video
 from anifacegan.runtime.errors import InputError
@@ -131,6 +133,69 @@ def test_films_that_announce_nothing_of_their_end_are_read(tmp_path: Path) -> No
     gif = drawn(tmp_path / "a.gif", *SOURCE)
     gif.write_bytes(gif.read_bytes() + bytes(3))
     assert len(open_film(gif)) == 25
+
+
+GIF_TIME = re.compile(rb"\x21\xf9\x04.{4}\0", re.DOTALL)
+"""The block of a GIF that says how long the next picture is shown."""
+GIF_LOOP = re.compile(rb"\x21\xff\x0bNETSCAPE2.0\x03.{3}\0", re.DOTALL)
+"""The block of a GIF that says how often it is shown; ffmpeg finds all pictures of a file with it."""
+
+
+def opaque_gif(path: Path) -> bytes:
+    """A GIF of 25 pictures, each for 0.04 s, of which none has transparent pixels."""
+    return drawn(path, *SOURCE, "-gifflags", "-offsetting-transdiff").read_bytes()
+
+
+def without_blocks(content: bytes) -> bytes:
+    """A GIF of the first version, which has pictures only."""
+    return GIF_LOOP.sub(b"", GIF_TIME.sub(b"", content.replace(b"GIF89a", b"GIF87a")))
+
+
+def test_every_picture_of_a_gif_without_times_is_read(tmp_path: Path) -> None:
+    """Browsers show ten pictures a second."""
+    path = tmp_path / "a.gif"
+    content, expected = opaque_gif(path), list(open_film(path).frames())
+    assert len(GIF_TIME.findall(content)) == len(expected) == 25
+    path.write_bytes(without_blocks(content))
+    found = open_film(path)
+    np.testing.assert_allclose(found.times, np.arange(25) / 10, atol=1e-6)
+    np.testing.assert_array_equal(list(found.frames()), expected)
+
+
+def test_a_gif_as_pillow_and_imageio_write_it_without_a_time(tmp_path: Path) -> None:
+    pictures = np.random.default_rng(0).integers(256, size=(6, 96, 64, 3)).astype(np.uint8)
+    first, *others = map(Image.fromarray, pictures)
+    first.save(tmp_path / "pillow.gif", save_all=True, append_images=others)
+    imageio.imwrite(tmp_path / "imageio.gif", pictures)
+    for name in ("pillow.gif", "imageio.gif"):
+        np.testing.assert_allclose(open_film(tmp_path / name).times, np.arange(6) / 10, atol=1e-6)
+
+
+def test_times_of_a_gif_are_kept_beside_pictures_without_any(tmp_path: Path) -> None:
+    """A comment may stand between a time and its picture; the third picture has no time."""
+    path = tmp_path / "a.gif"
+    content, expected = opaque_gif(path), list(open_film(path).frames())
+    times = list(GIF_TIME.finditer(content))
+    comment = b"\x21\xfe\x03abc\0"
+    path.write_bytes(
+        content[: times[1].end()]
+        + comment
+        + content[times[1].end() : times[2].start()]
+        + content[times[2].end() :]
+    )
+    found = open_film(path)
+    np.testing.assert_allclose(found.times[:5], [0, 0.04, 0.08, 0.18, 0.22], atol=1e-6)
+    np.testing.assert_array_equal(list(found.frames()), expected)
+
+
+def test_a_gif_of_which_ffmpeg_reads_fewer_pictures_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.gif"
+    path.write_bytes(without_blocks(opaque_gif(path)))
+    monkeypatch.setattr(gif_files, "TIME_UNKNOWN", b"")
+    with pytest.raises(InputError, match=r"a\.gif: is damaged or incomplete \(1 of its 25 pictures can be"):
+        open_film(path)
 
 
 def test_a_film_whose_index_is_cut_off_is_refused(film: Path) -> None:

@@ -23,18 +23,26 @@ class Detector(LandmarkDetector):
     def __init__(self, *sides: float) -> None:
         self.mirrored = np.arange(478)
         self._sides = sides
+        self.shows_face = True
+        self.followers: list[Follower] = []
 
     def faces(self, photograph: np.ndarray) -> list[DetectedFace]:
-        return [DetectedFace(face(side)) for side in self._sides]
+        return [DetectedFace(face(side)) for side in self._sides] if self.shows_face else []
 
     def video_landmarker(self) -> "Follower":  # type: ignore[override]
-        return Follower()
+        self.followers.append(Follower(self))
+        return self.followers[-1]
 
 
 class Follower:
-    """Finds the middle of any image."""
+    """Finds the middle of any image, while the detector shows a face."""
 
-    def landmarks(self, image: np.ndarray, millisecond: int) -> Landmarks:
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+
+    def landmarks(self, image: np.ndarray, millisecond: int) -> Landmarks | None:
+        if not self._detector.shows_face:
+            return None
         return (np.random.default_rng(0).uniform(size=(478, 2)) + 1) * image.shape[0] / 3
 
     def close(self) -> None:
@@ -57,3 +65,18 @@ def test_the_face_of_the_number_is_followed() -> None:
 def test_frames_before_the_face_appears_are_no_error() -> None:
     tracker = FaceTracker(Detector(), 5, Path("me.mp4"))
     assert tracker.landmarks(FRAME, 0) is None
+
+
+def test_a_face_is_found_again_in_the_first_frame_that_shows_it() -> None:
+    """Whether it was seen before or not."""
+    for seen_before in (True, False):
+        detector, times = Detector(200.0), iter(range(100))
+        tracker = FaceTracker(detector, 1, Path("me.mp4"))
+        if seen_before:
+            assert tracker.landmarks(FRAME, next(times)) is not None
+        for faceless in (1, 2, 1, 7):
+            detector.shows_face = False
+            assert all(tracker.landmarks(FRAME, next(times)) is None for _ in range(faceless))
+            detector.shows_face = True
+            assert tracker.landmarks(FRAME, next(times)) is not None
+        assert len(detector.followers) <= 2 * (5 + seen_before)  # none for a frame without a face

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,6 +52,21 @@ def test_networks_are_freed_where_the_next_one_cannot_be_opened(monkeypatch: pyt
     with pytest.raises(InputError, match="nope"):
         PhotoAvatarMaker(load_model("demo"), face_model=Path("nope"))
     assert freed == [True]
+
+
+def test_a_label_may_be_a_text_and_a_closed_maker_does_not_say_that_there_is_no_face(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    networks = SimpleNamespace(select=lambda photograph, label, number: label.stem / 0)
+    monkeypatch.setattr(photo_avatar, "PersonSegmenter", lambda path: nullcontext())
+    monkeypatch.setattr(photo_avatar, "FaceFitter", lambda *paths: nullcontext(networks))
+    with PhotoAvatarMaker(load_model("demo")) as closed:
+        with pytest.raises(
+            TypeError, match="str"
+        ):  # the pretended fitter divides a text, which is the label's stem
+            closed.make(np.zeros((8, 8, 3), np.uint8), "wall.png")
+    with pytest.raises(InputError, match=r"wall.png: the maker of avatars has been closed"):
+        closed.make(np.zeros((8, 8, 3), np.uint8), "wall.png")
 
 
 def test_a_wall_has_no_avatar(maker: PhotoAvatarMaker) -> None:

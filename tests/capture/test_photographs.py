@@ -139,6 +139,8 @@ def test_an_image_of_pillow_is_turned_upright_and_stays_as_it_is() -> None:
         (RGB[0, 0], r"uint8 of shape \(3,\)"),
         (RGB.tolist(), "photograph is a list, expected a file"),
         (None, "photograph is a NoneType"),
+        (np.ma.array(RGB, mask=RGB > 9), "photograph has masked pixels"),
+        (torch.zeros(4, 5, 3, dtype=torch.uint8, device="meta"), "tensor without numbers"),
         (7, "photograph is a int"),
         (b"photo.jpg", "photograph is a bytes"),
         ("", "photograph is '', expected a file"),

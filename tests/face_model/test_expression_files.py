@@ -265,3 +265,29 @@ def test_a_model_without_names_plays_the_folder(folders_called_as_names: Path) -
     (folders_called_as_names / "jawOpen" / "0.mat").unlink()
     save(folders_called_as_names / "jawOpen" / "1.mat", exp=rows(1), face_model=BFM)
     assert requested_expressions(DriveConfig(expression="jawOpen"), reader(BFM))[1]
+
+
+def test_a_dictionary_has_one_name_for_each_strength() -> None:
+    """Its names are taken as they are: no comma, equals sign or blank in one makes several of it."""
+    one = reader().coefficients({"jawOpen": 0.5, "eyeBlink": 1.0})
+    assert np.array_equal(one, reader().coefficients("jawOpen=0.5,eyeBlink"))
+    assert not reader().coefficients({}).any() and not reader(BFM).coefficients({}).any()
+    for name in (
+        "jawOpen,eyeBlink",
+        "jawOpen=0.2,eyeBlink",
+        "jawOpen=0.2",
+        " jawOpen",
+        "",
+        "neutral",
+        "a.mat",
+    ):
+        assert_one_line(
+            lambda name=name: reader().coefficients({name: 0.5}), f"'{name}' is not known", "jawOpen"
+        )
+    assert_one_line(lambda: reader().coefficients({"jawOpen": 1e4}), "'jawOpen' is 10000.0", "up to 1000")
+    assert_one_line(lambda: reader(BFM).coefficients({"jawOpen": 1.0}), "'jawOpen'", "no named expressions")
+
+
+def test_a_file_may_be_named_by_a_text(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.mat", exp=rows(2), face_model=OPEN_FACE_MODEL)
+    assert np.array_equal(reader().sequence(str(path)), rows(2))

@@ -83,3 +83,13 @@ def test_broken_mean_film_parameters_are_named(tmp_path: Path) -> None:
     assert_one_line(lambda: read_mean_film_parameters(path, units=6), str(path), "'frequencies'", "2 rows")
     np.savez(path, frequencies=np.zeros(6))
     assert_one_line(lambda: read_mean_film_parameters(path, units=6), str(path), "'phases'")
+
+
+def test_people_that_could_not_be_read_are_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "people.npz"
+    z_id, wrong = torch.zeros(2, 80), torch.full((2, 80), float("nan"))
+    assert_one_line(
+        lambda: write_people(path, z_id, wrong), "people.npz: 'z_noise' has values that are not finite"
+    )
+    assert_one_line(lambda: write_people(path, z_id[:0], z_id[:0]), "people.npz: 'z_id' has shape (0, 80)")
+    assert not path.exists()

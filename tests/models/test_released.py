@@ -144,7 +144,9 @@ def test_full_size_is_inferred_from_the_tensors(tmp_path: Path) -> None:
 
 def test_truncation_mean_is_of_random_people_where_none_is_given(released: Path) -> None:
     (released / "averages.npz").unlink()
+    before = torch.get_rng_state()
     first, second = load_released(released), load_released(released)
+    assert torch.equal(torch.get_rng_state(), before)  # which belongs to the calling program
     assert torch.equal(first.mean_frequencies, second.mean_frequencies)
     z_id, z_noise = first.sample_people([torch.Generator().manual_seed(seed) for seed in range(2000)])
     film = first.template.film_parameters(z_id, z_noise)

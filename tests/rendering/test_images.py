@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from anifacegan.rendering.images import depth_levels, over_white, straight_alpha, to_bytes, write_png
+from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.image_files import encoded_image, read_image
 
 
@@ -69,3 +70,11 @@ def test_a_broken_image_is_an_error_of_one_line(share: float) -> None:
     content = encoded_image(noise(40, 40, 3))
     with pytest.raises(OSError, match=r"^.+$"):
         read_image(content[: int(share * len(content))])
+
+
+def test_colours_that_are_no_numbers_do_not_become_black() -> None:
+    image = torch.tensor([0.0, float("inf"), -float("inf")])[:, None, None]
+    assert to_bytes(image).tolist() == [[[0, 255, 0]]]
+    image[0] = float("nan")
+    with pytest.raises(InputError, match="colours that are not numbers"):
+        to_bytes(image)

@@ -17,6 +17,7 @@ from anifacegan.geometry.config import RaySamplingConfig
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.generator import ConditionedFields
 from anifacegan.models.latent_files import read_people, write_people
+from anifacegan.models.regressor_checkpoints import load_face_regressor
 from anifacegan.rendering import adaptive_tracing
 from anifacegan.rendering.model import Face, Model, load_model
 from tests.fixtures.one_line import assert_one_line
@@ -28,6 +29,16 @@ EXP = np.random.default_rng(1).normal(size=64).astype(np.float32)
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return load_model(write_small_model(tmp_path_factory.mktemp("models") / "small"))
+
+
+def test_the_random_numbers_of_the_calling_program_go_on(tmp_path: Path) -> None:
+    folder = write_small_model(tmp_path / "small")
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    found = load_model(folder)
+    load_face_regressor(Path("checkpoints/reconstruction"))
+    found.face(seed=1).render(size=8)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def write_expression(path: Path, face_model: str | None) -> Path:

@@ -20,7 +20,21 @@ def test_whole_numbers_of_every_library_are_read(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [True, 7.0, "7", None, 11, -1, [7], np.float32(7), 10**30, torch.tensor([1, 2])]
+    "value",
+    [
+        True,
+        7.0,
+        "7",
+        None,
+        11,
+        -1,
+        [7],
+        np.float32(7),
+        10**30,
+        torch.tensor([1, 2]),
+        torch.tensor(True),
+        np.array(True),
+    ],
 )
 def test_what_is_no_whole_number_in_range_is_named(value: Any) -> None:
     with pytest.raises(InputError, match="^seed is .*, expected a whole number from 0 to 10$"):
@@ -46,6 +60,17 @@ def test_numbers_of_every_library_are_read(value: Any) -> None:
         1e300,
         10**400,
         1j,
+        np.complex128(0.1 + 2j),
+        np.array(0.1 + 0j),
+        torch.tensor(0.1 + 0j),
+        np.array("0.3"),
+        np.array(b"0.3"),
+        np.str_("0.3"),
+        bytearray(b"0.3"),
+        memoryview(b"0.3"),
+        np.array(True),
+        torch.tensor(True),
+        np.timedelta64(1),
         torch.tensor([0.1, 0.2]),
     ],
 )
@@ -104,3 +129,9 @@ def test_arrays_of_every_library_are_read(value: Any) -> None:
 def test_what_is_no_array_is_named(value: Any) -> None:
     with pytest.raises(InputError, match="^expression "):
         array("expression", value, 4)
+
+
+@pytest.mark.parametrize("value", [bytearray(4), memoryview(bytes(4)), bytes(4), "0000"])
+def test_bytes_are_no_array_of_numbers(value: Any) -> None:
+    with pytest.raises(InputError, match=f"^z_id is a {type(value).__name__}, expected 4 numbers"):
+        array("z_id", value, 4)

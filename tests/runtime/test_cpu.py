@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -155,6 +157,46 @@ def test_an_interruption_ends_the_work() -> None:
 def _add_one(total: torch.Tensor) -> None:
     torch.set_num_threads(2)
     on_all_cores(range(len(total)), lambda job: total[job].add_(1))
+
+
+ENDING = """
+import atexit, threading, sys
+import numpy as np, torch
+from anifacegan.runtime.cpu import _blas, on_all_cores, one_blas_thread
+
+torch.set_num_threads(2)
+
+def compute(label):
+    done = []
+    on_all_cores(range(5), done.append)
+    before = {pool["num_threads"] for pool in _blas().info()}
+    with one_blas_thread():
+        inside = {pool["num_threads"] for pool in _blas().info()}
+    after = {pool["num_threads"] for pool in _blas().info()}
+    print(label, sorted(done), inside == {1}, before == after, flush=True)
+
+def late():
+    threading.main_thread().join()
+    compute("late")
+
+if "warm" in sys.argv:
+    compute("warm")
+with one_blas_thread():
+    pass
+atexit.register(compute, "exit")
+threading.Thread(target=late).start()
+"""
+
+
+@pytest.mark.parametrize("argument", ["warm", "cold"])
+def test_jobs_are_done_while_the_program_ends(argument: str) -> None:
+    """In a thread that outlives the main thread, and in a function that is called at the exit; no pool takes work."""
+    ended = subprocess.run([sys.executable, "-c", ENDING, argument], capture_output=True, text=True)
+    labels = ["warm", "late", "exit"] if argument == "warm" else ["late", "exit"]
+    assert ended.stdout.splitlines() == [f"{label} [0, 1, 2, 3, 4] True True" for label in labels], (
+        ended.stderr
+    )
+    assert ended.returncode == 0 and ended.stderr == ""
 
 
 @pytest.mark.usefixtures("threads")

@@ -1,5 +1,6 @@
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
@@ -65,6 +66,9 @@ def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused() -> None:
     assert select_device("auto") == select_device("cpu") == select_device(torch.device("cpu")) == "cpu"
     with pytest.raises(InputError, match="device is device"):
         select_device(torch.device("cpu", 1))
+    for device in (np.array(["cpu", "cpu"]), np.array("cpu"), ["cpu"], None, 0):
+        with pytest.raises(InputError, match="^device is .*, expected one of auto, cpu, cuda"):
+            select_device(device)
     with pytest.raises(InputError, match="device is cuda, but PyTorch sees no GPU"):
         select_device("cuda")
 

@@ -7,6 +7,7 @@ import pytest
 from anifacegan.runtime import resources
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.resources import SHIPPED_MODELS, found, located, located_model, shipped_root
+from tests.fixtures.one_line import assert_one_line
 
 
 @pytest.fixture
@@ -24,6 +25,14 @@ def test_shipped_files_are_found_from_any_folder(elsewhere: Path) -> None:
     assert located("mat/smile.mat") == shipped_root() / "mat" / "smile.mat"
     assert located(Path("configs/render_smile.yaml")).is_file()
     assert located("mat").is_dir()
+
+
+def test_a_missing_file_is_one_line_in_a_folder_that_has_been_removed(elsewhere: Path) -> None:
+    elsewhere.rmdir()
+    for text in ("a.mat", "mat/nothing.mat"):
+        assert_one_line(
+            lambda text=text: located(text), text, "which has been removed", "among the shipped files"
+        )
 
 
 @pytest.mark.parametrize("name", SHIPPED_MODELS)

@@ -11,6 +11,8 @@ from safetensors.torch import save
 
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.tensor_files import (
+    CHECKSUM,
+    HEADER_CHECKSUM,
     check_values,
     read_pytorch,
     read_safetensors,
@@ -72,6 +74,45 @@ def test_numbers_that_change_after_they_were_written_are_noticed(tmp_path: Path)
     assert_one_line(
         lambda: read_safetensors(path, "weights"), "damaged or changed after it was written", "CRC-32"
     )
+
+
+def test_every_bit_of_a_header_that_changes_is_noticed(tmp_path: Path) -> None:
+    """But for spaces behind it, and those of the name of the checksum itself, without which the rest is read."""
+    path = tmp_path / "a.safetensors"
+    content = safetensors_content({"a": torch.arange(5), "shades": torch.zeros(3)}, {"about": '{"psi": 0.7}'})
+    path.write_bytes(content)
+    expected = read_safetensors(path, "weights")
+    assert HEADER_CHECKSUM in expected[1]
+    end = 8 + int.from_bytes(content[:8], "little")
+    loaded = 0
+    for place in range(end):
+        for bit in range(8):
+            changed = bytearray(content)
+            changed[place] ^= 1 << bit
+            path.write_bytes(changed)
+            try:
+                tensors, texts = read_safetensors(path, "weights")
+            except InputError as error:
+                assert "\n" not in str(error)
+                continue
+            loaded += 1
+            assert texts["about"] == expected[1]["about"] and tensors.keys() == expected[0].keys()
+            assert all(torch.equal(tensors[name], expected[0][name]) for name in tensors)
+    assert loaded < 8 * 20
+
+
+def test_files_without_a_checksum_of_the_header_are_read(tmp_path: Path) -> None:
+    """As earlier versions wrote them."""
+    path = tmp_path / "a.safetensors"
+    texts = {"about": "x", CHECKSUM: read_texts(path)[CHECKSUM]}
+    path.write_bytes(save({"a": torch.arange(5)}, texts))
+    assert torch.equal(read_safetensors(path, "weights")[0]["a"], torch.arange(5))
+
+
+def read_texts(path: Path) -> dict[str, str]:
+    """The texts of a file of this version, which is written there."""
+    path.write_bytes(safetensors_content({"a": torch.arange(5)}))
+    return read_safetensors(path, "weights")[1]
 
 
 def test_a_damaged_pickle_is_not_explained_by_torch_s_first_line(tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pytest
 import yaml
 
 from anifacegan.runtime.errors import ConfigError, InputError
+from anifacegan.runtime.field_types import require_types
 from anifacegan.runtime.typed_config import from_plain, plain, read_config
 
 
@@ -304,3 +306,34 @@ def test_a_list_may_have_one_word(words: tuple[str, ...], expected: tuple[str, .
 def test_a_value_that_is_missing_is_named() -> None:
     with pytest.raises(InputError, match="^here: no value for 'rate', expected a number$"):
         from_plain(Narrow, {}, "here")
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a program makes itself."""
+
+    kind: Literal["avatar", "model"] = "avatar"
+    steps: int = 3
+    share: float = 0.5
+    loud: bool = False
+    path: Path | None = None
+
+    def __post_init__(self) -> None:
+        require_types(self)
+
+
+def test_a_configuration_that_a_program_makes_has_values_of_its_types() -> None:
+    Made("model", np.int64(4), 1, True, Path("a"))  # type: ignore[arg-type]
+    Made(share=np.float32(0.25))  # type: ignore[arg-type]
+    for values, expected in (
+        ({"kind": "x"}, "kind is x, expected one of avatar, model"),
+        ({"steps": 2.5}, "steps is 2.5, expected a whole number"),
+        ({"steps": "5"}, "steps is 5, expected a whole number"),
+        ({"steps": True}, "steps is True, expected a whole number"),
+        ({"share": "0.5"}, "share is 0.5, expected a number"),
+        ({"share": None}, "share is None, expected a number"),
+        ({"loud": 1}, "loud is 1, expected true or false"),
+    ):
+        with pytest.raises(ConfigError) as refused:
+            Made(**values)
+        assert str(refused.value) == expected

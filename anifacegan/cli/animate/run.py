@@ -99,7 +99,7 @@ def _animate_into(folder: Path, config: AnimateConfig) -> Animated:
     assert trajectory is not None
     require_playable(made.avatar, trajectory)
     text = SYNTHETIC if config.mark_synthetic else None
-    save_avatar(folder / AVATAR, made.avatar)
+    save_avatar(folder / AVATAR, made.avatar, overwrite=True)
     views = still_views(made)
     images = {name: to_bytes(made.avatar.render(size=config.size, **still)) for name, still in views.items()}
     for name, image in images.items():

@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> None:
     with FileLock(config.out):
         require_room_for_avatar(config.out, config.overwrite)
         avatar = baked_avatar(config, load_model(config.model, select_device(config.device)))
-        save_avatar(config.out, avatar)
+        save_avatar(config.out, avatar, config.overwrite)
         size = config.out.stat().st_size / 1e6
     count, triangles = len(avatar.card.expressions), len(avatar.layered_mesh.triangles)
     print(printable(f"{config.out}: {count} expressions, {triangles} triangles, {size:.1f} MB"))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from anifacegan.runtime.errors import require_above, require_at_least, require_within
+from anifacegan.runtime.field_types import require_types
 
 Guide = Literal["avatar", "model"]
 MOST_STEPS, MOST_RAYS, MOST_VIEWS = 20_000, 16_384, 256
@@ -37,6 +38,7 @@ class RefinementConfig:
     """Random seed of views, rays and latents."""
 
     def __post_init__(self) -> None:
+        require_types(self)
         require_within(self, 0, MOST_VIEWS, "guide_views")
         require_within(self, 0, 0.9, "guide_share")
         require_within(self, 0, MOST_STEPS, "inversion_steps")
