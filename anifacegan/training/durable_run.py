@@ -146,9 +146,10 @@ class DurableRun:
                     f"{out / 'config.yaml'}; take another --out for a new run"
                 ) from None
         if self.workers.first:
-            require_room(out / "model", (TENSORS, CARD), overwrite=not self.new)
-            require_room(out, RUN_FILES, overwrite=not self.new)
-            claim(out, [], overwrite=not self.new)
+            replace = None if self.new else True  # None: training has no option for it
+            require_room(out / "model", (TENSORS, CARD), overwrite=replace)
+            require_room(out, RUN_FILES, overwrite=replace)
+            claim(out, [], overwrite=replace)
             self._lock.take()
             remove_half_written(out)
             write_noted(out, "config.yaml", yaml_text(plain(self.config)))

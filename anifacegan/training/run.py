@@ -137,7 +137,9 @@ def real_images(config: TrainConfig, dataset: FaceDataset) -> RealImages | None:
         return None
     mirror, dual = config.adversarial.mirror, config.adversarial.dual.enabled
     if config.real is not None:
-        return RealImages(FaceDataset(config.real, poses_suffice=True), held_out=0, mirror=mirror)
+        return RealImages(
+            FaceDataset(config.real, poses_suffice=True, option="real"), held_out=0, mirror=mirror
+        )
     table = dataset.load_coefficients() if dual else None
     return RealImages(dataset, config.reporting.held_out, mirror=mirror, coefficients=table)
 
