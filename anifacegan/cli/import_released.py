@@ -18,9 +18,9 @@ class ImportConfig:
     """
 
     released: Path
-    """Folder with the files generator.pth, ema.pth and dif.pth, and with the weights of the two VAEs:
-    pretrained_vaes/identity/vae.pth and pretrained_vaes/expression/vae.pth, or vae_identity.pth and
-    vae_expression.pth."""
+    """Folder with the files generator.pth, ema.pth (the averaged weights; without it, the raw ones are converted) and
+    dif.pth, and with the weights of the two VAEs: pretrained_vaes/identity/vae.pth and
+    pretrained_vaes/expression/vae.pth, in this folder or the one above, or vae_identity.pth and vae_expression.pth."""
     out: OutputFolder
     """Model folder to write: model.safetensors and card.yaml."""
     overwrite: bool = False
@@ -49,7 +49,7 @@ def import_released(folder: Path, out: Path) -> str:
         InputError: the folder holds no released files, or something in it is missing or does not fit.
     """
     from anifacegan.models.checkpoints import save_checkpoint
-    from anifacegan.models.released import released_folder
+    from anifacegan.models.released import released_files, released_folder
     from anifacegan.rendering.model import released_checkpoint
     from anifacegan.runtime.files import file_sha256
 
@@ -59,8 +59,7 @@ def import_released(folder: Path, out: Path) -> str:
     if released is None:
         raise InputError(f"{folder}: holds no generator.pth, expected AniFaceGAN's released files")
     checkpoint = released_checkpoint(released)
-    files = sorted([*folder.rglob("*.pth"), *folder.glob("averages.npz")])
-    checksums = {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
+    checksums = {name: file_sha256(path) for name, path in sorted(released_files(released).items())}
     origin = "AniFaceGAN's released files, by anifacegan import-released"
     card = dataclasses.replace(
         checkpoint.card,

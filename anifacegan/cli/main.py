@@ -9,8 +9,10 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 
 from anifacegan.cli.subcommands import Subcommand, overview, require_known, wants_help
 from anifacegan.runtime.errors import (
@@ -112,11 +114,16 @@ ALLOCATOR_VARIABLES = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
 """Environment variables of PyTorch's memory, which it reads when it is imported, also where there is no GPU."""
 TORCH_VARIABLES = ("TORCH_LOGS", "TORCH_LOGS_FORMAT", "TORCH_LOGS_OUT", "TORCH_DISTRIBUTED_DEBUG")
 """Environment variables with which PyTorch cannot be imported if it does not know their values."""
+NUMBA_VARIABLES_KNOWN = ("NUMBA_NUM_THREADS", "NUMBA_CACHE_DIR")
+"""Environment variables of numba that need no look: the first is checked without it, the second may be any text."""
 _ALLOCATOR_SETTING = r"[^\s,:\[\]]+:([^,:\[\]]+|\[[^\[\]]*\])"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; ``arguments`` None takes the arguments of the process.
+def main(
+    arguments: Sequence[str] | None = None, ctrl_c: Callable[[int, FrameType | None], object] | None = None
+) -> None:
+    """Run the command line; ``arguments`` None takes the arguments of the process. ``ctrl_c`` is what Ctrl-C calls as
+    soon as what it raises is caught; None: what it called before.
 
     The option ``--debug``, of every subcommand, shows the traceback of a mistake of the program.
 
@@ -130,6 +137,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.environ[DEBUG_VARIABLE] = "1"
         words = [word for word in words if word != DEBUG_OPTION]
     with exit_on_input_error(), ended_as_by_ctrl_c(), inexact_said_in_one_line():
+        if ctrl_c is not None:
+            signal.signal(signal.SIGINT, ctrl_c)
         run(words)
 
 
@@ -157,6 +166,7 @@ def run(arguments: Sequence[str]) -> None:
     if COMMANDS[name].single_threaded_blas:
         os.environ.update(dict.fromkeys(BLAS_VARIABLES, "1"))
     _require_torch()  # may import it, which reads those variables
+    _require_numba()
     COMMANDS[name].load().main(rest)
 
 
@@ -250,3 +260,22 @@ def _require_torch() -> None:
         except (ValueError, RuntimeError, OSError) as error:
             said = str(error).strip().partition("\n")[0]
             raise InputError(f"PyTorch cannot be imported with {', '.join(given)}: {said}") from None
+
+
+def _require_numba() -> None:
+    """Require that numba can read its variables: of one that it cannot it warns with a traceback, and goes on without.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if not any(name.startswith("NUMBA_") and name not in NUMBA_VARIABLES_KNOWN for name in os.environ):
+        return
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        from numba.core import config  # noqa: F401
+    said = [str(warning.message) for warning in caught if "could not be parsed" in str(warning.message)]
+    for name in sorted(os.environ):
+        if any(f"'{name}'" in message for message in said):
+            raise InputError(
+                f"{name} is {os.environ[name]!r}, which numba cannot read, expected no such variable"
+            )

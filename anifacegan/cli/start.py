@@ -12,9 +12,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, _end)
     from anifacegan.cli.main import main as command
 
-    if default:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    command()
+    command(ctrl_c=signal.default_int_handler if default else None)
 
 
 def _end(*_: object) -> NoReturn:

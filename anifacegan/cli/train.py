@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from anifacegan.runtime.errors import exit_on_input_error, say
 from anifacegan.runtime.paths import require_writable_folder
-from anifacegan.runtime.typed_config import asks_for_help, read_one_of
+from anifacegan.runtime.typed_config import asks_for_help, given_options, read_one_of
 
 if TYPE_CHECKING:
     from anifacegan.runtime.distributed import Workers
@@ -60,6 +60,10 @@ def main(arguments: Sequence[str]) -> None:
     with working_together() as workers, exit_on_input_error():
         with workers.rank_zero_only():
             config = read_one_of(CONFIGS, "task", arguments, COMMAND)
+            if config.task == "generator":
+                from anifacegan.training.unused_options import require_effects
+
+                require_effects(config, given_options(arguments))
             if getattr(config, "plan", False):
                 return print_plan(config)
             require_writable_folder(config.out)

@@ -11,7 +11,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -25,12 +25,14 @@ from anifacegan.data.camera_labels import camera_labels, label_pose
 from anifacegan.data.config import DataConfig
 from anifacegan.data.description import DESCRIPTION_FILE, parsed_description
 from anifacegan.data.file_sources import coefficient_files, open_files, unread_images
+from anifacegan.data.image_contents import image_dimensions, rgb_pixels
+from anifacegan.data.listed_checksums import ListedChecksums
 from anifacegan.data.mirroring import Mirroring
 from anifacegan.data.unfinished_sets import say_unfinished
 from anifacegan.face_model.coefficients import BFM, FaceCoefficients, camera_angles, read_coefficients
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import sha256
-from anifacegan.runtime.image_files import IMAGE_SUFFIXES, image_size, is_image_file, read_image
+from anifacegan.runtime.image_files import IMAGE_SUFFIXES, is_image_file
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class FaceDataset(Dataset):
         config: where the data is and how it is read.
         mirroring: how the face model's coefficients change in mirror images; needed if ``config.mirror``.
         poses_suffice: whether images with a label in EG3D's dataset.json need no .mat file.
+        option: name, in messages, of the option that holds ``config``; None if a user cannot set it.
 
     Raises:
         InputError: there are no images; files are damaged (the message names the first and counts the others); the
@@ -95,16 +98,23 @@ class FaceDataset(Dataset):
     """
 
     def __init__(
-        self, config: DataConfig, mirroring: Mirroring | None = None, *, poses_suffice: bool = False
+        self,
+        config: DataConfig,
+        mirroring: Mirroring | None = None,
+        *,
+        poses_suffice: bool = False,
+        option: str | None = "data",
     ) -> None:
         self.config = config
+        self._option = option
         self._files = open_files(config.path.expanduser())
+        self._listed = ListedChecksums(self._files)
         labels = self._read_descriptions()
         self._labels = labels if poses_suffice else {}
         self._crc32: dict[str, int] = {}
         self.names, self._faces, poses, self.bad = self._scan()
         if self.bad and not config.skip_bad:
-            raise InputError(_bad_files_line(self.bad, "skip_bad leaves them out"))
+            raise InputError(_bad_files_line(self.bad, option))
         if not self.names:
             first = f"; the first of {len(self.bad)} bad files: {self.bad[0]}" if self.bad else ""
             raise InputError(
@@ -202,7 +212,7 @@ class FaceDataset(Dataset):
             except InputError as error:
                 bad.append(str(error))
         if bad:
-            raise InputError(_bad_files_line(bad, "skip_bad leaves them out"))
+            raise InputError(_bad_files_line(bad, self._option))
         if self._mirroring is not None:
             images[len(self.names) :] = images[: len(self.names), :, ::-1]
         return torch.from_numpy(images)
@@ -281,7 +291,7 @@ class FaceDataset(Dataset):
             )
         if mat is not None:
             label = self._files.label(mat)
-            face = read_coefficients(label, io.BytesIO(self._files.read(mat)))
+            face = read_coefficients(label, io.BytesIO(self._listed.read(mat)))
             pose = camera_angles(face, offset)
             if np.abs(pose).max() > math.pi:
                 raise InputError(f"{label}: pitch, yaw are {pose[0]:.4g}, {pose[1]:.4g}, expected radians")
@@ -292,52 +302,26 @@ class FaceDataset(Dataset):
 
     def _check_size(self, name: str) -> None:
         """Refuse an image whose header gives another size than ``config.size``; note the checksum of the file."""
-        size, content = self.config.size, self._files.read(name)
-        width, height = _image_dimensions(content, self._files.label(name))
+        size, content = self.config.size, self._listed.read(name)
+        width, height = image_dimensions(content, self._files.label(name))
         self._crc32[name] = zlib.crc32(content)
         if (width, height) != (size, size):
             found = f"{width} x {height} pixels"
-            raise InputError(f"{self._files.label(name)}: {found}, expected {size} x {size} (--data.size)")
+            of_option = "" if self._option is None else f" (--{self._option}.size)"
+            raise InputError(f"{self._files.label(name)}: {found}, expected {size} x {size}{of_option}")
 
     def _image(self, name: str) -> UInt8[np.ndarray, "size size 3"]:
-        content = self._files.read(name)
-        try:
-            return read_image(content, "RGB")
-        except OSError as error:
-            raise InputError(f"{self._files.label(name)}: not a readable image ({error})") from None
+        return rgb_pixels(self._files.read(name), self._files.label(name))
 
 
-def dataset_image_size(path: Path) -> int:
-    """Return the width in pixels of a data set's first image.
-
-    Raises:
-        InputError: there is no image, or the first one cannot be read.
-    """
-    files = open_files(path)
-    for name in files.names:
-        if is_image_file(name):
-            return _image_dimensions(files.read(name), files.label(name))[0]
-    raise InputError(f"{path}: no images, expected {', '.join(IMAGE_SUFFIXES)} with a .mat each")
-
-
-def _bad_files_line(bad: list[str], remedy: str) -> str:
-    more = f" (and {len(bad) - 1} more bad files; {remedy})" if len(bad) > 1 else f" ({remedy})"
-    return bad[0] + more
+def _bad_files_line(bad: list[str], option: str | None) -> str:
+    """Return a line about unusable images; the option ``option.skip_bad``, if there is one, leaves them out."""
+    notes = [f"and {len(bad) - 1} more bad files"] if len(bad) > 1 else []
+    notes += [] if option is None else [f"--{option}.skip_bad leaves them out"]
+    return bad[0] + (f" ({'; '.join(notes)})" if notes else "")
 
 
 def _progress(items: list[str], what: str) -> Iterable[str]:
     return tqdm(
         items, desc=what, unit="file", disable=None, leave=False
     )  # None: off where stderr is no terminal
-
-
-def _image_dimensions(content: bytes, label: Path) -> tuple[int, int]:
-    """Read width and height of an image in pixels; ``label`` names its file in messages.
-
-    Raises:
-        InputError: the image cannot be read.
-    """
-    try:
-        return image_size(content)
-    except OSError as error:
-        raise InputError(f"{label}: not a readable image ({error})") from None

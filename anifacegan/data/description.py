@@ -18,6 +18,10 @@ SYNTHETIC_KEYS = ("format", "face_model")
 """Keys that only the description of a synthetic data set has; other programs' files of the same name lack them."""
 
 
+MOST_IMAGES = 10_000_000
+"""Largest number of images of a data set."""
+
+
 def parsed_description(content: str | bytes, label: Path) -> dict[str, Any]:
     """Parse the content of a file dataset.json; ``label`` names the file in error messages.
 
@@ -35,6 +39,18 @@ def parsed_description(content: str | bytes, label: Path) -> dict[str, Any]:
             f"delete it and make it again: {making_command(description, label.parent)}"
         )
     return description
+
+
+def described_count(description: dict[str, Any], label: Path) -> int:
+    """Return the number of images of a synthetic data set; ``label`` names the file of its description.
+
+    Raises:
+        InputError: the file has none that a data set can have.
+    """
+    count = description.get("count")
+    if type(count) is not int or not 0 <= count <= MOST_IMAGES:  # a bool is none
+        raise InputError(f"{label}: count is {count!r}, expected a whole number, at most {MOST_IMAGES}")
+    return count
 
 
 def making_command(description: dict[str, Any], source: Path) -> str:

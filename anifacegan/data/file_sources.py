@@ -14,7 +14,7 @@ from anifacegan.runtime.errors import InputError, first_line
 from anifacegan.runtime.files import numeric_order
 from anifacegan.runtime.image_files import is_image_file
 from anifacegan.runtime.mat_files import is_mat_file
-from anifacegan.runtime.paths import require_file
+from anifacegan.runtime.paths import paths_below, require_file
 
 UNREAD_SUFFIXES = (".gif", ".heic", ".heif", ".avif", ".jp2")
 """Endings of images that are not read; one with a .mat file counts as damaged, and is not left out in silence."""
@@ -23,11 +23,12 @@ MOST_BYTES = 2**30
 
 
 class FolderFiles:
-    """Files in a folder and its subfolders, named by their relative paths; hidden files are left out."""
+    """Files in a folder and its subfolders, also behind links to folders, named by their relative paths; hidden files
+    are left out."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        paths = (path.relative_to(root) for path in root.rglob("*") if not _is_folder(path))
+        paths = (path.relative_to(root) for path in paths_below(root) if not _is_folder(path))
         self.names = _names_of_data(path.as_posix() for path in paths)
 
     def label(self, name: str) -> Path:

@@ -30,7 +30,7 @@ def _synthetic_lines(files: FolderFiles | ZipFiles, descriptions: Mapping[str, d
     images, lines = Counter(_folder(name) for name in files.names if is_image_file(name)), []
     for name, description in descriptions.items():
         folder, made, count = files.label(name).parent, images[_folder(name)], description.get("count")
-        if isinstance(count, int) and made < count:
+        if type(count) is int and made < count:
             how = making_command(description, folder)
             lines.append(f"{folder}: unfinished, {made} of {count} images; the others: {how}")
     return lines

@@ -83,7 +83,7 @@ def stored_visibility(
         claim(folder, [])
         with FolderLock(folder):
             if not done:
-                claim(folder, [array.name, note.name], overwrite=_is_ours(note))
+                claim(folder, [array.name, note.name], overwrite=_is_ours(note) or None)
                 note.unlink(missing_ok=True)
                 reserved_array(array, np.dtype(np.uint8), shape)
             _draw(array, note, description, mesh, faces, done)

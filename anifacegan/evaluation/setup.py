@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from anifacegan.data.config import DataConfig
-from anifacegan.data.dataset import FaceDataset, dataset_image_size
+from anifacegan.data.dataset import FaceDataset
+from anifacegan.data.image_contents import dataset_image_size
 from anifacegan.data.synthetic.surface.head import load_head_geometry
 from anifacegan.evaluation.config import MeasureConfig
 from anifacegan.evaluation.evaluate import Evaluation
@@ -96,7 +97,7 @@ def evaluation_setup(config: MeasureConfig, card: ModelCard, device: torch.devic
     judge = matching_judge(config, card, device)
     size = dataset_image_size(config.data)
     offset = card.pitch_offset if config.pitch_offset is None else config.pitch_offset
-    dataset = FaceDataset(DataConfig(config.data, size, offset), poses_suffice=True)
+    dataset = FaceDataset(DataConfig(config.data, size, offset), poses_suffice=True, option=None)
     if config.expressions_from == "data":
         for item in range(len(dataset)):
             dataset.face(item)  # an image with a camera pose only is refused

@@ -45,8 +45,9 @@ def write_model_folder(
         (temporary / CARD).write_text(yaml_text(card, width=110))
 
 
-def require_room_for_model(folder: Path, overwrite: bool = False) -> None:
-    """Require that a model may be written into a folder, before it is made.
+def require_room_for_model(folder: Path, overwrite: bool | None = None) -> None:
+    """Require that a model may be written into a folder, before it is made; ``overwrite`` None is False of a command
+    without that option.
 
     Raises:
         InputError: files that this program did not write are in the way, unless ``overwrite`` is set.

@@ -29,7 +29,7 @@ from anifacegan.models.config import (
 from anifacegan.models.generator import Generator
 from anifacegan.models.latent_files import read_mean_film_parameters
 from anifacegan.models.siren import FREQUENCY_SCALE, FREQUENCY_SHIFT
-from anifacegan.runtime.errors import ConfigError, InputError
+from anifacegan.runtime.errors import ConfigError, InputError, say_once
 from anifacegan.runtime.tensor_files import check_ordinary, check_values, read_pytorch, state_dict_in
 from anifacegan.runtime.torch_internals import without_random_numbers
 
@@ -39,7 +39,8 @@ TRUNCATION_SEED = 0
 """Random seed of the people over whom the mean FiLM parameters for truncation are computed if ``averages.npz`` is
 missing."""
 
-_SIREN, _DIF = "generator.pth", "dif.pth"
+_SIREN, _AVERAGES, _DIF = "generator.pth", "ema.pth", "dif.pth"
+_MEANS = "averages.npz"
 _EXPECTED = "AniFaceGAN's weights: generator.pth, ema.pth, dif.pth and two VAEs"
 
 
@@ -52,14 +53,19 @@ def released_folder(folder: Path) -> Path | None:
 
 def load_released(folder: Path) -> Generator:
     """Load the generator that AniFaceGAN's authors released, with its averaged weights if the folder contains
-    ``ema.pth``.
+    ``ema.pth``; a line on standard error says if it does not.
 
     Raises:
         InputError: a file is missing or unreadable, or a tensor is missing or does not fit.
     """
     siren = _Tensors(folder / _SIREN)
-    if (folder / "ema.pth").is_file():
-        siren.replace_by_average(folder / "ema.pth")
+    if (folder / _AVERAGES).is_file():
+        siren.replace_by_average(folder / _AVERAGES)
+    else:
+        say_once(
+            f"{folder}: holds no {_AVERAGES}, the averaged weights that the authors render with: the model has the raw "
+            f"ones of {_SIREN}"
+        )
     dif = _Tensors(folder / _DIF)
     identity = _Tensors(_vae_path(folder, "identity"))
     expression = _Tensors(_vae_path(folder, "expression"))
@@ -83,8 +89,17 @@ def load_released(folder: Path) -> Generator:
     generator = without_random_numbers(lambda: Generator(config))
     not_released = {"mean_frequencies", "mean_phases", "template.latent_scale"}
     generator.load_state_dict(state | {name: generator.state_dict()[name] for name in not_released})
-    _set_truncation_mean(generator, folder / "averages.npz")
+    _set_truncation_mean(generator, folder / _MEANS)
     return generator
+
+
+def released_files(folder: Path) -> dict[str, Path]:
+    """Return the files that :func:`load_released` reads, by their names as the authors have them: those in
+    ``pretrained_vaes`` with the folder, which may lie beside this one."""
+    nested = [_vae_path(folder, name) for name in ("identity", "expression")]
+    plain = [folder / name for name in (_SIREN, _AVERAGES, _DIF, _MEANS)]
+    vaes = {path.name if path.parent == folder else "/".join(path.parts[-3:]): path for path in nested}
+    return {path.name: path for path in plain if path.is_file()} | vaes
 
 
 def _config(

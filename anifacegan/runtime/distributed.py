@@ -14,6 +14,7 @@ on GPUs and through gloo on CPUs.
 """
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from torch import Tensor, nn
 
 from anifacegan.runtime.errors import InputError, LostWorkerError, exit_code, first_line
 from anifacegan.runtime.tensor_records import with_tensors
+from anifacegan.runtime.torchrun_variables import started_by_torchrun
 
 STEP_TIMEOUT = timedelta(minutes=30)
 """Longest time that workers (processes of a training run) wait for each other within a step; the first one may be
@@ -36,7 +38,6 @@ PREPARATION_TIMEOUT = timedelta(hours=24)
 priors and initial manifolds."""
 SHUTDOWN_GRACE_S = 60
 """Seconds that a failing worker waits for another worker, which failed earlier, to report its error."""
-GIVEN_BY_TORCHRUN = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 Whole = TypeVar("Whole")
 
 
@@ -253,23 +254,53 @@ def working_together() -> Iterator[Workers]:
     torchrun.
 
     Errors have to be caught and printed within the block, around :meth:`Workers.rank_zero_only`.
+
+    Raises:
+        InputError: the variables that torchrun sets are not as it sets them.
     """
-    if any(name not in os.environ for name in GIVEN_BY_TORCHRUN):
+    if not started_by_torchrun():
         yield SINGLE_PROCESS
         return
+    workers = _interruptible(_join)
+    try:
+        yield workers
+    except BaseException:
+        with suppress(RuntimeError):
+            workers.store.set("reported", "")
+        raise  # without waiting for the others to leave the group
+    dist.destroy_process_group()
+
+
+def _join() -> Workers:
+    """Wait for the other workers, and make a group of them."""
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
     store, rank, count = next(dist.rendezvous("env://"))
     store = dist.PrefixStore(_attempt(), store)
     dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=STEP_TIMEOUT)
     preparation_group = dist.new_group(backend="gloo", timeout=PREPARATION_TIMEOUT)
     words = dist.PrefixStore("anifacegan", store)
-    try:
-        yield Workers(rank, count, int(os.environ.get("LOCAL_RANK", rank)), preparation_group, words)
-    except BaseException:
-        with suppress(RuntimeError):
-            words.set("reported", "")
-        raise  # without waiting for the others to leave the group
-    dist.destroy_process_group()
+    return Workers(rank, count, int(os.environ.get("LOCAL_RANK", rank)), preparation_group, words)
+
+
+def _interruptible(wait: Callable[[], Whole]) -> Whole:
+    """Return what a function returns that waits in foreign code, where Python does not notice Ctrl-C and SIGTERM: it
+    runs in a thread of its own, which ends with the process."""
+    done: list[Whole] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            done.append(wait())
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.1)
+    if failed:
+        raise failed[0]
+    return done[0]
 
 
 def _attempt() -> str:

@@ -32,7 +32,7 @@ class GrowingFolder:
     the other claimed files are this program's by their names until the end of the next run.
     """
 
-    def __init__(self, path: Path, overwrite: bool = False) -> None:
+    def __init__(self, path: Path, overwrite: bool | None = None) -> None:
         self.path, self._overwrite = path, overwrite
         self._lock: FolderLock | None = None
         self._claimed: set[str] = set()

@@ -108,12 +108,13 @@ def _holds(path: Path, noted: Noted) -> bool:
 
 
 def require_room(
-    out: Path, names: Iterable[str], overwrite: bool = False, own: set[str] | None = None
+    out: Path, names: Iterable[str], overwrite: bool | None = None, own: set[str] | None = None
 ) -> None:
     """Require that files may be written into a folder: nothing is in their way, or what this program wrote.
 
-    ``names`` are relative to the folder, with slashes; with ``overwrite``, files of others may be replaced, too.
-    ``own`` are those of :func:`still_own`, if they are known.
+    ``names`` are relative to the folder, with slashes; with ``overwrite``, files of others may be replaced, too. None
+    is False of a command without that option, which the message then does not offer. ``own`` are those of
+    :func:`still_own`, if they are known.
 
     Raises:
         InputError: the folder is a file or cannot be written, a file is where a folder should go, or the reverse, or a
@@ -131,10 +132,10 @@ def require_room(
                 raise InputError(f"{out / parent}: is a file or link, expected a folder")
         if not overwrite and (path.is_symlink() or there):
             if name not in noted or not _holds(path, noted[name]):
-                raise _in_the_way_error(path)
+                raise _in_the_way_error(path, overwrite)
     marker = out / MARKER
     if not overwrite and (marker.is_symlink() or exists(marker)) and not _marker(out):
-        raise _in_the_way_error(marker)
+        raise _in_the_way_error(marker, overwrite)
 
 
 def require_unread(out: Path, names: Iterable[str], inputs: Iterable[Path]) -> None:
@@ -151,13 +152,14 @@ def require_unread(out: Path, names: Iterable[str], inputs: Iterable[Path]) -> N
             raise InputError(f"{out / name}: is read and would be replaced, expected another --out")
 
 
-def _in_the_way_error(path: Path) -> InputError:
+def _in_the_way_error(path: Path, overwrite: bool | None) -> InputError:
+    offered = "" if overwrite is None else ", or --overwrite true"
     return InputError(
-        f"{path}: is in the way and was not written by {_PROGRAM}, expected another --out, or --overwrite true"
+        f"{path}: is in the way and was not written by {_PROGRAM}, expected another --out{offered}"
     )
 
 
-def claim(out: Path, names: Iterable[str], overwrite: bool = False) -> None:
+def claim(out: Path, names: Iterable[str], overwrite: bool | None = None) -> None:
     """Make a folder if there is none, and note that the named files in it are this program's, who may replace them,
     whatever they hold, until :func:`note_contents`.
 
@@ -215,7 +217,7 @@ def withdraw_claim(out: Path, names: Iterable[str]) -> None:
 
 @contextmanager
 def filled_when_complete(
-    out: Path, overwrite: bool = False, last: str = MANIFEST, whole: bool = False
+    out: Path, overwrite: bool | None = None, last: str = MANIFEST, whole: bool = False
 ) -> Iterator[Path]:
     """Yield a temporary folder, whose files move into ``out`` when the block ends without an error, ``last`` last.
 
@@ -307,7 +309,7 @@ def _is_inside(name: str) -> bool:
     return bool(name) and not name.startswith("/") and ".." not in name.split("/") and "\0" not in name
 
 
-def _publish(temporary: Path, out: Path, overwrite: bool, last: str, whole: bool) -> None:
+def _publish(temporary: Path, out: Path, overwrite: bool | None, last: str, whole: bool) -> None:
     found = (path.relative_to(temporary) for path in temporary.rglob("*") if path.is_file())
     paths = sorted(path for path in found if path != Path(MARKER))  # that goes last, with the folder
     paths.sort(key=lambda path: path == Path(last))  # stable

@@ -1,9 +1,10 @@
 """Paths as users write them: the one conversion of texts to paths."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
-from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.errors import InputError, say
 
 LONGEST_NAME, LONGEST_PATH = 255, 4000
 """Largest number of bytes of a name and of a path, as file systems have it."""
@@ -83,6 +84,31 @@ def require_file(path: Path, expected: str) -> None:
         raise InputError(f"{path}: is a folder, expected {expected}")
     if not path.is_file() and not (path.is_fifo() and path.as_posix().startswith(_OF_SHELLS)):
         raise InputError(f"{path}: is a pipe, socket or device, expected {expected}")
+
+
+def paths_below(folder: Path) -> Iterator[Path]:
+    """Yield what is in a folder and its subfolders, folders included, also behind links to folders; each folder once,
+    so that links in a circle end. What is hidden, or in a hidden folder, is left out; a line on standard error names a
+    folder that cannot be read, which is left out as well.
+    """
+
+    def left_out(error: OSError) -> None:
+        say(f"{error.filename}: left out, the folder cannot be read ({error.strerror})")
+
+    root = os.path.realpath(folder)
+    seen = {root}
+    for place, folders, files in os.walk(folder, onerror=left_out, followlinks=True):
+        shown = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(place, name) for name in (*shown, *files) if not name.startswith("."))
+        folders.clear()
+        for name in shown:
+            real = os.path.realpath(os.path.join(place, name))
+            linked = os.path.islink(os.path.join(place, name))
+            if real not in seen and not (
+                linked and real.startswith(root.rstrip(os.sep) + os.sep)
+            ):  # it comes anyway
+                seen.add(real)
+                folders.append(name)
 
 
 def require_writable_folder(folder: Path) -> None:

@@ -85,6 +85,11 @@ def asks_for_help(arguments: Sequence[str]) -> bool:
     return any(word.partition("=")[0] in ("--help", "-h") for word in arguments)
 
 
+def given_options(arguments: Sequence[str]) -> tuple[str, ...]:
+    """Return the keys of the options on a command line, with dots; those in YAML files are not among them."""
+    return tuple(_key(word.partition("=")[0]) for word in arguments if _is_option(word))
+
+
 def from_plain(kind: type[Config], content: dict, place: str, prefix: str = "") -> Config:
     """Make a dataclass from plain values, such as those of a YAML file.
 
@@ -135,7 +140,7 @@ def _split(arguments: Sequence[str], command: str, leading: Sequence[str]) -> _C
     options: list[tuple[str, list[str]]] = []
     stray = []
     for word in arguments:
-        if re.match(r"-[^.\d]", word):
+        if _is_option(word):
             name, equals, value = word.partition("=")
             options.append((name, [value] if equals else []))
         elif options:
@@ -163,7 +168,16 @@ def _split(arguments: Sequence[str], command: str, leading: Sequence[str]) -> _C
     others = [
         (name, words) for name, words in options if _key(name) not in ("-h", "help", "config", "print_config")
     ]
-    return _CommandLine(others, files, wants_help, "print_config" in names)
+    of_printing = [words for name, words in options if _key(name) == "print_config"]
+    printing = [
+        _value(bool, _plain_value("print_config", words, bool), command, "print_config")
+        for words in of_printing
+    ]
+    return _CommandLine(others, files, wants_help, bool(printing and printing[-1]))
+
+
+def _is_option(word: str) -> bool:
+    return re.match(r"-[^.\d]", word) is not None
 
 
 def _key(name: str) -> str:

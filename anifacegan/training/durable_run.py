@@ -31,7 +31,7 @@ from anifacegan.runtime.output_folders import claim, require_room, write_noted
 from anifacegan.runtime.structured_text import yaml_text
 from anifacegan.runtime.typed_config import plain
 from anifacegan.training.logging import Losses, RunLog
-from anifacegan.training.resume_check import refuse_changes
+from anifacegan.training.resume_check import refuse_changes, require_within_schedule
 from anifacegan.training.snapshots import RUN_FILES, load_newest, remove_half_written, save_snapshot
 
 
@@ -115,9 +115,8 @@ class DurableRun:
         self.content = load_newest(config.out)
         self.new = self.content is None
         if self.content is not None:
-            if not all(isinstance(self.content.get(key), dict) for key in ("fixed", "log")):
-                raise InputError(f"{config.out}: its newest snapshot is no snapshot of a training run")
             refuse_changes(config.out, self.content["fixed"], fixed)
+            require_within_schedule(config.out, self.content["step"], config.schedule.steps)
         checksum = sha256([json.dumps(fixed, sort_keys=True, default=str).encode()])
         workers.require_same(
             "the checksum of configuration and data", int(checksum[:14], 16)
@@ -147,9 +146,10 @@ class DurableRun:
                     f"{out / 'config.yaml'}; take another --out for a new run"
                 ) from None
         if self.workers.first:
-            require_room(out / "model", (TENSORS, CARD), overwrite=not self.new)
-            require_room(out, RUN_FILES, overwrite=not self.new)
-            claim(out, [], overwrite=not self.new)
+            replace = None if self.new else True  # None: training has no option for it
+            require_room(out / "model", (TENSORS, CARD), overwrite=replace)
+            require_room(out, RUN_FILES, overwrite=replace)
+            claim(out, [], overwrite=replace)
             self._lock.take()
             remove_half_written(out)
             write_noted(out, "config.yaml", yaml_text(plain(self.config)))

@@ -60,12 +60,15 @@ def fixed_values(config: object, checksums: dict[str, Any]) -> dict[str, Any]:
     return fixed | {name: checksums[name] for name in CHECKSUMS if name in checksums}
 
 
-def refuse_changes(out: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Refuse to resume a run with other options or data.
+def refuse_changes(
+    out: Path, before: dict[str, Any], now: dict[str, Any], advice: str = "take another --out for a new run"
+) -> None:
+    """Refuse to resume a run, or to export its model, with other options or data.
 
     ``before`` are the options and checksums in a snapshot of the run in the folder ``out``; ``now`` are those of the
-    run that resumes from the snapshot. Both are from :func:`fixed_values`. Options that only one of the two has are not
-    compared, because a version of this package has added or removed them.
+    run that resumes from the snapshot, or of its config.yaml. Both are from :func:`fixed_values`. Options that only one
+    of the two has are not compared, because a version of this package has added or removed them. ``advice`` ends the
+    message.
 
     Raises:
         InputError: a value differs; the message names the option and both values.
@@ -74,9 +77,18 @@ def refuse_changes(out: Path, before: dict[str, Any], now: dict[str, Any]) -> No
         if key in before and now[key] != before[key]:
             option, given, expected = CHECKSUMS.get(key, key), _text(key, now[key]), _text(key, before[key])
             raise InputError(
-                f"{option} is {given}, expected {expected} as in the snapshots of {out}; take another --out for a "
-                f"new run"
+                f"{option} is {given}, expected {expected} as in the snapshots of {out}; {advice}"
             )
+
+
+def require_within_schedule(out: Path, step: int, steps: int) -> None:
+    """Require that a snapshot's step is one of the run in the folder ``out``, which has ``steps``.
+
+    Raises:
+        InputError: it lies behind the last.
+    """
+    if step > steps:
+        raise InputError(f"{out}: its snapshot is of step {step}, expected at most {steps}, the run's last")
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -36,7 +36,7 @@ from anifacegan.training.loop import train
 from anifacegan.training.paired import PairedData
 from anifacegan.training.previews import held_out_faces, held_out_psnr, sheets
 from anifacegan.training.prior_faces import PRIOR_FACES, add_prior_faces, sample_prior_faces
-from anifacegan.training.resume_check import fixed_values
+from anifacegan.training.resume_check import fixed_values, refuse_changes, require_within_schedule
 from anifacegan.training.snapshots import SURFACES, load_snapshot
 from anifacegan.training.sources import TrainingSource, load_source
 from anifacegan.training.state import State, new_state
@@ -137,7 +137,9 @@ def real_images(config: TrainConfig, dataset: FaceDataset) -> RealImages | None:
         return None
     mirror, dual = config.adversarial.mirror, config.adversarial.dual.enabled
     if config.real is not None:
-        return RealImages(FaceDataset(config.real, poses_suffice=True), held_out=0, mirror=mirror)
+        return RealImages(
+            FaceDataset(config.real, poses_suffice=True, option="real"), held_out=0, mirror=mirror
+        )
     table = dataset.load_coefficients() if dual else None
     return RealImages(dataset, config.reporting.held_out, mirror=mirror, coefficients=table)
 
@@ -283,9 +285,13 @@ def export(config: TrainConfig, step: int | None, folder: Path, slow: bool = Fal
     changed, and may still be in progress.
 
     Raises:
-        InputError: there is no such snapshot or average, it belongs to other networks, or the data set is missing.
+        InputError: there is no such snapshot or average, it was trained with other options or another face model than
+            ``config`` has, or the data set is missing.
     """
     content = load_snapshot(config.out, step)
+    now = fixed_values(config, {})
+    refuse_changes(config.out, content["fixed"], now, f"{config.out / 'config.yaml'} was changed")
+    require_within_schedule(config.out, content["step"], config.schedule.steps)
     if slow and "slow_average" not in content:
         raise InputError(
             f"average is slow, but the snapshots of {config.out} have one average only, expected model; "
@@ -299,5 +305,8 @@ def export(config: TrainConfig, step: int | None, folder: Path, slow: bool = Fal
         raise InputError(
             f"{config.out}: its snapshots are of other networks than its config.yaml says"
         ) from None
-    write_model(config, state, training_source(config), folder)
+    source = training_source(config)
+    face_model = {"coefficients_sha256": source.mesh.coefficients_sha256()}
+    refuse_changes(config.out, content["fixed"], face_model, "the run learnt another face model")
+    write_model(config, state, source, folder)
     return state.step

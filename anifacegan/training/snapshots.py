@@ -4,9 +4,12 @@ A snapshot is a file ``snapshot_STEP.pt`` in the run folder with everything that
 """
 
 import io
+import math
 import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -41,7 +44,7 @@ def save_snapshot(folder: Path, step: int, content: dict, keep: int) -> None:
     buffer = io.BytesIO()  # torch.save itself reports a full disk badly
     torch.save(content, buffer)
     write_noted(folder, path.name, buffer.getbuffer())
-    older = [snapshot.name for snapshot in _snapshots(folder) if snapshot <= path][:-keep]
+    older = [snapshot.name for snapshot in _snapshots(folder) if _step(snapshot) <= step][:-keep]
     for name in still_own(folder, older):
         (folder / name).unlink()
 
@@ -95,23 +98,28 @@ def load_snapshot(folder: Path, step: int | None) -> dict:
 def newest_step(folder: Path) -> int | None:
     """Return the step of the newest snapshot in a run's folder, damaged or not; None if there is none."""
     paths = _snapshots(folder)
-    return int(paths[-1].stem.rpartition("_")[2]) if paths else None
+    return _step(paths[-1]) if paths else None
 
 
 def _snapshots(folder: Path) -> list[Path]:
     """Paths of the snapshots that the run wrote, oldest first."""
-    return sorted(path for path in folder.glob(PATTERN) if _NAME.fullmatch(path.name))
+    return sorted((path for path in folder.glob(PATTERN) if _NAME.fullmatch(path.name)), key=_step)
 
 
 def _path(folder: Path, step: int) -> Path:
     return folder / f"snapshot_{step:08d}.pt"
 
 
+def _step(path: Path) -> int:
+    """Return the step in a snapshot's name."""
+    return int(path.stem.rpartition("_")[2])
+
+
 def _read(path: Path) -> dict:
     """Read a snapshot after verifying the checksums that it contains, which PyTorch does not do.
 
     Raises:
-        InputError: it is damaged, or no snapshot.
+        InputError: it is damaged, no snapshot, or one of another step than its name says.
     """
     require_file(path, "a snapshot of a training run")
     try:
@@ -124,6 +132,49 @@ def _read(path: Path) -> dict:
     if broken is not None:
         raise InputError(f"{path}: damaged ({broken} differs from its checksum)")
     content = read_pytorch(path, "a snapshot of a training run")
-    if not isinstance(content, dict) or not isinstance(content.get("step"), int):
+    if not isinstance(content, dict) or not _is_number(content.get("step"), int):
         raise InputError(f"{path}: damaged (it is no snapshot of a training run)")
+    wrong = next((key for key, suits in _PLAIN_VALUES.items() if not suits(content.get(key))), None)
+    if wrong is not None:
+        raise InputError(
+            f"{path}: damaged (its value '{wrong}' is of another kind than a training run writes)"
+        )
+    if content["step"] != _step(path):
+        raise InputError(
+            f"{path}: is of step {content['step']}, expected step {_step(path)}, as its name says"
+        )
     return content
+
+
+def _is_number(value: Any, *kinds: type) -> bool:
+    return type(value) in kinds and -math.inf < value < math.inf  # a bool is none
+
+
+def _is_count(value: Any) -> bool:
+    return _is_number(value, int) and value >= 0
+
+
+def _is_named(value: Any, suits: Callable[[Any], bool]) -> bool:
+    return isinstance(value, dict) and all(isinstance(key, str) and suits(value[key]) for key in value)
+
+
+def _are_numbers(value: Any) -> bool:
+    return _is_named(value, lambda number: type(number) in (int, float))
+
+
+def _is_log(value: Any) -> bool:
+    return isinstance(value, dict) and _are_numbers(value.get("totals")) and _is_count(value.get("count"))
+
+
+_PLAIN_VALUES: dict[str, Callable[[Any], bool]] = {
+    "fixed": lambda value: bool(value) and _is_named(value, lambda _: True),
+    "log": _is_log,
+    "facts": lambda value: value is None or _is_named(value, lambda _: True),
+    "learning": lambda value: value is None or _are_numbers(value),
+    "average_updates": lambda value: value is None or _is_count(value),
+    "left_out": lambda value: (
+        value is None or (isinstance(value, list) and [*map(_is_count, value)] == [True] * 2)
+    ),
+}
+"""Whether a value of a snapshot, by its key, is of the kind that runs write; None where there is none. Tensors are
+checked where they are loaded."""

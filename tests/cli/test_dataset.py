@@ -15,7 +15,7 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from anifacegan.cli.dataset import writer
+from anifacegan.cli.dataset import finished, writer
 from anifacegan.data.synthetic.renderer import render_item
 from anifacegan.face_model.coefficients import read_coefficients
 from tests.fixtures.commands import command, one_error_line
@@ -352,6 +352,37 @@ def test_a_folder_with_another_data_set_is_refused(
     assert command("dataset", *arguments(made, face_file, **changes)) == 2
     assert f"holds a data set with {next(iter(changes))}" in one_error_line(capsys)
     assert contents(made) == before
+
+
+@pytest.mark.parametrize("count", [100_000_000_000, True, -5, 2.5, "6", None])
+def test_a_description_whose_count_is_none_is_refused(
+    count: object, made: Path, face_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "set"
+    shutil.copytree(made, out)
+    as_of_an_older_version(out)
+    description = json.loads((out / "dataset.json").read_text())
+    (out / "dataset.json").write_text(json.dumps(description | {"count": count}))
+    before = contents(out)
+    assert command("dataset", *arguments(out, face_file)) == 2
+    assert f"dataset.json: count is {count!r}, expected a whole number, at most" in one_error_line(capsys)
+    assert contents(out) == before
+
+
+def test_a_large_count_looks_at_the_images_that_are_there(
+    made: Path, face_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at each of the ten million that a damaged description may name."""
+    out, looked = tmp_path / "set", []
+    shutil.copytree(made, out)
+    as_of_an_older_version(out)
+    description = json.loads((out / "dataset.json").read_text())
+    (out / "dataset.json").write_text(json.dumps(description | {"count": 10_000_000}))
+    monkeypatch.setattr(
+        finished, "is_finished", lambda config, parts, index, known: looked.append(index) or True
+    )
+    assert command("dataset", *arguments(out, face_file)) == 0
+    assert looked == list(range(6))
 
 
 def test_a_data_set_of_an_older_format_is_refused(

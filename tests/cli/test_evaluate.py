@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from anifacegan.cli.evaluate.run import EvaluateConfig
-from anifacegan.data.dataset import dataset_image_size
+from anifacegan.data.image_contents import dataset_image_size
 from anifacegan.evaluation.config import METRICS, OFFLINE
 from anifacegan.face_model.coefficients import read_coefficients, write_coefficients
 from anifacegan.runtime.provenance import without_nan

@@ -144,6 +144,25 @@ def test_a_refused_photograph_says_that_its_earlier_face_stays(
     assert "(faces/b.mat of an earlier run stays)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("options", [(), ("--same_person", "true")], ids=["each", "one person"])
+def test_faces_of_photographs_that_are_gone_stay_and_are_counted(
+    options: tuple[str, ...], photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are items of the data set in faces, and would be trained on."""
+    out, other = tmp_path / "out", photograph.with_name("b.png")
+    Image.new("RGB", (64, 64), "white").save(other)
+    assert command("fit", photograph.parent, "--out", out, "--size", 64) == 0
+    assert "earlier runs" not in capsys.readouterr().err
+    other.unlink()
+    assert command("fit", photograph.parent, "--out", out, "--size", 64, *options) == 0
+    expected = f"{out}: 1 faces of earlier runs stay beside the new ones, the first is faces/b"
+    assert expected in capsys.readouterr().err.splitlines()
+    for ending in ("png", "mat"):
+        (out / "faces" / f"b.{ending}").unlink()
+    assert command("fit", photograph.parent, "--out", out, "--size", 64, *options) == 0
+    assert "earlier runs" not in capsys.readouterr().err
+
+
 def test_a_full_disk_ends_the_fit_in_one_line_and_keeps_what_was_there(
     photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -68,6 +68,23 @@ def test_the_card_says_where_it_comes_from(released: Path, tmp_path: Path) -> No
     assert all(len(checksum) == 64 for checksum in card.training["sha256"].values())
 
 
+def test_the_card_knows_the_files_that_lie_beside_the_folder(released: Path, tmp_path: Path) -> None:
+    inner = tmp_path / "repository" / "checkpoints"
+    released.rename(tmp_path / "whole")
+    inner.mkdir(parents=True)
+    (tmp_path / "whole" / "pretrained_vaes").rename(inner.parent / "pretrained_vaes")
+    for path in (tmp_path / "whole").iterdir():
+        path.rename(inner / path.name)
+    (inner / "other.pth").write_bytes(b"not read")
+    for number, folder in enumerate((inner, inner.parent)):
+        assert command("import-released", "--released", folder, "--out", tmp_path / f"ours{number}") == 0
+        card = load_model(tmp_path / f"ours{number}").card
+        assert set(card.training["sha256"]) == {
+            "generator.pth", "ema.pth", "dif.pth", "averages.npz",
+            "pretrained_vaes/identity/vae.pth", "pretrained_vaes/expression/vae.pth",
+        }  # fmt: skip
+
+
 def test_the_truncation_mean_of_random_people_is_kept(released: Path, tmp_path: Path) -> None:
     (released / "averages.npz").unlink()
     command("import-released", "--released", released, "--out", tmp_path / "ours")

@@ -111,6 +111,19 @@ def test_a_value_that_keeps_pytorch_from_being_imported_names_its_variable(name:
     assert f"PyTorch cannot be imported with {name}='{value}': " in ended.stderr
 
 
+def test_a_variable_that_numba_cannot_read_is_one_line() -> None:
+    """In a process of its own, as numba reads them once; it would warn with a traceback and go on without."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "anifacegan.cli", "render", "--out", ""],
+        env={**os.environ, "NUMBA_OPT": "abc"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    expected = "error: NUMBA_OPT is 'abc', which numba cannot read, expected no such variable\n"
+    assert (ended.returncode, ended.stderr) == (2, expected)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a current folder cannot be deleted there")
 def test_a_current_folder_that_was_deleted_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

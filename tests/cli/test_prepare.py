@@ -3,6 +3,7 @@ says 0."""
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -297,6 +298,55 @@ def test_a_changed_photograph_is_fitted_again_and_a_mended_one_is_tried(
     raw.rename(tmp_path / "moved")
     prepare.prepare_images(replace(config, images=tmp_path / "moved"))
     assert asked == ["b2.png", "broken.png"]
+
+
+def test_photographs_of_one_size_and_time_that_were_swapped_are_fitted_again(
+    raw: Path, tmp_path: Path, asked: list[str]
+) -> None:
+    for name, colour in (("x.bmp", "red"), ("y.bmp", "blue")):
+        Image.new("RGB", (20, 20), colour).save(raw / name)
+        os.utime(raw / name, (5, 5))
+    config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0)
+    prepare.prepare_images(config)
+    (raw / "x.bmp").rename(raw / "z")
+    (raw / "y.bmp").rename(raw / "x.bmp")
+    (raw / "z").rename(raw / "y.bmp")
+    asked.clear()
+    prepare.prepare_images(config)
+    assert asked == ["x.bmp", "y.bmp"]
+    asked.clear()
+    os.utime(raw / "x.bmp", (7, 7))  # which changes no photograph
+    prepare.prepare_images(config)
+    assert asked == []
+
+
+def test_fits_of_a_version_that_noted_times_are_made_again_and_counted_once(
+    raw: Path, tmp_path: Path, asked: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0)
+    prepare.prepare_images(config)
+    for name in ("prepared.jsonl", "left_out.jsonl"):
+        noted = tmp_path / "data-report" / name
+        noted.write_text(re.sub(r" sha256 \w+", " 1700000000000000000", noted.read_text()))
+    asked.clear()
+    capsys.readouterr()
+    prepare.prepare_images(config)
+    assert asked == ["b2.PNG", "b10.jpg", "broken.png", "a.bmp"]
+    assert "3 photographs are fitted again: an earlier version noted no checksum" in capsys.readouterr().err
+    prepare.prepare_images(config)
+    assert "fitted again" not in capsys.readouterr().err
+
+
+def test_photographs_behind_a_link_to_a_folder_are_prepared(
+    raw: Path, tmp_path: Path, asked: list[str]
+) -> None:
+    raw.rename(tmp_path / "elsewhere")
+    raw.mkdir()
+    (raw / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "round").symlink_to(raw)
+    prepare.prepare_images(PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0))
+    assert sorted(asked) == ["a.bmp", "b10.jpg", "b2.PNG", "broken.png"]
+    assert (tmp_path / "data" / "linked" / "sub" / "a.png").is_file()
 
 
 def test_what_could_not_be_read_is_tried_each_time(

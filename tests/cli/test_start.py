@@ -29,3 +29,17 @@ def test_ctrl_c_while_the_command_is_imported_is_one_line(handler: str, code: in
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (code, error)
     assert done.stdout.startswith("anifacegan ") == (code == 0)
+
+
+def test_ctrl_c_right_before_errors_are_caught_is_one_line() -> None:
+    """When the command is imported, and has not begun."""
+    script = INTERRUPTED.format(handler="default_int_handler").replace(
+        "sys.meta_path.insert", "(lambda *_: 0)"
+    )
+    script = script.replace(
+        "start.main()",
+        "from anifacegan.cli import main\n"
+        "main.open_standard_streams = lambda: os.kill(os.getpid(), signal.SIGINT)\nstart.main()",
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "error: interrupted\n")

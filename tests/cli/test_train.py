@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from anifacegan.cli.train import CONFIGS
+from anifacegan.cli.train import COMMAND, CONFIGS
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.typed_config import read_one_of
+from anifacegan.runtime.typed_config import given_options, read_one_of
+from anifacegan.training.unused_options import require_effects
+from tests.fixtures.commands import command, one_error_line
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,3 +46,71 @@ def test_what_says_no_task_is_refused(content: str, part: str, tmp_path: Path) -
     with pytest.raises(InputError) as caught:
         read_one_of(CONFIGS, "task", ["--config", str(tmp_path / "odd.yaml")], "train")
     assert part in str(caught.value)
+
+
+NO_GAME = ("--schedule.adversarial", "0")
+TINY, DEMO = "tiny_adversarial", "demo"
+
+
+@pytest.mark.parametrize(
+    ("config", "words", "key"),
+    [
+        (TINY, (*NO_GAME, "--real.path", "y", "--real.size", "64"), "real.path"),
+        (TINY, (*NO_GAME, "--reconstruction", "y"), "reconstruction"),
+        (TINY, ("--reconstruction", "y"), "reconstruction"),
+        (TINY, (*NO_GAME, "--discriminator.capacity", "64"), "discriminator.capacity"),
+        (TINY, (*NO_GAME, "--adversarial.batch", "4"), "adversarial.batch"),
+        (TINY, (*NO_GAME, "--adversarial.mirror"), "adversarial.mirror"),
+        (TINY, (*NO_GAME, "--rasterizer", "numba"), "rasterizer"),
+        (TINY, (*NO_GAME, "--adversarial_weights.generator_pose", "1"), "adversarial_weights.generator_pose"),
+        (TINY, ("--initial_model", "m", "--priors.steps", "3"), "priors.steps"),
+        (TINY, ("--initial_model", "m", "--manifold_init.steps", "3"), "manifold_init.steps"),
+        (TINY, ("--manifold_init.start", "spheres", "--manifold_init.steps", "3"), "manifold_init.steps"),
+        (TINY, ("--schedule.lr_planes", "0.1"), "schedule.lr_planes"),
+        (TINY, ("--schedule.lr_shading", "0.1"), "schedule.lr_shading"),
+        (TINY, ("--alignment_init.points", "10"), "alignment_init.points"),
+        (TINY, ("--schedule.prior_share", "0.1"), "schedule.prior_share"),
+        (DEMO, ("--schedule.lr_manifolds", "0.1"), "schedule.lr_manifolds"),
+    ],
+)
+def test_an_option_without_an_effect_is_refused(
+    config: str,
+    words: tuple[str, ...],
+    key: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    given = (
+        "--config",
+        f"configs/{config}.yaml",
+        "--data.path",
+        tmp_path / "none",
+        "--out",
+        tmp_path / "run",
+    )
+    assert command("train", *given, *words) == 2
+    assert f"error: {key} is " in (line := one_error_line(capsys)) and f"expected no --{key} with" in line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (TINY, NO_GAME),  # what the file holds may be left without effect
+        (TINY, (*NO_GAME, "--weights.landmarks", "0", "--weights.geometry", "0")),
+        (TINY, ("--real.path", "y", "--real.size", "64", "--real.pitch_offset", "0.1")),
+        (TINY, ("--reconstruction", "y", "--weights.landmarks", "1000")),
+        (TINY, ("--initial_model", "m", "--schedule.batch", "4")),
+        (DEMO, ("--schedule.lr_planes", "0.1", "--expression_prior_model", "p")),
+        ("ffhq128", ("--data.path", "y", "--face_model", "null", "--reconstruction", "r", "--out", "o")),
+        ("synthetic64", ("--schedule.batch", "4", "--shading_init.steps", "3")),
+    ],
+)
+def test_options_with_an_effect_and_those_of_the_file_are_taken(
+    config: str, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    arguments = ["--config", f"configs/{config}.yaml", *words]
+    require_effects(read_one_of(CONFIGS, "task", arguments, COMMAND), given_options(arguments))

@@ -13,11 +13,13 @@ from PIL import Image
 from anifacegan.data.config import DataConfig
 from anifacegan.data.dataset import FaceDataset
 from anifacegan.data.description import FORMAT_VERSION
+from anifacegan.data.listed_checksums import CHECKSUMS_FILE, CHECKSUMS_TITLE
 from anifacegan.data.mirroring import MIRRORED_LANDMARKS, ODD_IN_X, Mirroring
 from anifacegan.data.unfinished_sets import UNFINISHED_FILE
 from anifacegan.face_model.coefficients import FaceCoefficients, write_coefficients
 from anifacegan.geometry.spherical_harmonics import spherical_harmonics
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.files import file_sha256
 from tests.fixtures.one_line import assert_one_line
 
 SIZE = 16
@@ -357,3 +359,37 @@ def test_an_index_out_of_range_is_an_index_error(tmp_path: Path) -> None:
     with pytest.raises(IndexError):
         data[COUNT]
     assert len(list(data)) == COUNT  # iteration ends there
+
+
+def test_images_that_were_swapped_are_refused_by_the_list_of_checksums(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set")
+    items = sorted(path for path in folder.iterdir() if path.suffix in (".png", ".mat"))
+    lines = [f"{file_sha256(path)}  {path.name}\n" for path in items]
+    (folder / CHECKSUMS_FILE).write_text(CHECKSUMS_TITLE + "".join(lines))
+    assert len(FaceDataset(config(folder))) == COUNT
+    first, second = folder / "000000.png", folder / "000001.png"
+    first.rename(folder / "z")
+    second.rename(first)
+    (folder / "z").rename(second)
+    (folder / "000002.mat").write_bytes((folder / "000003.mat").read_bytes())
+    for path in (folder, zipped(folder)):
+        assert_one_line(
+            lambda path=path: FaceDataset(config(path)),
+            "000000.png: is not the file that was made there",
+            "and 2 more bad files; --data.skip_bad leaves them out",
+        )
+    assert FaceDataset(config(folder, skip_bad=True)).names == ["000003.png", "000004.png"]
+    (folder / CHECKSUMS_FILE).write_text("# SHA-256 of another program\n" + "".join(lines))
+    assert len(FaceDataset(config(folder))) == COUNT
+
+
+def test_a_message_names_options_that_the_caller_has(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set", count=1)
+    wrong = dataclasses.replace(config(folder), size=SIZE + 1)
+    for option, expected in (
+        ("real", f"expected {SIZE + 1} x {SIZE + 1} (--real.size) (--real.skip_bad leaves them out)"),
+        (None, f"expected {SIZE + 1} x {SIZE + 1}"),
+    ):
+        with pytest.raises(InputError) as caught:
+            FaceDataset(wrong, option=option)
+        assert str(caught.value).endswith(expected)

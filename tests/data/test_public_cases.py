@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from anifacegan.data.config import DataConfig
-from anifacegan.data.dataset import FaceDataset, dataset_image_size
+from anifacegan.data.dataset import FaceDataset
+from anifacegan.data.image_contents import dataset_image_size
 from anifacegan.face_model.coefficients import BFM, OPEN_FACE_MODEL, ExpressionBasis, read_expressions
 from anifacegan.face_model.config import DriveConfig
 from anifacegan.face_model.expressions import ExpressionReader

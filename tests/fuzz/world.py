@@ -128,7 +128,9 @@ def write_world(folder: Path) -> World:
     write_released(folder / "released", checkpoint.generator)
     save_avatar(folder / "avatar.safetensors", _avatar())
     (folder / "run").mkdir()
-    save_snapshot(folder / "run", 3, {"step": 3, "fixed": {}, "log": {}, "average": {}, "facts": {}}, keep=2)
+    log, fixed = {"totals": {}, "count": 0}, {"schedule.seed": 0}
+    content = {"step": 3, "fixed": fixed, "log": log, "average": {}, "facts": {}}
+    save_snapshot(folder / "run", 3, content, keep=2)
     world = World(folder)
     np.savez(folder / "people.npz", **world.people)
     (folder / "smile.mat").write_bytes(mat_bytes(world.coefficients))

@@ -164,9 +164,15 @@ def test_a_missing_file_is_named(released: Path, name: str) -> None:
         load_released(released)
 
 
-def test_without_averaged_weights_the_plain_ones_are_used(released: Path) -> None:
+def test_without_averaged_weights_the_raw_ones_are_used_and_a_line_says_so(
+    released: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load_released(released)
+    assert capsys.readouterr().err == ""
     (released / "ema.pth").unlink()
     assert torch.equal(load_released(released).template.layers[1].linear.weight, torch.zeros(8, 8))
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and f"{released}: holds no ema.pth" in said
 
 
 TENSORS = [

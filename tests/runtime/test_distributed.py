@@ -2,9 +2,11 @@
 
 import dataclasses
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,9 @@ from torch import Tensor
 from anifacegan.data.config import DataConfig
 from anifacegan.models.coefficient_vae import Latents
 from anifacegan.models.config import DiscriminatorConfig
-from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
+from anifacegan.runtime import distributed
+from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers, working_together
+from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.typed_config import plain, read_config
 from anifacegan.training.config import AdversarialConfig, Split, TrainConfig
 from anifacegan.training.run import refuse_uneven_shares
@@ -317,3 +321,70 @@ def test_a_killed_worker_under_torchrun_costs_no_more_than_the_steps_since_the_l
     assert code == 0, said
     assert "-9" in said  # torchrun tells how the worker ended
     same_end(out, unbroken)
+
+
+# --------------------------------------------------------------------------------------------------- wrong variables
+GROUP = {
+    "RANK": "0",
+    "WORLD_SIZE": "2",
+    "LOCAL_RANK": "0",
+    "MASTER_ADDR": "localhost",
+    "MASTER_PORT": "29511",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"RANK": "5"}, "RANK is 5, expected less than WORLD_SIZE, which is 2"),
+        ({"WORLD_SIZE": "abc"}, "WORLD_SIZE is 'abc', expected a whole number, at least 1"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE is '0', expected a whole number, at least 1"),
+        ({"RANK": "-1"}, "RANK is '-1', expected a whole number, at least 0"),
+        ({"LOCAL_RANK": "x"}, "LOCAL_RANK is 'x', expected a whole number"),
+        ({"MASTER_PORT": "99999"}, "MASTER_PORT is 99999, expected 1 to 65535"),
+        ({"MASTER_ADDR": None}, "WORLD_SIZE is 2, but MASTER_ADDR is not set"),
+        ({"RANK": None}, "WORLD_SIZE is 2, but RANK is not set"),
+        ({"WORLD_SIZE": None, "RANK": "1"}, "RANK is 1, but WORLD_SIZE is not set"),
+        ({"WORLD_SIZE": "abc", "RANK": None, "MASTER_ADDR": None}, "WORLD_SIZE is 'abc'"),
+    ],
+)
+def test_variables_that_torchrun_does_not_set_so_are_refused(
+    change: dict[str, str | None], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process would wait for others that never come, or train alone."""
+    for name, value in (GROUP | change).items():
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    assert_one_line(lambda: working_together().__enter__(), expected)
+
+
+@pytest.mark.parametrize("left", [{}, {"WORLD_SIZE": "1"}, {"RANK": "0"}, {"MASTER_PORT": "29511"}])
+def test_a_process_without_a_group_trains_alone(
+    left: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in GROUP:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in left.items():
+        monkeypatch.setenv(name, value)
+    with working_together() as workers:
+        assert workers is SINGLE_PROCESS
+
+
+def test_waiting_for_others_can_be_interrupted() -> None:
+    """Foreign code, which Python's signals do not reach, runs in a thread of its own."""
+    waits = threading.Event()
+
+    def never() -> None:
+        signal.raise_signal(signal.SIGINT)
+        waits.wait()
+
+    with pytest.raises(KeyboardInterrupt):
+        distributed._interruptible(never)
+    waits.set()
+    assert distributed._interruptible(lambda: 3) == 3
+    assert_one_line(lambda: distributed._interruptible(refused), "no such host")
+
+
+def refused() -> None:
+    raise InputError("no such host")

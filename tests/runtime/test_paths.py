@@ -17,7 +17,7 @@ from anifacegan.face_model.coefficients import read_coefficients
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.npz_files import read_npz
 from anifacegan.runtime.output_folders import MARKER, own_files
-from anifacegan.runtime.paths import exists, require_file, user_path
+from anifacegan.runtime.paths import exists, paths_below, require_file, user_path
 from anifacegan.runtime.resources import found, located, located_model
 from anifacegan.runtime.structured_text import read_json, read_yaml
 from anifacegan.runtime.tensor_files import read_pytorch, read_safetensors
@@ -80,3 +80,38 @@ def test_devices_and_folders_are_no_files_and_the_pipe_of_a_shell_is(tmp_path: P
 def test_a_marker_that_is_a_pipe_says_nothing(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / MARKER)
     assert own_files(tmp_path) == set()
+
+
+def test_what_is_behind_links_to_folders_is_found_once(tmp_path: Path) -> None:
+    """Links in a circle end, and a link to what is found anyway finds nothing twice."""
+    root, other = tmp_path / "root", tmp_path / "other"
+    for folder in (root / "a" / "b", other / "c", root / ".hidden"):
+        folder.mkdir(parents=True)
+        (folder / "file").write_text("")
+    (root / "out").symlink_to(other)
+    (root / "again").symlink_to(other / "c")
+    (root / "a" / "up").symlink_to(root)
+    (root / "inside").symlink_to(root / "a")
+    (other / "back").symlink_to(root / "a" / "b")
+    (other / "c" / "round").symlink_to(other)
+    files = {path.relative_to(root).as_posix() for path in paths_below(root) if path.is_file()}
+    assert files == {"a/b/file", "again/file"}
+    assert FolderFiles(root).names == ["a/b/file", "again/file"]
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "file").write_text("")
+    scan = os.scandir
+
+    def refusing(place: str) -> object:
+        if str(place).endswith("closed"):
+            raise PermissionError(13, "Permission denied", place)
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert [path.name for path in paths_below(tmp_path)] == ["closed", "file"]
+    said = capsys.readouterr().err
+    assert said == f"{tmp_path / 'closed'}: left out, the folder cannot be read (Permission denied)\n"

@@ -252,6 +252,17 @@ def test_the_resolved_configuration_is_printed_as_yaml(capsys: pytest.CaptureFix
     assert from_plain(Settings, yaml.safe_load(capsys.readouterr().out), "here") == Settings(option=Inner(5))
 
 
+def test_printing_the_configuration_can_be_switched_off_and_takes_no_other_word(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert read("--print_config", "false", "--option.width", "5") == Settings(option=Inner(5))
+    assert capsys.readouterr().out == ""
+    with pytest.raises(InputError, match="print_config is blah, expected true or false"):
+        read("--print_config", "blah")
+    with pytest.raises(SystemExit):
+        read("--print_config=true")
+
+
 def test_a_tilde_is_the_home_folder_in_every_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "a.yaml").write_text("path: ~/a.mat\nname: ~/a\n")

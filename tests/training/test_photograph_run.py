@@ -31,7 +31,7 @@ from anifacegan.training.image_imitation import ImitationFiles, load_image_imita
 from anifacegan.training.init_config import ManifoldInitConfig
 from anifacegan.training.priors import run as run_prior
 from anifacegan.training.run import export, run
-from anifacegan.training.snapshots import load_newest
+from anifacegan.training.snapshots import load_newest, save_snapshot
 from anifacegan.training.state import State
 from anifacegan.training.weights import AdversarialWeights, ImageWeights, LossWeights
 from tests.fixtures.resumed_runs import ADVERSARIAL_SIZE as SIZE
@@ -136,6 +136,38 @@ def test_the_second_average_can_be_exported_and_the_finished_model_has_the_first
     assert export(with_all_terms(unbroken), None, tmp_path / "slow", slow=True) == 5
     for folder, expected in ((tmp_path / "slow", slow), (unbroken / "model", fast)):
         assert torch.equal(load_file(folder / "model.safetensors")[name], expected)
+
+
+@pytest.mark.parametrize("key", ["generator.ray_sampling.near", "schedule.batch", "schedule.steps"])
+def test_a_snapshot_is_not_exported_by_a_config_yaml_that_was_changed(
+    key: str, with_all_terms: Callable[[Path], TrainConfig], unbroken: Path, tmp_path: Path
+) -> None:
+    """The model would be silently wrong; a resumed run refuses the same."""
+    config = with_all_terms(unbroken)
+    rays = dataclasses.replace(config.generator.ray_sampling, near=config.generator.ray_sampling.near - 0.1)
+    changed = {
+        "generator.ray_sampling.near": {
+            "generator": dataclasses.replace(config.generator, ray_sampling=rays)
+        },
+        "schedule.batch": {"schedule": dataclasses.replace(config.schedule, batch=1)},
+        "schedule.steps": {"schedule": dataclasses.replace(config.schedule, adversarial=1)},
+    }[key]
+    said = key.replace("schedule.steps", "schedule.adversarial")
+    with pytest.raises(InputError, match=rf"{said} is .*, expected .* as in the snapshots of .*was changed"):
+        export(dataclasses.replace(config, **changed), None, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_snapshot_behind_the_runs_last_step_is_not_exported(
+    with_all_terms: Callable[[Path], TrainConfig], unbroken: Path, tmp_path: Path
+) -> None:
+    content = load_newest(unbroken)
+    assert content is not None
+    save_snapshot(tmp_path / "run", 99, content | {"step": 99}, keep=1)
+    config = with_all_terms(tmp_path / "run")
+    for start in (lambda: export(config, None, tmp_path / "model"), lambda: run(config)):
+        with pytest.raises(InputError, match="is of step 99, expected at most 5, the run's last"):
+            start()
 
 
 def test_the_finished_model_is_bfms_and_claims_nothing_of_the_users_images(

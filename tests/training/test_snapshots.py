@@ -10,7 +10,7 @@ import torch
 
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.output_folders import MARKER
-from anifacegan.training.snapshots import load_newest, remove_half_written, save_snapshot
+from anifacegan.training.snapshots import load_newest, load_snapshot, remove_half_written, save_snapshot
 from tests.fixtures.small_disk import files_of_at_most
 
 TOKEN = "0123456789abcdef"
@@ -18,7 +18,13 @@ TOKEN = "0123456789abcdef"
 
 def content(step: int) -> dict:
     weights = torch.randn(500, generator=torch.Generator().manual_seed(step))
-    return {"generator": {"weight": weights}, "step": step, "facts": {"error": 0.1 * step, "name": "prior"}}
+    return {
+        "generator": {"weight": weights},
+        "step": step,
+        "facts": {"error": 0.1 * step, "name": "prior"},
+        "fixed": {"schedule.seed": 0},
+        "log": {"totals": {"colour": 0.5}, "count": 1},
+    }
 
 
 def names(folder: Path) -> list[str]:
@@ -83,6 +89,51 @@ def test_a_damaged_newest_snapshot_is_reported_and_the_one_before_is_used(
     assert loaded is not None and loaded["step"] == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "snapshot_00000002.pt: damaged" in said
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"step": 10**30},
+        {"step": -3},
+        {"step": True},
+        {"step": 2.0},
+        {"fixed": {}},
+        {"fixed": "seed"},
+        {"log": {"totals": "colour", "count": 1}},
+        {"log": {"totals": {"colour": "0.5"}, "count": 1}},
+        {"log": {"totals": {}, "count": "1"}},
+        {"log": {"totals": {}, "count": -1}},
+        {"log": {}},
+        {"facts": "prior"},
+        {"learning": {"lr": "fast"}},
+        {"left_out": [0]},
+        {"average_updates": -1},
+    ],
+    ids=str,
+)
+def test_a_snapshot_with_values_of_another_kind_is_reported_as_a_damaged_one(
+    change: dict, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    save_snapshot(tmp_path, 1, content(1), keep=3)
+    save_snapshot(tmp_path, 2, content(2) | change, keep=3)
+    loaded = load_newest(tmp_path)
+    assert loaded is not None and loaded["step"] == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "snapshot_00000002.pt: " in said
+    with pytest.raises(InputError, match=r"snapshot_00000002\.pt: (damaged|is of step)"):
+        load_snapshot(tmp_path, 2)
+
+
+def test_a_snapshot_that_was_renamed_is_not_taken_for_a_later_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for step in (1, 2):
+        save_snapshot(tmp_path, step, content(step), keep=3)
+    (tmp_path / "snapshot_00000001.pt").rename(tmp_path / "snapshot_00000099.pt")
+    loaded = load_newest(tmp_path)
+    assert loaded is not None and loaded["step"] == 2
+    assert "snapshot_00000099.pt: is of step 1, expected step 99, as its name says" in capsys.readouterr().err
 
 
 def test_a_run_whose_snapshots_are_all_damaged_is_not_started_over(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def measured(
                     f"{path}: result.{name} is {value}, expected a finite number; remove the file"
                 )
         return found
-    claim(model.parent, [RESULT], overwrite=is_ours)
+    claim(model.parent, [RESULT], overwrite=is_ours or None)
     generator = load_checkpoint(model).generator.to(judge.world_offset.device)
     result = ablation_result(generator, judge, head, dataset, config)
     write_complete(path, json.dumps({"inputs": inputs, "result": asdict(result)}, indent=1))

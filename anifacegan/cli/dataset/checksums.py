@@ -4,17 +4,13 @@ A line is noted before its file is written, so that a run that was killed has th
 """
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from anifacegan.data.listed_checksums import CHECKSUMS_FILE, CHECKSUMS_TITLE, parsed_checksums
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import not_writable_error, write_complete
 from anifacegan.runtime.paths import exists, require_file
-
-CHECKSUMS_FILE = "checksums.txt"
-_TITLE = f"# SHA-256 of the files of this data set; sha256sum -c {CHECKSUMS_FILE} compares them\n"
-_LINE = re.compile(r"^([0-9a-f]{64})  (\d{6,}\.(?:png|mat))$", re.MULTILINE)
 
 
 def read_checksums(out: Path, overwrite: bool) -> dict[str, str] | None:
@@ -32,10 +28,9 @@ def read_checksums(out: Path, overwrite: bool) -> dict[str, str] | None:
         text = path.read_text(errors="replace")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
-    if text.startswith(_TITLE):
-        return {match[2]: match[1] for match in _LINE.finditer(text)}  # of a file made again, the last
-    if overwrite:
-        return None
+    listed = parsed_checksums(text)
+    if listed is not None or overwrite:
+        return listed
     raise InputError(
         f"{path}: is in the way and not of this data set, expected another --out, or --overwrite true"
     )
@@ -44,7 +39,7 @@ def read_checksums(out: Path, overwrite: bool) -> dict[str, str] | None:
 def write_checksums(out: Path, checksums: Mapping[str, str]) -> None:
     """Write the list, in the order of the names."""
     lines = [f"{checksums[name]}  {name}\n" for name in sorted(checksums, key=lambda name: (len(name), name))]
-    write_complete(out / CHECKSUMS_FILE, _TITLE + "".join(lines))
+    write_complete(out / CHECKSUMS_FILE, CHECKSUMS_TITLE + "".join(lines))
 
 
 def note_checksums(out: Path, checksums: Mapping[str, str]) -> None:

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from anifacegan.data.description import MOST_IMAGES
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.output_places import OutputFolder
 
 SIZES = range(16, 2049)
-MOST_IMAGES = 10_000_000
-"""Largest number of images of a data set."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ none, an image of the set's size that is whole counts as its own.
 
 import dataclasses
 import io
+import re
 import struct
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -50,7 +51,11 @@ def known_checksums(config: DatasetConfig, parts: HeadParts, count: int) -> dict
     if known is not None:
         return known
     any_file = dataclasses.replace(config, overwrite=True)  # files of others count as missing
-    items = (index for index in range(count) if is_finished(any_file, parts, index, None))
+    there = (
+        int(path.stem) for path in config.out.glob("*.png") if re.fullmatch(r"[0-9]{6,9}\.png", path.name)
+    )
+    some = sorted(index for index in there if index < count)
+    items = (index for index in some if is_finished(any_file, parts, index, None))
     return {path.name: file_sha256(path) for index in items for path in item_paths(config.out, index)}
 
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from anifacegan.cli.dataset.checksums import note_checksums, read_checksums, write_checksums
 from anifacegan.cli.dataset.config import DatasetConfig
 from anifacegan.cli.dataset.finished import is_finished, item_paths, known_checksums
-from anifacegan.data.description import DESCRIPTION_FILE, FORMAT_VERSION, parsed_description
+from anifacegan.data.description import DESCRIPTION_FILE, FORMAT_VERSION, described_count, parsed_description
 from anifacegan.data.file_sources import first_image
 from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer, render_item
 from anifacegan.data.synthetic.sampling import item_identity
@@ -116,10 +116,7 @@ def require_same_dataset(config: DatasetConfig, head: HeadGeometry) -> int:
                 raise InputError(
                     f"{config.out} holds a data set with {key} {found.get(key)}, expected {value}"
                 )
-        before = found.get("count", 0)
-        if not isinstance(before, int):
-            raise InputError(f"{path}: count is {before!r}, expected a whole number")
-        return before
+        return described_count(found, path)
     if not config.overwrite:
         of_items = (
             path.name for path in config.out.glob("[0-9]*") if re.fullmatch(r"\d+\.mat", path.name.lower())

@@ -61,6 +61,19 @@ def found_face(config: FitConfig, select: Select, file: Path) -> tuple[Photograp
     return photograph, detected
 
 
+def say_of_earlier_faces(folder: GrowingFolder, files: list[Path]) -> None:
+    """Say, in one line on standard error, how many faces of other photographs than ``files`` stay in the folder: they
+    are items of the data set there, though their photograph may be gone.
+    """
+    own = own_files(folder.path).difference(name for file in files for name in result_names(file))
+    stay = (name for name in own if name.startswith(f"{FACES}/") and (folder.path / name).is_file())
+    faces = sorted({name.rpartition(".")[0] for name in stay})
+    if faces:
+        say(
+            f"{folder.path}: {len(faces)} faces of earlier runs stay beside the new ones, the first is {faces[0]}"
+        )
+
+
 def refusal(folder: GrowingFolder, file: Path, error: InputError) -> str:
     """Return why a photograph was refused, and whether files that an earlier run wrote of it stay."""
     there = [name for name in result_names(file) if (folder.path / name).exists()]
@@ -88,7 +101,9 @@ def each_photograph(
             refused.append(refusal(folder, file, error))
         else:
             write(file, fitted)
-    return counts(files, refused)
+    numbers = counts(files, refused)
+    say_of_earlier_faces(folder, files)
+    return numbers
 
 
 def counts(files: list[Path], refused: list[str]) -> tuple[int, int]:

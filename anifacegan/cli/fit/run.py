@@ -22,6 +22,7 @@ from anifacegan.cli.fit.results import (
     found_face,
     refusal,
     require_room_for_photographs,
+    say_of_earlier_faces,
     warn_of_blur,
     write_results,
 )
@@ -106,6 +107,7 @@ def _fit_one_person(
     for photograph, detected, file in usable:
         fitted = fitter.fit(photograph, detected, file, identity)
         _write(config, fitter, folder, file, photograph, fitted)
+    say_of_earlier_faces(folder, files)
     return numbers
 
 

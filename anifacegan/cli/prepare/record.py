@@ -2,6 +2,7 @@
 photograph, so that a later run goes on with the fits that it would make itself, and with no others."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from anifacegan.data.file_sources import first_image
 from anifacegan.data.unfinished_sets import UNFINISHED_FILE
 from anifacegan.face_model.open_model import face_model_path, read_open_face_file
 from anifacegan.models.model_folder import weights_sha256
-from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.errors import InputError, say
 from anifacegan.runtime.files import file_sha256, sha256, write_complete
 from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.image_files import is_image_file
@@ -34,13 +35,25 @@ PERSON_MODEL = "person_model"
 """Name of the setting that only masks share."""
 DIGITS = 16
 """Number of hexadecimal digits of a checksum that are noted."""
+_STAMP_WITH_TIME = re.compile(r".* \d+ \d+", re.DOTALL)
+"""Stamps of earlier versions: name, size and time of modification."""
 
 
 def stamp_of(photograph: Path) -> str:
-    """Return what tells a photograph from one that takes its place: name, size and time of modification. It stays where
-    the folder is moved."""
-    facts = photograph.stat()
-    return f"{photograph.name} {facts.st_size} {facts.st_mtime_ns}"
+    """Return what tells a photograph from one that takes its place: name, and size and checksum of its content. It
+    stays where the folder is moved or copied."""
+    try:
+        return f"{photograph.name} {photograph.stat().st_size} sha256 {file_sha256(photograph)[:DIGITS]}"
+    except OSError:  # said, with its reason, when it is prepared
+        return f"{photograph.name} not readable"
+
+
+def say_noted_without_checksum(out: Path, stamps: Iterable[str]) -> None:
+    """Say, in one line on standard error, how many fits are made again because an earlier version noted the time of
+    their photograph instead of a checksum."""
+    count = sum(_STAMP_WITH_TIME.fullmatch(stamp) is not None for stamp in stamps)
+    if count:
+        say(f"{out}: {count} photographs are fitted again: an earlier version noted no checksum of them")
 
 
 def settings_of(config: PrepareConfig) -> dict[str, Any]:

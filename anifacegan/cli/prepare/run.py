@@ -25,6 +25,7 @@ from anifacegan.cli.prepare.record import (
     mask_folder,
     noted_as_unfinished,
     rows_of,
+    say_noted_without_checksum,
     settings_of,
     shares_settings,
     stamp_of,
@@ -38,6 +39,7 @@ from anifacegan.runtime.files import numeric_order, write_complete
 from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.image_files import IMAGE_SUFFIXES
 from anifacegan.runtime.output_folders import own_files
+from anifacegan.runtime.paths import paths_below
 from anifacegan.runtime.processes import map_in_processes
 
 MOST_NAMED = 20
@@ -109,6 +111,8 @@ def prepare_images(config: PrepareConfig) -> str:
                 write_complete(folder / name, "")
         write_settings(folder / SETTINGS_FILE, settings, goes_on)
         prepared = rows_of(folder / PREPARED_FILE, PREPARED_ROW)
+        rows = (prepared.get(_name(job, config)) for job in jobs)
+        say_noted_without_checksum(config.out, (row[0] for row in rows if row is not None))
         finished = {
             job
             for job in jobs
@@ -242,8 +246,8 @@ def _remove_mask(masks: GrowingFolder, name: str) -> None:
 
 
 def photographs_of(config: PrepareConfig) -> tuple[list[Job], dict[Path, str]]:
-    """List the photographs of a folder and its folders in numeric order, and those whose files would have the place of
-    another's, or of a folder of others, each with a line that says so.
+    """List the photographs of a folder and its folders, links to folders included, in numeric order, and those whose
+    files would have the place of another's, or of a folder of others, each with a line that says so.
 
     Raises:
         InputError: the folder is missing, holds no photographs, or holds ``out``'s files.
@@ -254,14 +258,9 @@ def photographs_of(config: PrepareConfig) -> tuple[list[Job], dict[Path, str]]:
     out = config.out.resolve()
     if images.resolve() == out:
         raise InputError(f"out is {config.out}, the folder of the photographs; expected another one")
-    shown = [
-        path
-        for path in images.rglob("*")
-        if not any(part.startswith(".") for part in path.relative_to(images).parts)
-    ]
     found = [
         path
-        for path in readable_photographs(images, shown)
+        for path in readable_photographs(images, paths_below(images))
         if not path.resolve().is_relative_to(out)
         and not path.resolve().is_relative_to(report_folder(out))
         and not path.resolve().is_relative_to(mask_folder(out))

@@ -83,7 +83,7 @@ def load_geometry_buffers(
     stored = _stored(folder, len(latents.id), size, sums) if note == description else None
     if stored is not None:
         return stored
-    claim(folder, FILES, overwrite="latents_sha256" in note)  # ours, of whichever data
+    claim(folder, FILES, overwrite="latents_sha256" in note or None)  # ours, of whichever data
     with FolderLock(folder):
         (folder / NOTE).unlink(missing_ok=True)
         buffers = _render(
