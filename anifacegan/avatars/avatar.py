@@ -249,7 +249,8 @@ def save_avatar(path: Path | str, avatar: Avatar) -> None:
 
 
 def require_room_for_avatar(path: Path, overwrite: bool = False) -> None:
-    """Require that an avatar may be written to a file, before it is baked: there is none yet, or an avatar.
+    """Require that an avatar may be written to a file, before it is baked: there is none yet, or an avatar
+    with the numbers that this program wrote; those of earlier versions, without a checksum, may have been edited.
 
     ``overwrite`` lets any other file be replaced, except that of a model folder.
 
@@ -265,7 +266,9 @@ def require_room_for_avatar(path: Path, overwrite: bool = False) -> None:
     except InputError:
         is_avatar = False
     if not (is_avatar or overwrite):
-        raise InputError(f"{path}: is in the way and no avatar, expected another --out, or --overwrite true")
+        raise InputError(
+            f"{path}: is in the way and no avatar as this program wrote it, expected another --out, or --overwrite true"
+        )
 
 
 def load_avatar(path: Path | str, device: str | torch.device = "cpu") -> Avatar:
