@@ -35,12 +35,10 @@ from anifacegan.runtime.interrupts import interrupts_put_off
 from anifacegan.runtime.locks import FolderLock
 from anifacegan.runtime.paths import exists, require_writable_folder
 from anifacegan.runtime.structured_text import read_json
-from anifacegan.runtime.written_notes import content_note, read_notes, size_and_digest
+from anifacegan.runtime.written_notes import MARKER, content_note, read_notes, size_and_digest
 
 MANIFEST = "manifest.json"
 """Name of the file that lists what a run wrote into a folder: its key ``files`` holds paths relative to the folder."""
-MARKER = ".anifacegan.json"
-"""Name of the file that lists which files of a folder this program wrote, and may replace."""
 _PROGRAM = "anifacegan"
 _UNFINISHED = "unfinished-"
 Noted = list[str] | None

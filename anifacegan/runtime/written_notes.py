@@ -17,8 +17,8 @@ NOTES = ".anifacegan.written"
 """Name of the list in a folder."""
 _TITLE = b'["written by anifacegan, or about to be"]\n'
 """First line of the list, by which it is known."""
-_OF_THE_PROGRAM = ".anifacegan."
-"""How the names of the program's own lists begin, of which nothing is noted."""
+MARKER = ".anifacegan.json"
+"""Name of the file that lists which files of a folder this program wrote, and may replace; nothing is noted of it."""
 DIGITS = 16
 """Number of hexadecimal digits of a checksum that are noted."""
 
@@ -67,7 +67,7 @@ def begin_notes(folder: Path) -> None:
 def note_before_replacing(temporary: Path, path: Path) -> None:
     """Note, in the nearest folder above ``path`` whose list is begun, what a temporary file holds that is about to get
     this path, and wait until that is on the disk; does nothing without such a folder. Several processes may do so."""
-    if path.name.startswith(_OF_THE_PROGRAM):
+    if path.name == MARKER:
         return
     for folder in path.parents:
         try:
