@@ -60,10 +60,13 @@ class WriterLock:
         """
         if fcntl is None:
             return
-        file, held, started = None, False, time.monotonic()
+        file, held, is_ours, started = None, False, False, time.monotonic()
         try:
             while True:
-                file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+b")
+                descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+                file = os.fdopen(
+                    descriptor, "r+b", buffering=0
+                )  # nothing that a full disk refused comes later
                 if not self._is_locked(file, started):
                     continue
                 with suppress(FileNotFoundError):
@@ -71,19 +74,21 @@ class WriterLock:
                         held = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
                         break
                 file.close()  # its holder has ended in between, and removed it
-            before = self._earlier_holder(file)
+            before, is_ours = self._earlier_holder(file), True
             if before:
                 say(f"{self.path}: taken over from {before}, which has ended")
             file.seek(0)
             file.truncate()
-            file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode())
-            file.flush()
+            content = json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode()
+            if file.write(content) < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
-            if file is not None and (
-                held or error.errno in _NO_LOCKS
-            ):  # the disk is full, or there are no locks
-                self._remove(file)
             if file is not None:
+                with suppress(OSError):
+                    if is_ours:  # the disk is full: it may be half-written
+                        os.ftruncate(file.fileno(), 0)
+                    if is_ours or error.errno in _NO_LOCKS:
+                        self._remove(file)
                 with suppress(OSError):
                     file.close()
             if not held and error.errno in _NO_LOCKS:
@@ -110,7 +115,7 @@ class WriterLock:
         """Remove the lock file unless something else has its name, or it holds what is not ours."""
         with suppress(OSError):
             found = os.fstat(file.fileno())
-            is_ours = _holder(file) is not None and found.st_nlink == 1
+            is_ours = stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and _holder(file) is not None
             if is_ours and os.path.samestat(found, os.lstat(self.path)):
                 self.path.unlink()
 

@@ -13,6 +13,7 @@ import pytest
 
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.locks import LOCK, FileLock, FolderLock
+from tests.fixtures.small_disk import files_of_at_most
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLD = (
@@ -74,6 +75,15 @@ def test_an_empty_file_is_taken_over(tmp_path: Path) -> None:
     with FolderLock(tmp_path):
         assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
     assert not (tmp_path / LOCK).exists()
+
+
+@pytest.mark.parametrize("before", [None, b'{"host": "a", "pid": 1}'])
+def test_a_full_disk_leaves_no_half_lock(before: bytes | None, tmp_path: Path) -> None:
+    if before is not None:
+        (tmp_path / LOCK).write_bytes(before)
+    with files_of_at_most(8), pytest.raises(InputError, match="cannot be written"):
+        FolderLock(tmp_path).take()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_took_the_place_of_a_lock_or_was_written_into_it_stays(tmp_path: Path) -> None:
