@@ -247,7 +247,8 @@ def save_avatar(path: Path | str, avatar: Avatar, overwrite: bool = False) -> No
 
 
 def require_room_for_avatar(path: Path, overwrite: bool = False) -> None:
-    """Require that an avatar may be written to a file, before it is baked: there is none yet, or an avatar.
+    """Require that an avatar may be written to a file, before it is baked: there is none yet, or an avatar
+    with the numbers that this program wrote; those of earlier versions, without a checksum, may have been edited.
 
     ``overwrite`` lets any other file be replaced, except that of a model folder.
 
@@ -264,7 +265,8 @@ def require_room_for_avatar(path: Path, overwrite: bool = False) -> None:
         is_avatar = False
     if not (is_avatar or overwrite):
         raise InputError(
-            f"{path}: is in the way and no avatar, expected another file, or overwrite (--overwrite true)"
+            f"{path}: is in the way and no avatar as this program wrote it, expected another file, or overwrite "
+            "(--overwrite true)"
         )
 
 

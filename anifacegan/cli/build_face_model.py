@@ -23,7 +23,8 @@ class FaceModelConfig:
     force: bool = False
     """Build the face model even if an up-to-date file exists."""
     overwrite: bool = False
-    """Replace the file if it is no face model. A face model of an earlier version is always replaced."""
+    """Replace the file if it is no face model of this program, or one that somebody has edited. A face model of an
+    earlier version, whose edits are not seen, and what is at its place in the platform's cache are always replaced."""
 
 
 def main(arguments: Sequence[str]) -> None:

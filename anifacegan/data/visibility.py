@@ -24,7 +24,7 @@ from anifacegan.geometry.cameras import orbit_camera
 from anifacegan.runtime.errors import say
 from anifacegan.runtime.files import sha256, write_complete
 from anifacegan.runtime.locks import FolderLock
-from anifacegan.runtime.output_folders import claim
+from anifacegan.runtime.output_folders import claim, note_contents, require_room
 from anifacegan.runtime.processes import map_in_processes
 
 RASTER_PX = 512
@@ -84,10 +84,22 @@ def stored_visibility(
         with FolderLock(folder):
             if not done:
                 claim(folder, [array.name, note.name], overwrite=_is_ours(note) or None)
-                note.unlink(missing_ok=True)
+                write_complete(
+                    note, json.dumps(description | {"done": 0})
+                )  # by this, the array is known as ours
                 reserved_array(array, np.dtype(np.uint8), shape)
             _draw(array, note, description, mesh, faces, done)
+            note_contents(folder, [array.name, note.name])
     return np.load(array, mmap_mode="r", allow_pickle=False)
+
+
+def require_room_for_visibility(folder: Path, name: str) -> None:
+    """Require that :func:`stored_visibility` may write into a folder, before anything is computed.
+
+    Raises:
+        InputError: a file that is not ours is in the way.
+    """
+    require_room(folder, [f"{name}.npy", f"{name}.json"], overwrite=_is_ours(folder / f"{name}.json"))
 
 
 def _draw(

@@ -176,6 +176,10 @@ def _file_arrays(vertices: int) -> dict[str, Expected]:
     } | {f"{name}_mask": Expected("f", (vertices,), units) for name in MASKS}
 
 
+_BASIS_KEYS = ("mean", "tri", "id_basis", "exp_basis", "tex_mean", "tex_basis", "landmarks68")
+"""Keys of the arrays of every version."""
+
+
 def face_model_path() -> Path:
     """Return the path of the open face model's file in the cache folder.
 
@@ -191,8 +195,7 @@ def load_open_face_model(path: Path | None = None) -> MorphableModel:
     Raises:
         InputError: the file is missing, is no face model, or an array in it is misshaped, not finite or out of range.
     """
-    basis_keys = ("mean", "tri", "id_basis", "exp_basis", "tex_mean", "tex_basis", "landmarks68")
-    arrays = read_open_face_file(path, basis_keys + EYE_KEYS)
+    arrays = read_open_face_file(path, _BASIS_KEYS + EYE_KEYS)
     names = [str(name) for name in arrays["au_names"]]
     missing = [name for name in BLINK_UNITS if name not in names]
     if missing or len(set(names)) < len(names):
@@ -218,6 +221,17 @@ def load_open_face_model(path: Path | None = None) -> MorphableModel:
             eyes=_eyes(arrays),
         )
     )
+
+
+def holds_bases(path: Path) -> bool:
+    """Return whether a file holds the bases of a face model of any version, with the expected shapes and ranges."""
+    try:
+        arrays = read_npz(path, "a face model", _BASIS_KEYS)
+        like = _file_arrays(vertices=arrays["mean"].size // 3)
+        check_arrays(path, arrays, {key: like[key] for key in _BASIS_KEYS}, "")
+    except InputError:
+        return False
+    return True
 
 
 def _eyes(arrays: dict[str, np.ndarray]) -> tuple[Eye, ...]:

@@ -20,6 +20,8 @@ from anifacegan.geometry.cameras import focal_length_px, orbit_rotation
 
 DIGITS = 9
 """Digits after the point in the files."""
+COLMAP_FILES = ("cameras.txt", "images.txt", "points3D.txt")
+"""Names of COLMAP's text files."""
 NGP_SCALE = 2.0
 """Factor from world units to instant-ngp's cube [0, 1]^3, in which a head of 0.24 world units then fills the middle."""
 NGP_CUBES = 4
@@ -117,11 +119,12 @@ def colmap_texts(files: list[str], cameras: list[ViewCamera]) -> dict[str, str]:
         numbers = [*_quaternion(from_world[:3, :3]), *from_world[:3, 3]]
         images += [f"{number} {' '.join(f'{x:.{DIGITS}f}' for x in numbers)} 1 {file}", ""]
     size, centre = f"{first.size} {first.size}", f"{first.size / 2} {first.size / 2}"
-    return {
-        "cameras.txt": f"# CAMERA_ID, MODEL, WIDTH, HEIGHT, PARAMS[]\n1 PINHOLE {size} {focal} {focal} {centre}\n",
-        "images.txt": "\n".join(images) + "\n",
-        "points3D.txt": "# POINT3D_ID, X, Y, Z, R, G, B, ERROR, TRACK[]\n",
-    }
+    contents = (
+        f"# CAMERA_ID, MODEL, WIDTH, HEIGHT, PARAMS[]\n1 PINHOLE {size} {focal} {focal} {centre}\n",
+        "\n".join(images) + "\n",
+        "# POINT3D_ID, X, Y, Z, R, G, B, ERROR, TRACK[]\n",
+    )
+    return dict(zip(COLMAP_FILES, contents, strict=True))
 
 
 def eg3d_label(camera: ViewCamera) -> list[float]:

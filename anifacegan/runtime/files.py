@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.written_notes import note_before_replacing
 
 _LONGEST_NAME = 150
 """Largest number of bytes of a file's name that its temporary name repeats; names end at 255 bytes."""
@@ -54,8 +55,10 @@ def name_start(name: str) -> str:
 
 
 def put_in_place(temporary: Path, path: Path) -> None:
-    """Wait until a file's content is on the disk, and rename it to ``path``, in the place of a file of that name."""
+    """Wait until a file's content is on the disk, and rename it to ``path``, in the place of a file of that name. Where
+    a run fills the folder, it is noted before what the file holds, see :mod:`.written_notes`."""
     flush(temporary)
+    note_before_replacing(temporary, path)
     os.replace(temporary, path)
 
 

@@ -8,9 +8,9 @@ from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import not_writable_error, remove_leftovers
 from anifacegan.runtime.locks import FolderLock
 from anifacegan.runtime.output_folders import (
+    GROWS,
     MARKER,
     Noted,
-    content_note,
     note_claims,
     noted_files,
     own_files,
@@ -20,16 +20,17 @@ from anifacegan.runtime.output_folders import (
     withdraw_claim,
 )
 from anifacegan.runtime.paths import exists
+from anifacegan.runtime.written_notes import begin_notes, content_note, end_notes, read_notes
 
 
 class GrowingFolder:
     """A folder that one process at a time fills, within a ``with`` block.
 
     The folder is locked from the beginning of the block, or from the moment in which the first file makes it. Files of
-    others are replaced with ``overwrite`` only. At the end of the block, however it ends, it is noted what the claimed
-    files hold, and those that were not written are this program's no longer; a run that fails before it has written a
-    file leaves no trace. If the process is killed, what :meth:`file` gave before the last :meth:`claim` is noted, too;
-    the other claimed files are this program's by their names until the end of the next run.
+    others are replaced with ``overwrite`` only. What a claimed file is to hold is noted before it is put in place, see
+    :mod:`.written_notes`, so that a file that somebody puts there after the process was killed is known as another's.
+    At the end of the block, however it ends, the claimed files that were not written are this program's no longer; a
+    run that fails before it has written a file leaves no trace.
     """
 
     def __init__(self, path: Path, overwrite: bool | None = None) -> None:
@@ -40,9 +41,8 @@ class GrowingFolder:
         self._earlier: dict[str, Noted] = {}
         self._checked: dict[str, bool] = {}
         self._journals: set[str] = set()
-        self._given: set[str] = set()
-        self._written: dict[str, list[str]] = {}
         self._made: list[Path] = []
+        self._began_notes = False
 
     def __enter__(self) -> "GrowingFolder":
         require_room(self.path, [], self._overwrite)
@@ -54,6 +54,8 @@ class GrowingFolder:
         if self._lock is not None:
             with suppress(OSError, InputError):  # the disk is full
                 self._settle_claims()
+                if self._began_notes:
+                    end_notes(self.path)
             self._lock.release()
         for folder in reversed(self._made):
             with suppress(OSError):  # something is in it
@@ -79,15 +81,17 @@ class GrowingFolder:
         return {name for name in names if self._checked[name]}
 
     def let_replace(self, names: Iterable[str]) -> None:
-        """Let files that this program has listed be replaced, though they hold something else by now: the caller knows
+        """Let files that this program has written be replaced, though they hold something else by now: the caller knows
         that they are damaged, and nobody else's."""
-        listed = own_files(self.path).intersection(names)
+        noted = noted_files(self.path)
+        listed = {name for name in names if name in noted and noted[name] not in ([], [GROWS])}
         self.still_own(listed)
         self._checked |= dict.fromkeys(listed, True)
 
     def claim(self, names: Iterable[str], journals: Iterable[str] = ()) -> None:
-        """Make the folder, lock it, and note that the named files in it are this program's. What ``journals`` among
-        them hold is not noted: runs add lines to these, and go on with as much of them as can be read.
+        """Make the folder, lock it, and note that the named files in it are this program's, with what it wrote there.
+        What ``journals`` among them hold, once they are written, is not noted: runs add lines to these, and go on with
+        as much of them as can be read.
 
         Raises:
             InputError: another process writes to the folder, a file of others is in the way, or the folder cannot be
@@ -102,25 +106,27 @@ class GrowingFolder:
             before, own = noted_files(self.path), self.still_own(names)
             require_room(self.path, names, self._overwrite, own)
             self._found |= {name: _version(self.path / name) for name in names}
-            self._earlier |= {name: before[name] for name in own}
-            note_claims(self.path, {**self._newly_written(), **dict.fromkeys(names)})
-            self._claimed.update(names)
+            earlier = {name: before[name] for name in own if name in before}
+            self._earlier |= earlier
             self._journals.update(journals)
+            new: dict[str, Noted] = {name: [GROWS] if name in self._journals else [] for name in names}
+            note_claims(self.path, {**new, **earlier})
+            self._claimed.update(names)
+            if not self._began_notes:
+                begin_notes(self.path)  # those of a killed run are in the list of files by now
+                self._began_notes = True
             finals = {MARKER, *(PurePosixPath(name).name for name in before)}
             for folder in {self.path, *((self.path / name).parent for name in names if name in before)}:
                 remove_leftovers(folder, finals)
 
     def file(self, name: str) -> Path:
-        """Return the path of a file that may be written now, whole before the next claim; its folder exists, and the
+        """Return the path of a file that may be written now, by :func:`complete_or_absent`; its folder exists, and the
         file is claimed.
 
         Raises:
             InputError: see :meth:`claim`.
         """
-        if self._written.pop(name, None) is not None:  # it is written again
-            note_claims(self.path, {name: None})
         self.claim([name])
-        self._given.add(name)
         path = self.path / name
         self._make(path.parent)
         return path
@@ -142,45 +148,32 @@ class GrowingFolder:
             with suppress(OSError):  # something else is in it
                 folder.rmdir()
         self._claimed -= own
-        self._given -= own
-        self._written = {name: note for name, note in self._written.items() if name not in own}
         if own:
             withdraw_claim(self.path, own)
 
-    def _newly_written(self) -> dict[str, list[str]]:
-        """Return what those files hold that were given to be written, and have been since the last call."""
-        found = {
-            name: content_note(self.path / name)
-            for name in self._given - self._journals
-            if _version(self.path / name) != self._found[name]
-        }
-        written = {name: [note] for name, note in found.items() if note is not None}
-        self._given -= written.keys()
-        self._written |= written
-        return written
-
     def _settle_claims(self) -> None:
-        """Note what the claimed files hold. Those that are not there, or are still those of others, are not this
-        program's: a later run would replace what somebody puts in their place. Half-written ones, of a worker that was
-        killed, go."""
-        versions = {name: _version(self.path / name) for name in self._claimed}
-        kept = {name for name, version in versions.items() if version == self._found[name]}
-        unwritten = [
-            name
-            for name, version in versions.items()
-            if version is None or (name in kept and name not in self._earlier)
-        ]
-        if unwritten:
+        """Note what this run wrote into the claimed files, and of the others what was known before. Those that were not
+        written are not this program's: a later run would replace what somebody puts in their place. Half-written ones,
+        of a worker that was killed, go."""
+        written = dict(read_notes(self.path)) if self._began_notes else {}
+        noted: dict[str, Noted] = {}
+        for name in self._claimed:
+            version = _version(self.path / name)
+            if version is None:
+                continue
+            if name in written and version != self._found[name]:
+                noted[name] = None if name in self._journals else [written[name]]
+            elif name in self._earlier:
+                noted[name] = self._earlier[name]
+                listed = noted[name] is None and name not in self._journals
+                if listed and (note := content_note(self.path / name)) is not None:
+                    noted[name] = [note]
+        if unwritten := self._claimed.difference(noted):
             finals = {PurePosixPath(name).name for name in unwritten}
             for folder in {(self.path / name).parent for name in unwritten}:
                 remove_leftovers(folder, finals)
             withdraw_claim(self.path, unwritten)
-        noted: dict[str, Noted] = {name: self._earlier[name] for name in kept.intersection(self._earlier)}
-        noted |= self._written
-        for name in self._claimed.difference(unwritten, self._journals):
-            if noted.get(name) is None and (note := content_note(self.path / name)) is not None:
-                noted[name] = [note]
-        if noted := {name: note for name, note in noted.items() if name not in unwritten}:
+        if noted:
             note_claims(self.path, noted)
 
     def _make(self, folder: Path) -> None:

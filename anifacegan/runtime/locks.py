@@ -1,7 +1,7 @@
 """One writer for a folder or a file: a lock file with the host and the process that hold it.
 
 The operating system frees the lock when its process ends, however it ends. The file of a killed process stays; the next
-one takes it over, and says so.
+one takes it over, and says so. A file of that name which holds anything else is somebody's, and stays as it is.
 """
 
 import errno
@@ -26,6 +26,8 @@ LOCK = ".anifacegan.lock"
 """Name of the lock file in a folder; that of a file NAME is .NAME.anifacegan.lock, beside it."""
 _NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL}
 """Errors of file systems that have no locks."""
+_KINDS, _MOST_BYTES = {"host": str, "pid": int}, 4096
+"""Names and types of what a lock file holds; number of bytes of it that are read, more than a lock has."""
 _RETRY_S = 0.05
 """Time between two attempts to take a lock for which one waits, seconds."""
 
@@ -54,14 +56,17 @@ class WriterLock:
         """Take the lock. On a file system without locks, say so, and go on without one.
 
         Raises:
-            InputError: another process holds it, or the file cannot be written.
+            InputError: another process holds it, the file is no lock of this program, or it cannot be written.
         """
         if fcntl is None:
             return
-        file, held, started = None, False, time.monotonic()
+        file, held, is_ours, started = None, False, False, time.monotonic()
         try:
             while True:
-                file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+b")
+                descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+                file = os.fdopen(
+                    descriptor, "r+b", buffering=0
+                )  # nothing that a full disk refused comes later
                 if not self._is_locked(file, started):
                     continue
                 with suppress(FileNotFoundError):
@@ -69,17 +74,21 @@ class WriterLock:
                         held = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
                         break
                 file.close()  # its holder has ended in between, and removed it
-            before = _holder(file.read(1000))
+            before, is_ours = self._earlier_holder(file), True
             if before:
                 say(f"{self.path}: taken over from {before}, which has ended")
             file.seek(0)
             file.truncate()
-            file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode())
-            file.flush()
+            content = json.dumps({"host": socket.gethostname(), "pid": os.getpid()}).encode()
+            if file.write(content) < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
-            if held or error.errno in _NO_LOCKS:  # the disk is full, or there are no locks
-                self.path.unlink(missing_ok=True)
             if file is not None:
+                with suppress(OSError):
+                    if is_ours:  # the disk is full: it may be half-written
+                        os.ftruncate(file.fileno(), 0)
+                    if is_ours or error.errno in _NO_LOCKS:
+                        self._remove(file)
                 with suppress(OSError):
                     file.close()
             if not held and error.errno in _NO_LOCKS:
@@ -88,13 +97,35 @@ class WriterLock:
             raise not_writable_error(self.path, error) from None
         self._file = file
 
+    def _earlier_holder(self, file: Any) -> str:
+        """Return who has written a lock file that is ours by now, in words; an empty text for an empty file.
+
+        Raises:
+            InputError: it holds something else, or has further names, under which its content would be lost.
+        """
+        before = _holder(file)
+        if before is None or os.fstat(file.fileno()).st_nlink > 1:
+            file.close()
+            raise InputError(
+                f"{self.path}: is in the way and no lock of ours, expected another --out, or that file moved away"
+            )
+        return before
+
+    def _remove(self, file: Any) -> None:
+        """Remove the lock file unless something else has its name, or it holds what is not ours."""
+        with suppress(OSError):
+            found = os.fstat(file.fileno())
+            is_ours = stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and _holder(file) is not None
+            if is_ours and os.path.samestat(found, os.lstat(self.path)):
+                self.path.unlink()
+
     def _is_locked(self, file: Any, started: float) -> bool:
         """Lock a file; where another process holds it, close it, and wait a little if there is time."""
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
-            holder = _holder(file.read(1000)) or "another process"
+            holder = _holder(file) or "another process"
             file.close()
         if time.monotonic() - started >= self._patience_s:
             raise InputError(
@@ -104,9 +135,9 @@ class WriterLock:
         return False
 
     def release(self) -> None:
-        """Release the lock and remove its file; does nothing if it is not held."""
+        """Release the lock and remove its file; does nothing if it is not held. What has taken its place stays."""
         if self._file is not None:
-            self.path.unlink(missing_ok=True)
+            self._remove(self._file)
             self._file.close()
             self._file = None
 
@@ -125,10 +156,16 @@ class FileLock(WriterLock):
         super().__init__(file.with_name(f".{name_start(file.name)}{LOCK}"), file)
 
 
-def _holder(content: bytes) -> str:
-    """Return who has written a lock file, in words; an empty text for an empty file."""
+def _holder(file: Any) -> str | None:
+    """Return who has written a lock file, in words; an empty text for an empty file, None for one that is no lock."""
+    file.seek(0)
+    content = file.read(_MOST_BYTES)
+    if not content:
+        return ""
     try:
-        about = json.loads(content)
-        return f"process {about['pid']} on {about['host']}"
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return "an unknown process" if content else ""
+        about = json.loads(content) if len(content) < _MOST_BYTES else None
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(about, dict) or {key: type(value) for key, value in about.items()} != _KINDS:
+        return None
+    return f"process {about['pid']} on {about['host']}"

@@ -3,8 +3,9 @@
 A folder holds ``.anifacegan.json``, which lists the files that this program wrote there, and notes what they hold. A
 run replaces files that still hold this, and no others: where another file is in the way, it is refused unless the user
 asks for ``--overwrite``. Nothing else is ever removed. A file that is listed without such a note is taken for ours: the
-list is of an earlier version, the run that writes the file was killed, or the file grows. A folder of results is first
-written into a temporary folder inside it; at the end, the files there replace those of the same name.
+list is of an earlier version, or the file grows. What a run writes file by file, it notes before, so that this is known
+if it is killed. A folder of results is first written into a temporary folder inside it; at the end, the files there
+replace those of the same name.
 """
 
 import json
@@ -12,7 +13,6 @@ import os
 import re
 import shutil
 import socket
-import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,7 +22,6 @@ from typing import Any
 from anifacegan.runtime.errors import InputError, say
 from anifacegan.runtime.files import (
     encoded,
-    file_sha256,
     flush,
     not_writable_error,
     put_in_place,
@@ -36,18 +35,17 @@ from anifacegan.runtime.interrupts import interrupts_put_off
 from anifacegan.runtime.locks import FolderLock
 from anifacegan.runtime.paths import exists, require_writable_folder
 from anifacegan.runtime.structured_text import read_json
+from anifacegan.runtime.written_notes import MARKER, content_note, read_notes, size_and_digest
 
 MANIFEST = "manifest.json"
 """Name of the file that lists what a run wrote into a folder: its key ``files`` holds paths relative to the folder."""
-MARKER = ".anifacegan.json"
-"""Name of the file that lists which files of a folder this program wrote, and may replace."""
 _PROGRAM = "anifacegan"
 _UNFINISHED = "unfinished-"
-_DIGITS = 16
-"""Number of hexadecimal digits of a checksum that are noted."""
 Noted = list[str] | None
-"""What a file of ours may hold, as :func:`content_note` says it: one content, or two while one replaces the other.
-None: anything."""
+"""What a file of ours may hold, as :func:`content_note` says it: one content, or several while one replaces the other;
+nothing before it is written, so that whatever has its name by then is another's. None: anything."""
+GROWS = "grows"
+"""In the place of such contents: nothing before the file is written, anything from then on."""
 
 
 def own_files(out: Path) -> set[str]:
@@ -60,7 +58,18 @@ def own_files(out: Path) -> set[str]:
 
 
 def noted_files(out: Path) -> dict[str, Noted]:
-    """Return the names of :func:`own_files`, each with what the file held when this program had written it."""
+    """Return the names of :func:`own_files`, each with what the file held when this program had written it; what a run
+    that goes on, or was killed, has noted of it is among that."""
+    noted = _listed(out)
+    for name, note in read_notes(out) if noted else ():
+        found = noted.get(name)
+        if found is not None and note not in found:
+            noted[name] = None if GROWS in found else [*found, note]
+    return noted
+
+
+def _listed(out: Path) -> dict[str, Noted]:
+    """Return what the marker of a folder lists."""
     marker = _marker(out)
     names, contents = marker.get("files"), marker.get("contents", {})
     if not isinstance(names, list) or not all(isinstance(name, str) and _is_inside(name) for name in names):
@@ -75,22 +84,6 @@ def still_own(out: Path, names: Iterable[str]) -> set[str]:
     that is gone is among them."""
     noted = noted_files(out)
     return {name for name in names if name in noted and _holds(out / name, noted[name])}
-
-
-def content_note(path: Path) -> str | None:
-    """Return what tells a file from one of other content: its size, and the beginning of its SHA-256. None: there is no
-    file that can be read, or a link has its name."""
-    try:
-        found = path.lstat()
-        if not stat.S_ISREG(found.st_mode):
-            return None
-        return _note(found.st_size, file_sha256(path))
-    except OSError:
-        return None
-
-
-def _note(size: int, digest: str) -> str:
-    return f"{size} {digest[:_DIGITS]}"
 
 
 def _list_of_texts(value: Any) -> list[str]:
@@ -160,15 +153,16 @@ def _in_the_way_error(path: Path, overwrite: bool | None) -> InputError:
 
 
 def claim(out: Path, names: Iterable[str], overwrite: bool | None = None) -> None:
-    """Make a folder if there is none, and note that the named files in it are this program's, who may replace them,
-    whatever they hold, until :func:`note_contents`.
+    """Make a folder if there is none, and note that the named files in it are about to be this program's, who may
+    replace what it wrote there before; what they hold is noted later, see :func:`note_contents`.
 
     Raises:
         InputError: see :func:`require_room`; or the folder cannot be written.
     """
     names = list(names)
     require_room(out, names, overwrite)
-    note_claims(out, dict.fromkeys(names))
+    noted = noted_files(out)
+    note_claims(out, {name: [] for name in names if name not in noted})
 
 
 def note_claims(out: Path, claims: Mapping[str, Noted]) -> None:
@@ -182,9 +176,8 @@ def note_claims(out: Path, claims: Mapping[str, Noted]) -> None:
     except OSError as error:
         raise not_writable_error(out, error) from None
     remove_abandoned(out / MARKER)
-    before = noted_files(out)
-    noted = {**before, **claims}
-    if noted != before:
+    noted = {**noted_files(out), **claims}
+    if noted != _listed(out):
         write_complete(out / MARKER, _marker_text(noted))
 
 
@@ -202,7 +195,8 @@ def write_noted(out: Path, name: str, content: bytes | memoryview | str) -> None
     """
     content = encoded(content) if isinstance(content, str) else content
     before = _contents(out, still_own(out, [name]))
-    note_claims(out, {name: [_note(len(content), sha256([content])), *before.get(name, [])]})
+    new = size_and_digest(len(content), sha256([content]))
+    note_claims(out, {name: list(dict.fromkeys([new, *before.get(name, [])]))})
     write_complete(out / name, content)
 
 

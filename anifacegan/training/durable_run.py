@@ -4,11 +4,12 @@ This module manages the run folder of every kind of training; the training itsel
 
     durable = DurableRun(config, fixed_values(config, checksums))   # refuses a folder that began with other options
     state = fresh_state(config)
-    durable.resume(state)                                           # from the newest snapshot, if there is one
-    if durable.new:
-        initialize(state)                                           # the first weights
-    with durable.reporting(state, preview, preview_every) as report:
-        train(state, ..., report)                                   # calls report(state, losses) after every step
+    with durable:                                                   # a new run that fails here leaves no trace
+        durable.resume(state)                                       # from the newest snapshot, if there is one
+        if durable.new:
+            initialize(state)                                       # the first weights
+        with durable.reporting(state, preview, preview_every) as report:
+            train(state, ..., report)                               # calls report(state, losses) after every step
 """
 
 import json
@@ -16,7 +17,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -27,12 +28,20 @@ from anifacegan.runtime.distributed import SINGLE_PROCESS, Workers
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import sha256
 from anifacegan.runtime.locks import FolderLock
-from anifacegan.runtime.output_folders import claim, require_room, write_noted
-from anifacegan.runtime.structured_text import yaml_text
+from anifacegan.runtime.output_folders import (
+    claim,
+    own_files,
+    require_room,
+    still_own,
+    withdraw_claim,
+    write_noted,
+)
+from anifacegan.runtime.paths import exists
+from anifacegan.runtime.structured_text import parse_yaml, read_yaml, yaml_text
 from anifacegan.runtime.typed_config import plain
 from anifacegan.training.logging import Losses, RunLog
 from anifacegan.training.resume_check import refuse_changes, require_within_schedule
-from anifacegan.training.snapshots import RUN_FILES, load_newest, remove_half_written, save_snapshot
+from anifacegan.training.snapshots import CONFIG, RUN_FILES, load_newest, remove_half_written, save_snapshot
 
 
 @runtime_checkable
@@ -112,6 +121,8 @@ class DurableRun:
         """
         self.config, self.fixed, self.workers = config, fixed, workers
         self._lock = FolderLock(config.out)
+        self._trace: list[str] = []
+        self._made: list[Path] = []
         self.content = load_newest(config.out)
         self.new = self.content is None
         if self.content is not None:
@@ -124,17 +135,34 @@ class DurableRun:
         step = -1 if self.content is None else self.content["step"]
         workers.require_same(f"{config.out}: the newest snapshot's step (-1: none)", step)
 
+    def __enter__(self) -> "DurableRun":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Unlock the folder; of a new run that fails before its first step, remove what :meth:`resume` wrote."""
+        if kind is not None and self._trace:
+            with suppress(OSError, InputError):
+                for name in still_own(self.config.out, self._trace):
+                    (self.config.out / name).unlink(missing_ok=True)
+                withdraw_claim(self.config.out, self._trace)
+        self._lock.release()
+        if kind is not None:
+            for folder in self._made:  # innermost first
+                with suppress(OSError):  # something is in it
+                    folder.rmdir()
+
     def resume(self, state: SavedState) -> None:
         """Load the newest snapshot into ``state``, lock the folder, write ``config.yaml``, and remove half-written
         files.
 
         If there is no snapshot, ``state`` is not changed. It is noted what each file of the run holds, of stats.jsonl
-        when the run ends, so that a new run in the folder replaces none that somebody has changed or put there since. A
-        resumed run replaces them whatever they hold: its snapshots say whose folder it is.
+        when the run ends, so that a run in the folder replaces none that somebody has changed or put there since. Only
+        a resumed run whose folder has no such list, as those of earlier versions, replaces them whatever they hold: its
+        snapshots say whose folder it is. A config.yaml that somebody has edited stays if the run has its options.
 
         Raises:
-            InputError: the snapshot belongs to other networks, a new run's folder has files of others in the way, or
-                another process trains in the folder; no file has been written or removed then.
+            InputError: the snapshot belongs to other networks, the folder has files of others in the way, or another
+                process trains in the folder; no file has been written or removed then.
         """
         out = self.config.out
         if self.content is not None:
@@ -146,13 +174,20 @@ class DurableRun:
                     f"{out / 'config.yaml'}; take another --out for a new run"
                 ) from None
         if self.workers.first:
-            replace = None if self.new else True  # None: training has no option for it
-            require_room(out / "model", (TENSORS, CARD), overwrite=replace)
-            require_room(out, RUN_FILES, overwrite=replace)
-            claim(out, [], overwrite=replace)
+            text, kept = yaml_text(plain(self.config)), False
+            if not self.new and CONFIG not in still_own(out, [CONFIG]):
+                kept = _holds_options(out / CONFIG, text)
+            files = [name for name in RUN_FILES if not (kept and name == CONFIG)]
+            for folder, names in ((out / "model", (TENSORS, CARD)), (out, files)):
+                require_room(folder, names, overwrite=None if self.new or own_files(folder) else True)
+            self._made = [folder for folder in (out, *out.parents) if not exists(folder)]
+            claim(out, [], overwrite=None if self.new else True)
             self._lock.take()
             remove_half_written(out)
-            write_noted(out, "config.yaml", yaml_text(plain(self.config)))
+            if self.new and not exists(out / CONFIG):
+                self._trace = [CONFIG]
+            if not kept:
+                write_noted(out, CONFIG, text)
 
     @contextmanager
     def reporting(
@@ -166,6 +201,7 @@ class DurableRun:
         steps, workers = self.config.schedule.steps, self.workers
         pending = None if self.content is None else self.content["log"]
         self.content = None  # its tensors are in the state by now
+        self._trace, self._made = [], []
         with ExitStack() as stack:
             stack.callback(self._lock.release)
             stop = stack.enter_context(deferred_interrupts())
@@ -203,6 +239,14 @@ class DurableRun:
         if due or stopping:
             content = state.state_dict() | {"log": log.pending(), "fixed": self.fixed}
             save_snapshot(self.config.out, state.step, content, reporting.keep_snapshots)
+
+
+def _holds_options(path: Path, text: str) -> bool:
+    """Return whether a file holds the same options as a text, both YAML."""
+    try:
+        return read_yaml(path, "options") == parse_yaml(text)
+    except InputError:
+        return False
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import torch
 
 from anifacegan.data.dataset import FaceDataset
 from anifacegan.data.posed_images import RealImages
-from anifacegan.data.visibility import RASTER_PX, PosedFaces, stored_visibility
+from anifacegan.data.visibility import RASTER_PX, PosedFaces, require_room_for_visibility, stored_visibility
 from anifacegan.face_model.face_mesh import FaceMesh
 from anifacegan.face_model.mesh_images import CHANNELS, MeshImages
 from anifacegan.geometry.rasterization.rasterizer import select_backend
@@ -58,6 +58,7 @@ def run(config: TrainConfig, workers: Workers = SINGLE_PROCESS, train: Callable[
     workers.take_gpu(device)
     refuse_uneven_shares(config, workers)
     source = training_source(config)
+    require_room_for_surfaces(config, source)
     template_exp = source.template_exp(config.generator.template_expression)
     real = real_images(config, source.dataset)
     imitation = image_imitation(config, source.mesh)
@@ -66,22 +67,23 @@ def run(config: TrainConfig, workers: Workers = SINGLE_PROCESS, train: Callable[
     if durable.new and config.initial_model is not None:  # refused before anything is written
         fitting_checkpoint(config.generator, config.initial_model, source.mesh.name)
     state = fresh_state(config, real, imitation, workers, mesh_images(config, source.mesh))
-    durable.resume(state)
-    fov_deg, held_out = config.generator.ray_sampling.fov_deg, config.reporting.held_out
-    data, mesh = source.load(config.out / SURFACES, fov_deg, held_out, workers, template_exp)
-    with workers.rank_zero_first():
-        if durable.new and workers.first:
-            initialize(state, config, data, mesh, source, priors)
-    workers.broadcast_weights(state.networks())
-    if config.schedule.prior_faces:
+    with durable:
+        durable.resume(state)
+        fov_deg, held_out = config.generator.ray_sampling.fov_deg, config.reporting.held_out
+        data, mesh = source.load(config.out / SURFACES, fov_deg, held_out, workers, template_exp)
         with workers.rank_zero_first():
-            add_pool(state.generator, config, data, mesh, source)
-    state.to(device)
-    if config.compile:
-        compile_fields(state.generator)
-    show = partial(preview, state, data, source, config)
-    with durable.reporting(state, show, config.reporting.preview_every) as report:
-        train(state, data, mesh, config.schedule, config.weights, report, workers)
+            if durable.new and workers.first:
+                initialize(state, config, data, mesh, source, priors)
+        workers.broadcast_weights(state.networks())
+        if config.schedule.prior_faces:
+            with workers.rank_zero_first():
+                add_pool(state.generator, config, data, mesh, source)
+        state.to(device)
+        if config.compile:
+            compile_fields(state.generator)
+        show = partial(preview, state, data, source, config)
+        with durable.reporting(state, show, config.reporting.preview_every) as report:
+            train(state, data, mesh, config.schedule, config.weights, report, workers)
     with workers.rank_zero_first():
         folder = config.out / "model"
         return write_model(config, state, source, folder) if workers.first else folder
@@ -102,6 +104,17 @@ def refuse_uneven_shares(config: TrainConfig, workers: Workers) -> None:
         batches["adversarial.batch"] = config.adversarial.batch
     for name, count in batches.items():
         workers.refuse_uneven(name, count)
+
+
+def require_room_for_surfaces(config: TrainConfig, source: TrainingSource) -> None:
+    """Require, before anything long, that what cameras see of the faces may be written into the run's folder.
+
+    Raises:
+        InputError: a file that is not ours is in the way.
+    """
+    source.require_room(config.out / SURFACES)
+    if config.schedule.prior_faces:
+        require_room_for_visibility(config.out / SURFACES, PRIOR_FACES)
 
 
 def training_source(config: TrainConfig) -> TrainingSource:

@@ -21,7 +21,9 @@ from anifacegan.runtime.paths import require_file
 from anifacegan.runtime.tensor_files import read_pytorch
 
 _SHEETS = ("preview", "expressions", "deformation", "yaw", "depth")
-RUN_FILES = ("config.yaml", "stats.jsonl", *(f"{name}.png" for name in _SHEETS))
+CONFIG = "config.yaml"
+"""Name of the file of a run's options."""
+RUN_FILES = (CONFIG, "stats.jsonl", *(f"{name}.png" for name in _SHEETS))
 """Names of the files that a run writes into its folder beside snapshots."""
 SURFACES = "surfaces"
 """Name of the folder, inside a run's, of what cameras see of the faces' meshes."""

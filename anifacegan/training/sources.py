@@ -16,9 +16,13 @@ from jaxtyping import Bool, Float
 from anifacegan.data.config import DataConfig
 from anifacegan.data.dataset import CoefficientTable, FaceDataset
 from anifacegan.data.mirroring import mirroring_of
-from anifacegan.data.synthetic.geometry_buffers import geometry_description, load_geometry_buffers
+from anifacegan.data.synthetic.geometry_buffers import (
+    geometry_description,
+    load_geometry_buffers,
+    require_room_for_buffers,
+)
 from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer
-from anifacegan.data.visibility import PosedFaces, stored_visibility
+from anifacegan.data.visibility import PosedFaces, require_room_for_visibility, stored_visibility
 from anifacegan.face_model.bfm import is_bfm_file
 from anifacegan.face_model.coefficients import ExpressionBasis
 from anifacegan.face_model.expressions import PRESETS, named_coefficients
@@ -68,6 +72,17 @@ class TrainingSource:
             "images_sha256": self.dataset.sizes_sha256(),
         }
 
+    def require_room(self, surfaces_folder: Path) -> None:
+        """Require that :meth:`load` may write into the folder of surfaces.
+
+        Raises:
+            InputError: a file that is not ours is in the way.
+        """
+        if self.synthetic:
+            require_room_for_buffers(surfaces_folder)
+        else:
+            require_room_for_visibility(surfaces_folder, PHOTOGRAPHS)
+
     def load(
         self,
         surfaces_folder: Path,
@@ -80,8 +95,7 @@ class TrainingSource:
 
         Args:
             surfaces_folder: folder of what the camera sees of each face's mesh; of synthetic images also of the
-            distance
-                from the camera at each pixel. If the folder lacks them, they are rendered into it first.
+                distance from the camera at each pixel. If the folder lacks them, they are rendered into it first.
             fov_deg: field of view of the generator's camera, degrees.
             held_out: number of images at the end of the data set that are not trained on.
             workers: processes that train together; the first one renders.

@@ -17,7 +17,7 @@ from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.image_files import encoded_image, image_size, read_image
 from anifacegan.runtime.locks import FolderLock
-from anifacegan.runtime.output_folders import claim
+from anifacegan.runtime.output_folders import claim, note_contents
 from anifacegan.runtime.paths import exists
 from anifacegan.viewer.shading import Pixels
 
@@ -84,6 +84,7 @@ class SavedFiles:
                 if not exists(path) and not path.is_symlink():
                     claim(self.folder, [path.name])
                     yield path
+                    note_contents(self.folder, [path.name])
                     return
         raise InputError(f"{self.folder}: holds {MOST_FILES} files {kind}_*{suffix}, expected another --out")
 

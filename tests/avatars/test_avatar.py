@@ -14,7 +14,7 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from anifacegan.avatars.avatar import Avatar, AvatarCard, load_avatar, save_avatar
+from anifacegan.avatars.avatar import Avatar, AvatarCard, load_avatar, require_room_for_avatar, save_avatar
 from anifacegan.avatars.layered_mesh import LayeredMesh
 from anifacegan.face_model.coefficients import ExpressionBasis
 from anifacegan.face_model.config import DriveConfig
@@ -291,6 +291,16 @@ DAMAGE = {
 def test_a_damaged_file_is_refused(path: Path, damage: str) -> None:
     change, part = DAMAGE[damage]
     assert_one_line(lambda: load_avatar(rewritten(path, change)), path.name, part)
+
+
+def test_an_avatar_is_replaced_until_somebody_has_edited_its_numbers(path: Path) -> None:
+    require_room_for_avatar(path)
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    require_room_for_avatar(path, overwrite=True)
+    assert_one_line(
+        lambda: require_room_for_avatar(path), "is in the way and no avatar as this program wrote it"
+    )
 
 
 def test_geometry_at_or_behind_the_camera_is_not_drawn(path: Path) -> None:

@@ -199,6 +199,7 @@ def test_results_of_an_earlier_run_that_are_read_are_not_replaced(
     claim(out, [written])
     (out / written).parent.mkdir(exist_ok=True)
     (out / written).write_text("earlier")
+    note_contents(out, [written])
     link.symlink_to(out)
     words = [] if option == "--photograph" else [str(tmp_path / "photo.jpg")]
     with pytest.raises(InputError, match="is read and would be replaced, expected another --out"):

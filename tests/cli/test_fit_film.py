@@ -13,6 +13,7 @@ from anifacegan.cli.fit import film as fit_film_module
 from anifacegan.cli.fit.config import FitConfig
 from anifacegan.cli.fit.results import result_names
 from anifacegan.rendering.video import write_video
+from anifacegan.runtime.files import write_complete
 from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.output_folders import own_files
 from tests.fixtures.commands import command, one_error_line
@@ -29,7 +30,7 @@ def test_a_film_without_a_face_leaves_the_folder_as_it_was(
     def seen_in_vain(fitter: FaceFitter, film: Film, work: Path, number: int | None) -> None:
         work.mkdir(parents=True)
         for name in work_files(film):
-            (work / name).write_text("landmarks")
+            write_complete(work / name, "landmarks")
         raise NoFaceError(f"{film.path}: no face found")
 
     monkeypatch.setattr(fit_film_module, "fit_film", seen_in_vain)
@@ -70,11 +71,13 @@ def fit_with_crops(
         _: object, __: object, folder: GrowingFolder, fitted: SimpleNamespace, ___: object
     ) -> None:
         for name in fit_film_module._crop_files(fitted.film):
-            folder.file(name).write_text(str(frames))
+            write_complete(folder.file(name), str(frames))
 
     monkeypatch.setattr(fit_film_module, "fit_film", fitted)
     monkeypatch.setattr(fit_film_module, "_write_pictures", write_pictures)
-    monkeypatch.setattr(fit_film_module, "write_sequence", lambda path, *_, **__: path.write_text("rows"))
+    monkeypatch.setattr(
+        fit_film_module, "write_sequence", lambda path, *_, **__: write_complete(path, "rows")
+    )
     config = FitConfig(path, out, crops=crops, overlays=False)
     with GrowingFolder(out) as folder:
         fit_film_module.fit_one_film(config, FaceFitter.__new__(FaceFitter), folder, path)
@@ -89,7 +92,7 @@ def test_crops_of_a_longer_film_of_the_same_name_are_counted(
     fit_with_crops(tmp_path / "me_1.mp4", out, 3, monkeypatch)
     with GrowingFolder(out) as folder:
         for name in result_names(Path("me_2024.jpg")):
-            folder.file(name).write_text("photograph")
+            write_complete(folder.file(name), "photograph")
     (out / "faces" / "me_77.png").write_text("mine")
     of_others = {"me_77.png", "me_2024.mat", "me_2024.png"}
     of_others |= {f"me_1_{k}.{kind}" for k in range(3) for kind in ("mat", "png")}
@@ -112,7 +115,7 @@ def test_an_overlay_and_crops_that_are_not_made_again_are_counted(
     fit_with_crops(path, out, 3, monkeypatch)
     with GrowingFolder(out) as folder:
         for film in ("me", "other"):
-            folder.file(f"overlays/{film}.mp4").write_text("overlay")
+            write_complete(folder.file(f"overlays/{film}.mp4"), "overlay")
     assert capsys.readouterr().err == ""
     fit_with_crops(path, out, 2, monkeypatch, crops=False)
     assert "beside the new files, 7 files of an earlier film of this name stay" in capsys.readouterr().err

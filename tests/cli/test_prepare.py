@@ -34,6 +34,8 @@ from anifacegan.face_model.face_mesh import face_mesh
 from anifacegan.face_model.morphable import MorphableModel
 from anifacegan.geometry.conventions import FOV_DEG
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.files import write_complete
+from anifacegan.runtime.image_files import encoded_image
 from anifacegan.training.crop_check import crop_check
 
 SIZE = 32
@@ -77,7 +79,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
                 continue
             job.target.parent.mkdir(parents=True, exist_ok=True)
             write_coefficients(Path(f"{job.target}.mat"), face(0.1 * len(names)))
-            Image.new("RGB", (SIZE, SIZE), "grey").save(f"{job.target}.png")
+            write_complete(Path(f"{job.target}.png"), encoded_image(np.full((SIZE, SIZE, 3), 128, np.uint8)))
             yield PreparedItem(job.photograph, several=True, offset=(0.1, -0.2, 1.01, 0.5))
 
     monkeypatch.setattr(prepare, "_prepared", prepared)
@@ -490,7 +492,7 @@ def masked(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
         for job, item in zip(jobs, without_masks(config, jobs), strict=True):
             if item.reason is None and job.mask is not None:
                 job.mask.parent.mkdir(parents=True, exist_ok=True)
-                Image.new("L", (SIZE, SIZE), 255).save(f"{job.mask}.png")
+                write_complete(Path(f"{job.mask}.png"), encoded_image(np.full((SIZE, SIZE), 255, np.uint8)))
             yield item
 
     def checksums(config: PrepareConfig) -> dict[str, str]:

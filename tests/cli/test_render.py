@@ -508,7 +508,8 @@ def test_a_disk_that_fills_up_leaves_the_old_images(
         "seed2.mp4",
         "seed2.npz",
         "sheet.png",
-        "dataset.json",
+        "seed2/transforms.json",
+        "seed2/colmap/images.txt",
         MANIFEST,
     ],
 )
@@ -520,6 +521,26 @@ def test_a_file_in_the_way_is_said_before_anything_is_rendered(
     (config.out / name).write_text("mine")
     with pytest.raises(InputError, match=f"{name}: is in the way and was not written by anifacegan"):
         run(replace(config, depth=True, cameras=True, video=True, grid=True))
+
+
+@pytest.mark.parametrize("name", ["sheet.png", "dataset.json", MANIFEST])
+def test_a_common_file_in_the_way_is_said_before_the_model_is_loaded(
+    name: str, config: RenderConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(render_run, "plan_video", None)
+    config.out.mkdir()
+    (config.out / name).write_text("mine")
+    with pytest.raises(InputError, match=f"{name}: is in the way and was not written by anifacegan"):
+        run(replace(config, cameras=True, grid=True))
+
+
+def test_all_files_that_are_written_are_asked_for_before(
+    config: RenderConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(render_run, "require_room", lambda _, names, overwrite: asked.extend(names))
+    manifest = run(replace(config, depth=True, cameras=True, video=True, grid=True, frames=2))
+    assert set(asked) == {*manifest["files"], MANIFEST}
 
 
 def test_files_of_names_that_are_not_written_are_not_in_the_way(config: RenderConfig) -> None:

@@ -60,7 +60,7 @@ def test_a_file_in_the_way_is_said_before_anything_is_rendered(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("anifacegan.cli.render.stills.filled_when_complete", None)  # in which all is rendered
+    monkeypatch.setattr("anifacegan.cli.render.stills.load_model", None)
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / name).write_text("mine")
     words = ("--stills", "--model", model, "--seeds", "8-11", "--cameras", "--out", tmp_path / "set")

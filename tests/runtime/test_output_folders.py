@@ -22,6 +22,7 @@ from anifacegan.runtime.output_folders import (
     MARKER,
     claim,
     filled_when_complete,
+    note_contents,
     own_files,
     remove_unfinished,
     require_room,
@@ -216,10 +217,14 @@ def test_a_link_is_not_followed_out_of_the_folder(tmp_path: Path) -> None:
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_what_is_claimed_may_be_replaced_later(tmp_path: Path) -> None:
+def test_what_is_claimed_and_noted_may_be_replaced_later(tmp_path: Path) -> None:
     claim(tmp_path / "out", ["a"])
     claim(tmp_path / "out", ["b", "sub/c"])
-    (tmp_path / "out" / "a").write_text("ours")
+    (tmp_path / "out" / "a").write_text("ours or not")
+    with pytest.raises(InputError, match="a: is in the way"):
+        claim(tmp_path / "out", ["a"])
+    note_contents(tmp_path / "out", ["a"])
+    claim(tmp_path / "out", ["a"])
     require_room(tmp_path / "out", ["a"])
     assert own_files(tmp_path / "out") == {"a", "b", "sub/c"}
 
@@ -250,6 +255,7 @@ def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_is_replaced(
     (tmp_path / "out" / there).write_text("mine")
     claim(tmp_path / "out", ["a.png"])
     (tmp_path / "out" / "a.png").write_text("old")
+    note_contents(tmp_path / "out", ["a.png"])
     with pytest.raises(InputError, match=r"sub/b\.png: is a f"):
         fill(tmp_path / "out", {"a.png": "new", target: "new"})
     assert contents(tmp_path / "out") == {there: "mine", "a.png": "old"}

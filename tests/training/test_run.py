@@ -88,6 +88,20 @@ def test_faces_of_the_priors_are_imitated_beside_the_datas(
     assert all(not torch.equal(one, other) for one, other in combinations(ends, 2))
 
 
+@pytest.mark.parametrize("name", ["distance.npy", "surfaces.json", "prior_faces.npy"])
+def test_a_file_in_the_way_of_the_surfaces_is_said_before_anything_is_written(
+    name: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anifacegan.training.run.checksums", None)
+    whole = tiny_config(tiny, tmp_path / "run")
+    config = dataclasses.replace(whole, schedule=dataclasses.replace(whole.schedule, prior_faces=3))
+    (config.out / "surfaces").mkdir(parents=True)
+    (config.out / "surfaces" / name).write_text("mine")
+    with pytest.raises(InputError, match=f"{name}: is in the way"):
+        run(config)
+    assert [path.name for path in config.out.rglob("*") if path.is_file()] == [name]
+
+
 def test_the_preview_shows_the_held_out_images_in_its_first_row(tiny: Path, unbroken: Path) -> None:
     size = REPORTING.preview_size
     preview = np.asarray(Image.open(unbroken / "preview.png"))

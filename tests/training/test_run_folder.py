@@ -10,7 +10,7 @@ import torch
 
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.locks import LOCK, FolderLock
-from anifacegan.runtime.output_folders import MARKER
+from anifacegan.runtime.output_folders import MARKER, filled_when_complete
 from anifacegan.training.durable_run import DurableRun
 from anifacegan.training.logging import RunLog
 
@@ -51,19 +51,22 @@ class Counter:
         self.step = content["step"]
 
 
-def train(out: Path, until: int = 3, previews: bool = False) -> Counter:
-    """Train to a step, as the loops of training do."""
+def train(out: Path, until: int = 3, previews: bool = False, fails: bool = False) -> Counter:
+    """Train to a step, as the loops of training do; with ``fails``, a refusal comes before the first one."""
 
     def show(log: RunLog, step: int) -> None:
         if previews:
             log.image(step, "preview", np.full((2, 2, 3), step, np.uint8))
 
     durable, state = DurableRun(Config(out), {"seed": 0}), Counter()
-    durable.resume(state)
-    with durable.reporting(state, lambda log: show(log, state.step), 1 if previews else 10) as report:
-        while state.step < until:
-            state.step += 1
-            report(state, {"loss": 1.0})
+    with durable:
+        durable.resume(state)
+        if fails:
+            raise InputError("late")
+        with durable.reporting(state, lambda log: show(log, state.step), 1 if previews else 10) as report:
+            while state.step < until:
+                state.step += 1
+                report(state, {"loss": 1.0})
     return state
 
 
@@ -125,6 +128,52 @@ def test_a_new_run_replaces_no_file_of_a_name_that_an_earlier_one_did_not_come_t
     (tmp_path / name).write_text("mine")
     with pytest.raises(InputError, match=f"{name}: is in the way and was not written by anifacegan"):
         train(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "stats.jsonl", "preview.png", "yaw.png", "model/card.yaml"])
+def test_a_resumed_run_replaces_no_file_that_somebody_has_changed_or_put_there(
+    name: str, tmp_path: Path
+) -> None:
+    train(tmp_path, until=2, previews=True)
+    with filled_when_complete(tmp_path / "model", last="card.yaml") as folder:
+        for written in ("card.yaml", "model.safetensors"):
+            (folder / written).write_text("ours")
+    (tmp_path / name).write_text("mine")
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match=f"{name}: is in the way and was not written by anifacegan"):
+        train(tmp_path)
+    assert contents(tmp_path) == before
+    (tmp_path / name).unlink()
+    assert train(tmp_path).step == 3
+
+
+def test_a_configuration_that_somebody_has_edited_stays_if_the_run_has_its_options(tmp_path: Path) -> None:
+    train(tmp_path, until=2)
+    edited = "# mine\n" + (tmp_path / "config.yaml").read_text()
+    (tmp_path / "config.yaml").write_text(edited)
+    assert train(tmp_path).step == 3 and (tmp_path / "config.yaml").read_text() == edited
+
+
+def test_a_run_without_a_list_of_its_files_goes_on(tmp_path: Path) -> None:
+    train(tmp_path, until=2, previews=True)
+    (tmp_path / MARKER).unlink()
+    assert train(tmp_path, previews=True).step == 3
+
+
+def test_a_run_that_is_refused_late_leaves_no_trace(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="late"):
+        train(tmp_path / "new" / "run", fails=True)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="late"):
+        train(tmp_path / "run", fails=True)
+    assert contents(tmp_path) == {"run/notes.txt": b"mine"}
+    train(tmp_path / "run", until=2)
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match="late"):
+        train(tmp_path / "run", fails=True)
+    assert contents(tmp_path) == before
 
 
 def test_files_of_others_with_similar_names_stay(tmp_path: Path) -> None:

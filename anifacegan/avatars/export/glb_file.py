@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from anifacegan.avatars.export.glb_checksum import (
+    GENERATOR,
+    KEY,
+    NO_CHECKSUM,
+    is_unedited_glb,
+    with_checksum,
+)
 from anifacegan.avatars.export.glb_parts import GlbAnimation, GlbMaterial, GlbMesh, GlbNode, GlbScene
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.paths import exists
+from anifacegan.runtime.paths import exists, require_file
 
-GENERATOR = "anifacegan export glb"
-"""By this a file is known as one of this program's."""
-MAGIC, HEADER_BYTES, MOST_DESCRIPTION = b"glTF", 20, 2**24
-"""First bytes of a file; bytes before its description, whose length is in them; how much of it is looked at."""
 UNLIT = "KHR_materials_unlit"
 FLOAT, BYTE, UNSIGNED_BYTE, UNSIGNED_SHORT, UNSIGNED_INT = 5126, 5120, 5121, 5123, 5125
 VERTEX_BUFFER, INDEX_BUFFER = 34962, 34963
@@ -35,7 +38,7 @@ def glb_bytes(scene: GlbScene) -> bytes:
 
 
 def require_room_for_glb(path: Path, overwrite: bool = False) -> None:
-    """Require that a file may be written: there is none yet, or one of this program.
+    """Require that a file may be written: there is none yet, or one of this program that nobody has edited.
 
     Raises:
         InputError: another file is in the way, and ``overwrite`` is not set; or pygltflib is not installed.
@@ -43,12 +46,10 @@ def require_room_for_glb(path: Path, overwrite: bool = False) -> None:
     _pygltflib()
     if overwrite or not exists(path):
         return
-    with path.open("rb") as file:
-        head = file.read(HEADER_BYTES)
-        description = file.read(min(int.from_bytes(head[12:16], "little"), MOST_DESCRIPTION))
-    if not (head.startswith(MAGIC) and GENERATOR.encode() in description):
+    require_file(path, "a head of ours, or another --out")
+    if not is_unedited_glb(path):
         raise InputError(
-            f"{path}: is in the way and no file of ours, expected another --out, or --overwrite true"
+            f"{path}: is in the way and no head as this program wrote it, expected another --out, or --overwrite true"
         )
 
 
@@ -75,7 +76,10 @@ class _Writer:
     def written(self, scene: GlbScene) -> bytes:
         gltf, document = self.gltf, self.document
         document.asset = gltf.Asset(
-            version="2.0", generator=GENERATOR, copyright=scene.copyright, extras=scene.extras
+            version="2.0",
+            generator=GENERATOR,
+            copyright=scene.copyright,
+            extras={**scene.extras, KEY: NO_CHECKSUM},
         )
         self._person(scene)
         turned = scene.nodes[0].children[0] if scene.nodes[0].children else None
@@ -87,7 +91,7 @@ class _Writer:
         self._pad()
         document.buffers = [gltf.Buffer(byteLength=len(self.blob))]
         document.set_binary_blob(bytes(self.blob))
-        return b"".join(document.save_to_bytes())
+        return with_checksum(b"".join(document.save_to_bytes()))
 
     def _person(self, scene: GlbScene) -> None:
         """Add the material of the meshes without one of their own, which is number 0."""

@@ -30,7 +30,7 @@ from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.files import sha256, write_complete
 from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.markdown import markdown_table
-from anifacegan.runtime.output_folders import claim, filled_when_complete, require_room
+from anifacegan.runtime.output_folders import filled_when_complete, require_room, write_noted
 from anifacegan.runtime.paths import exists
 from anifacegan.runtime.structured_text import read_json
 from anifacegan.runtime.typed_config import from_plain, plain
@@ -162,10 +162,11 @@ def measured(
                     f"{path}: result.{name} is {value}, expected a finite number; remove the file"
                 )
         return found
-    claim(model.parent, [RESULT], overwrite=is_ours or None)
+    require_room(model.parent, [RESULT], overwrite=is_ours or None)
     generator = load_checkpoint(model).generator.to(judge.world_offset.device)
     result = ablation_result(generator, judge, head, dataset, config)
-    write_complete(path, json.dumps({"inputs": inputs, "result": asdict(result)}, indent=1))
+    require_room(model.parent, [RESULT], overwrite=is_ours or None)
+    write_noted(model.parent, RESULT, json.dumps({"inputs": inputs, "result": asdict(result)}, indent=1))
     return result
 
 

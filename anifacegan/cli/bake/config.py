@@ -20,7 +20,8 @@ class BakeCommand:
     out: OutputFile
     """File to write; its name ends in .safetensors."""
     overwrite: bool = False
-    """Replace the file if it is no avatar. An avatar is always replaced, a model's file never."""
+    """Replace the file if it is no avatar, or one that somebody has edited. Other avatars are always replaced (those of
+    earlier versions have no checksum, so edits of them are not seen), a model's file never."""
     model: Path = Path("checkpoints/demo")
     """Model folder, or the name of a shipped model."""
     seed: int = 1

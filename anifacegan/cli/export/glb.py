@@ -55,7 +55,8 @@ class GlbCommand:
     mark_synthetic: bool = True
     """Say in the file that the person is synthetic."""
     overwrite: bool = False
-    """Replace the file if it is no head of this program. Such a head is always replaced."""
+    """Replace the file if it is no head of this program, or one that somebody has edited. Other heads of this program
+    are always replaced; those of earlier versions have no checksum, so edits of them are not seen."""
     face_model: Path | None = None
     """File of the open face model. null: that in the cache, as 'anifacegan face-model' makes it."""
     bake: BakeConfig = field(default_factory=BakeConfig)

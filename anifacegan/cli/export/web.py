@@ -26,7 +26,7 @@ class WebCommand:
     the named expressions of its model."""
     overwrite: bool = False
     """Replace the file if it is no page of this program, or one that somebody has edited. Other pages of this program
-    are always replaced."""
+    are always replaced; those of earlier versions have no checksum, so edits of them are not seen."""
     sequence: Path | None = None
     """File of expressions, one a frame, that the page's button Play shows: .mat, or blendshapes of ARKit or MediaPipe
     as .csv or .json. null: no button."""

@@ -7,10 +7,19 @@ from anifacegan.avatars.avatar import Avatar
 from anifacegan.cli.render.config import RenderConfig
 from anifacegan.cli.render.plan import Subject, VideoPlan
 from anifacegan.geometry.config import RaySamplingConfig
-from anifacegan.rendering.camera_files import ViewCamera, colmap_texts, eg3d_label, transforms_json
+from anifacegan.rendering.camera_files import (
+    COLMAP_FILES,
+    ViewCamera,
+    colmap_texts,
+    eg3d_label,
+    transforms_json,
+)
 
 LABELS = "dataset.json"
 """Name of EG3D's file of labels."""
+_TRANSFORMS, _COLMAP = "transforms.json", "colmap"
+CAMERA_FILES = (_TRANSFORMS, *(f"{_COLMAP}/{name}" for name in COLMAP_FILES))
+"""Names of the files that are written into each person's folder."""
 
 
 def ray_sampling_of(model: Subject) -> RaySamplingConfig:
@@ -45,10 +54,10 @@ def write_cameras(folder: Path, config: RenderConfig, plan: VideoPlan) -> None:
     labels = []
     for person in plan.people:
         own = folder / person.name
-        (own / "transforms.json").write_text(json.dumps(transforms_json(files, cameras), indent=1) + "\n")
-        (own / "colmap").mkdir()
+        (own / _TRANSFORMS).write_text(json.dumps(transforms_json(files, cameras), indent=1) + "\n")
+        (own / _COLMAP).mkdir()
         for name, text in colmap_texts(files, cameras).items():
-            (own / "colmap" / name).write_text(text)
+            (own / _COLMAP / name).write_text(text)
         labels += [
             [f"{person.name}/{file}", eg3d_label(camera)] for file, camera in zip(files, cameras, strict=True)
         ]

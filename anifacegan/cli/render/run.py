@@ -17,7 +17,14 @@ from tqdm import tqdm
 
 from anifacegan import __version__
 from anifacegan.avatars.avatar import Avatar
-from anifacegan.cli.render.cameras import LABELS, frame_camera, frame_name, ray_sampling_of, write_cameras
+from anifacegan.cli.render.cameras import (
+    CAMERA_FILES,
+    LABELS,
+    frame_camera,
+    frame_name,
+    ray_sampling_of,
+    write_cameras,
+)
 from anifacegan.cli.render.config import RenderConfig
 from anifacegan.cli.render.plan import RenderIdentity, Subject, VideoPlan, plan_video
 from anifacegan.cli.render.renderer_choice import AvatarRenderer, RendererChoice, VideoRequest, image_renderer
@@ -45,6 +52,7 @@ def run(config: RenderConfig) -> dict[str, Any]:
         InputError: the configuration, a file that it names or the disk is at fault; nothing is written then.
     """
     started = time.perf_counter()
+    require_room(config.out, _common_files(config), config.overwrite)
     plan = plan_video(config)
     ready = time.perf_counter()
     _require_own_names(plan)
@@ -96,13 +104,20 @@ def _require_own_names(plan: VideoPlan) -> None:
 def _files(config: RenderConfig, plan: VideoPlan) -> list[str]:
     """Return the names of all files that will be written, so that one in the way is noticed before anything is
     rendered."""
-    named = {MANIFEST: True, SHEET: config.grid, LABELS: config.cameras}
+    named = dict.fromkeys(_common_files(config), True)
     kinds = ["frame", "depth"] if config.depth else ["frame"]
     for person in plan.people:
         named |= {f"{person.name}.npz": person.latents is not None, f"{person.name}.mp4": config.video}
         for kind in kinds:
             names = (frame_name(kind, k, len(plan.trajectory)) for k in range(len(plan.trajectory)))
             named |= {f"{person.name}/{name}": True for name in names}
+        named |= {f"{person.name}/{name}": config.cameras for name in CAMERA_FILES}
+    return [name for name, is_written in named.items() if is_written]
+
+
+def _common_files(config: RenderConfig) -> list[str]:
+    """Return the names of the files that all people share, which are known before the model is loaded."""
+    named = {MANIFEST: True, SHEET: config.grid, LABELS: config.cameras}
     return [name for name, is_written in named.items() if is_written]
 
 

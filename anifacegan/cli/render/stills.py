@@ -37,12 +37,12 @@ def write_stills(config: RenderConfig) -> list[dict[str, Any]]:
     path = located_model(config.model, "a model folder")
     if path.suffix == SUFFIX:
         raise InputError(f"stills are of random people, but {path} is a baked avatar, which is one person")
-    model = load_model(path, select_device(config.device))
     seeds = expanded_seeds(config.seeds)
     digits = len(str(max(seeds)))
     files = {seed: f"seed{seed:0{digits}}.png" for seed in seeds}
     others = [MANIFEST, LATENTS, *([LABELS] if config.cameras else [])]
     require_room(config.out, [*others, *files.values()], config.overwrite)
+    model = load_model(path, select_device(config.device))
     entries, latents = [], []
     with filled_when_complete(config.out, config.overwrite, whole=True) as folder:
         for seed in tqdm(seeds, unit="image", disable=None):

@@ -32,7 +32,7 @@ from anifacegan.geometry.cameras import Camera, orbit_camera
 from anifacegan.runtime.errors import InputError, first_line, say
 from anifacegan.runtime.files import complete_or_absent, sha256, write_complete
 from anifacegan.runtime.locks import FolderLock
-from anifacegan.runtime.output_folders import claim
+from anifacegan.runtime.output_folders import claim, note_contents, require_room, withdraw_claim
 from anifacegan.runtime.processes import map_in_processes
 
 DEPTH_STEPS = 40_000
@@ -41,7 +41,9 @@ DEPTH_STEPS = 40_000
 POOL_ITEMS = 128
 """Smallest number of images for which several processes are started; one process renders fewer images faster."""
 NOTE = "surfaces.json"
-"""Name of the file that describes the data from which the folder was made; it is written last."""
+"""Name of the file that describes the data from which the folder was made; its description is written last."""
+_IS_OURS = "latents_sha256"
+"""Key of every description, also of an unfinished one."""
 SUMS = "crc32"
 """Key of the checksums of the two arrays in it."""
 FILES = ("distance.npy", "visible.npy", NOTE)
@@ -83,14 +85,32 @@ def load_geometry_buffers(
     stored = _stored(folder, len(latents.id), size, sums) if note == description else None
     if stored is not None:
         return stored
-    claim(folder, FILES, overwrite="latents_sha256" in note or None)  # ours, of whichever data
+    claim(folder, FILES, overwrite=_IS_OURS in note or None)  # of whichever data
     with FolderLock(folder):
-        (folder / NOTE).unlink(missing_ok=True)
-        buffers = _render(
-            folder, latents, size, replace(renderer)
-        )  # what it computes for rendering is not kept
+        write_complete(
+            folder / NOTE, json.dumps({_IS_OURS: None})
+        )  # by this, a killed run's arrays are known
+        try:
+            buffers = _render(
+                folder, latents, size, replace(renderer)
+            )  # what it computes for rendering is not kept
+        except BaseException:
+            for name in FILES:
+                (folder / name).unlink(missing_ok=True)
+            withdraw_claim(folder, FILES)
+            raise
         write_complete(folder / NOTE, json.dumps(description | {SUMS: _checksums(buffers)}))
+        note_contents(folder, FILES)
     return buffers
+
+
+def require_room_for_buffers(folder: Path) -> None:
+    """Require that :func:`load_geometry_buffers` may write into a folder, before anything is computed.
+
+    Raises:
+        InputError: a file that is not ours is in the way.
+    """
+    require_room(folder, FILES, overwrite=_IS_OURS in _note(folder / NOTE))
 
 
 def _render(

@@ -7,6 +7,7 @@ give equal bytes on one machine.
 
 import errno
 import os
+import re
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -57,12 +58,12 @@ from anifacegan.face_model.build.rig import rig_arrays
 from anifacegan.face_model.build.texture_layout import load_xatlas, texture_arrays
 from anifacegan.face_model.build.topology import Topology, dense_head
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL, ExpressionBasis
-from anifacegan.face_model.open_model import face_model_path
+from anifacegan.face_model.open_model import face_model_path, holds_bases
 from anifacegan.face_model.parts import EYE_LABELS, SKIN
 from anifacegan.face_model.people import proportions
 from anifacegan.geometry.conventions import EXP_DIM, ID_DIM
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import complete_or_absent, file_sha256, not_writable_error
+from anifacegan.runtime.files import complete_or_absent, file_sha256, not_writable_error, sha256
 from anifacegan.runtime.npz_files import read_npz
 from anifacegan.runtime.paths import exists
 
@@ -75,6 +76,11 @@ face's skin has weight 1."""
 
 FILE_BYTES = 107_000_000
 """Size of a face model's file, about."""
+_MARK, _DIGITS = "anifacegan face-model ", 16
+"""How a file's comment begins, which is the comment of a zip archive; number of hexadecimal digits, behind this, of the
+checksum of all arrays, by which a file is known that somebody has edited."""
+_EARLIER = re.compile(r"anifacegan-open-(\d+)(-custom)?")
+"""Pattern of version names."""
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """Errors of a disk, a quota or a limit that a file of this size does not fit into."""
 
@@ -116,8 +122,9 @@ def is_current(path: Path) -> bool:
 def require_room_for_face_model(path: Path, overwrite: bool) -> None:
     """Require, before the long computation, that a face model may be written to a file.
 
-    There is none yet, or a face model of any version or an incomplete file at the place in the cache. The folder is
-    made if it does not exist, and has to be writable, with room for the file.
+    There is none yet, or one that this program wrote and nobody has edited, or anything at the place in the platform's
+    cache. Files of earlier versions have no mark: they are known by version name and bases. The folder is made if it
+    does not exist, and has to be writable, with room for the file.
 
     Raises:
         InputError: the package ``anny`` or ``xatlas`` is not installed, another file is in the way and ``overwrite`` is
@@ -132,14 +139,32 @@ def require_room_for_face_model(path: Path, overwrite: bool) -> None:
     if path.is_dir() or not os.access(path.parent, os.W_OK):
         raise InputError(f"{path}: cannot be written, expected a file in a folder where you may write")
     _require_space(path)
-    if overwrite or path == face_model_path() or not exists(path):
-        return
-    try:
-        read_npz(path, "a face model", ["version", "mean"])
-    except InputError:
+    in_own_cache = path == face_model_path() and not os.environ.get("ANIFACEGAN_CACHE")
+    if not (overwrite or in_own_cache or not exists(path) or _is_ours(path)):
         raise InputError(
-            f"{path}: is in the way and no face model, expected another --out, or --overwrite true"
-        ) from None
+            f"{path}: is in the way and no face model as this program wrote it, expected another --out, or "
+            "--overwrite true"
+        )
+
+
+def _is_ours(path: Path) -> bool:
+    """Return whether this program wrote a file, and nobody has edited it since."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.comment:
+                return archive.comment == _mark(archive) and archive.testzip() is None
+        version = _EARLIER.fullmatch(str(read_npz(path, "a face model", ["version"])["version"]))
+    except Exception:  # zipfile and zlib raise many kinds for a broken file
+        return False
+    latest = _EARLIER.fullmatch(OPEN_FACE_MODEL)
+    assert latest is not None
+    return version is not None and int(version[1]) < int(latest[1]) and holds_bases(path)
+
+
+def _mark(archive: zipfile.ZipFile) -> bytes:
+    """Return the comment of a file with the arrays in an archive."""
+    entries = sorted((entry.filename, entry.file_size, entry.CRC) for entry in archive.infolist())
+    return f"{_MARK}{sha256([repr(entries).encode()])[:_DIGITS]}".encode()
 
 
 def _require_space(path: Path) -> None:
@@ -276,5 +301,6 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> str:
                 entry = zipfile.ZipInfo(f"{key}.npy", date_time=(1980, 1, 1, 0, 0, 0))
                 with archive.open(entry, "w", force_zip64=True) as stream:
                     np.lib.format.write_array(stream, np.asarray(array, order="C"), allow_pickle=False)
+            archive.comment = _mark(archive)
         digest = file_sha256(temporary)
     return digest

@@ -57,24 +57,33 @@ def run(config: ReconstructionRun, workers: Workers = SINGLE_PROCESS) -> Path:
     state = fresh_state(config)
     if durable.new and config.initial_model is not None:
         load_initial_model(state, config.initial_model, model.name)
-    durable.resume(state)
-    images = load_images(dataset, config.network.frame)
-    training_images, held_out_images = images.split(held_out)
-    landmarks = FaceLandmarks(model, config.network.camera)
-    if durable.new and config.initial_model is None:
-        initialize(state.network, training_images, landmarks, config)
-    state.to(device)
-    landmarks.to(device)
+    with durable:
+        durable.resume(state)
+        images = load_images(dataset, config.network.frame)
+        training_images, held_out_images = images.split(held_out)
+        landmarks = FaceLandmarks(model, config.network.camera)
+        if durable.new and config.initial_model is None:
+            initialize(state.network, training_images, landmarks, config)
+        state.to(device)
+        landmarks.to(device)
 
-    def measure() -> dict[str, float]:
-        report = held_out_report(state.network, landmarks, held_out_images, config.augmentation)
-        return {name: float(f"{value:.4g}") for name, value in report.items()}
+        def measure() -> dict[str, float]:
+            report = held_out_report(state.network, landmarks, held_out_images, config.augmentation)
+            return {name: float(f"{value:.4g}") for name, value in report.items()}
 
-    def log_errors(log: RunLog) -> None:
-        log.record(state.step, measure())
+        def log_errors(log: RunLog) -> None:
+            log.record(state.step, measure())
 
-    with durable.reporting(state, log_errors, config.reporting.report_every) as report:
-        train(state, training_images, landmarks, config.augmentation, config.schedule, config.weights, report)
+        with durable.reporting(state, log_errors, config.reporting.report_every) as report:
+            train(
+                state,
+                training_images,
+                landmarks,
+                config.augmentation,
+                config.schedule,
+                config.weights,
+                report,
+            )
     folder, found = config.out / "model", measure()
     save_face_regressor(folder, state.network.cpu(), card(config, model.name, state, found))
     return folder

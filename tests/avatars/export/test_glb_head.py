@@ -1,6 +1,7 @@
 """A head read back from its file: shape, targets, nodes, closed border, animation and facts."""
 
 import dataclasses
+import re
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from anifacegan.avatars.avatar import Avatar
 from anifacegan.avatars.export.config import GlbConfig
+from anifacegan.avatars.export.glb_checksum import GENERATOR
 from anifacegan.avatars.export.glb_file import glb_bytes, require_room_for_glb
 from anifacegan.avatars.export.glb_head import (
     glb_scene,
@@ -211,13 +213,49 @@ def test_avatars_of_other_face_models_or_without_identity_are_refused(shape: Per
 
 
 def test_only_files_of_this_program_are_replaced(scene: GlbScene, tmp_path: Path) -> None:
-    ours, other = tmp_path / "ours.glb", tmp_path / "other.glb"
-    ours.write_bytes(glb_bytes(scene))
-    other.write_bytes(b"glTF somebody's")
-    require_room_for_glb(ours)
-    require_room_for_glb(other, overwrite=True)
-    with pytest.raises(InputError, match="other.glb: is in the way"):
-        require_room_for_glb(other)
+    path = tmp_path / "me.glb"
+    path.write_bytes(glb_bytes(scene))
+    require_room_for_glb(path)
+    for content in (
+        b"",
+        b"glTF somebody's",
+        b"glTF" + bytes(16) + GENERATOR.encode(),
+        renamed(scene, b"Blender"),
+    ):
+        path.write_bytes(content)
+        require_room_for_glb(path, overwrite=True)
+        with pytest.raises(InputError, match="me.glb: is in the way and no head as this program wrote it"):
+            require_room_for_glb(path)
+
+
+def renamed(scene: GlbScene, name: bytes) -> bytes:
+    """A file of ours that another program has written again, which took over our name as the author's."""
+    content = glb_bytes(scene)
+    before, _, after = content.partition(b'"generator":"' + GENERATOR.encode() + b'"')
+    assert after
+    added = b'"generator":"' + name + b'","author":"' + GENERATOR.encode() + b'"'
+    length = int.from_bytes(content[12:16], "little") + len(added) - len(GENERATOR) - 14
+    return before[:12] + length.to_bytes(4, "little") + before[16:] + added + after
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(b'"name":"head"', b'"name":"mine"'), (b'"checksum":"', b'"checksum":"0')]
+)
+def test_a_head_that_somebody_has_edited_is_kept(
+    old: bytes, new: bytes, scene: GlbScene, tmp_path: Path
+) -> None:
+    path, content = tmp_path / "me.glb", glb_bytes(scene)
+    assert content.count(old) == 1
+    for edited in (content.replace(old, new), content[:-1] + bytes([content[-1] ^ 1]), content + b"more"):
+        path.write_bytes(edited)
+        with pytest.raises(InputError, match="me.glb: is in the way and no head as this program wrote it"):
+            require_room_for_glb(path)
+
+
+def test_heads_of_earlier_versions_have_no_checksum(scene: GlbScene, tmp_path: Path) -> None:
+    path = tmp_path / "me.glb"
+    path.write_bytes(re.sub(b'"checksum":"([0-9a-f]+)"', b'"checksun":"\\1"', glb_bytes(scene)))
+    require_room_for_glb(path)
 
 
 def test_a_missing_library_is_one_line_with_advice(scene: GlbScene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from anifacegan.data.synthetic.geometry_buffers import (
     distance_map,
     load_geometry_buffers,
     render_geometry,
+    require_room_for_buffers,
 )
 from anifacegan.data.synthetic.renderer import (
     SyntheticRenderer,
@@ -28,7 +30,6 @@ from anifacegan.data.synthetic.surface.head import head_geometry
 from anifacegan.geometry.cameras import Camera, orbit_camera
 from anifacegan.geometry.rays import Rays, image_rays
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.output_folders import MARKER
 from tests.fixtures.small_disk import files_of_at_most
 from tests.fixtures.synthetic_faces import constant_prior, without_hair_and_glasses
 from tests.fixtures.tiny_head import tiny_model, tiny_parts
@@ -248,16 +249,56 @@ def test_buffers_of_other_data_are_rendered_again(
         assert len(drawn) == COUNT
 
 
-@pytest.mark.parametrize("note", ['{"count": 8, "si', "[]", "{}", None])
-def test_an_unfinished_folder_starts_over(
-    note: str | None, renderer: SyntheticRenderer, latents: CoefficientTable, drawn: list[int], tmp_path: Path
+def test_a_folder_without_description_starts_over(
+    renderer: SyntheticRenderer, latents: CoefficientTable, drawn: list[int], tmp_path: Path
 ) -> None:
     load_geometry_buffers(tmp_path, latents, SIZE, renderer)
     (tmp_path / "surfaces.json").unlink()
-    if note is not None:
-        (tmp_path / "surfaces.json").write_text(note)
     load_geometry_buffers(tmp_path, latents, SIZE, renderer)
     assert len(drawn) == 2 * COUNT
+
+
+@pytest.mark.parametrize("note", ['{"count": 8, "si', "[]", "{}"])
+def test_a_description_of_others_is_kept(
+    note: str, renderer: SyntheticRenderer, latents: CoefficientTable, tmp_path: Path
+) -> None:
+    load_geometry_buffers(tmp_path, latents, SIZE, renderer)
+    (tmp_path / "surfaces.json").write_text(note)
+    for load in (
+        lambda: require_room_for_buffers(tmp_path),
+        lambda: load_geometry_buffers(tmp_path, latents, SIZE, renderer),
+    ):
+        with pytest.raises(InputError, match="surfaces.json: is in the way"):
+            load()
+    assert (tmp_path / "surfaces.json").read_text() == note
+
+
+@pytest.mark.parametrize("name", ["distance.npy", "surfaces.json"])
+def test_a_killed_rendering_starts_over_unless_others_took_a_name(
+    name: str,
+    renderer: SyntheticRenderer,
+    latents: CoefficientTable,
+    drawn: list[int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def kill(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    for function in ("write_complete", "_render"):  # before, and after, the first file
+        child = os.fork()
+        if not child:
+            monkeypatch.setattr(geometry_buffers, function, kill)
+            load_geometry_buffers(tmp_path, latents, SIZE, renderer)
+        assert os.waitpid(child, 0)[1] == signal.SIGKILL
+        if function == "write_complete":
+            (tmp_path / name).write_text("mine")
+            with pytest.raises(InputError, match=f"{name}: is in the way"):
+                load_geometry_buffers(tmp_path, latents, SIZE, renderer)
+            assert (tmp_path / name).read_text() == "mine"
+            (tmp_path / name).unlink()
+    load_geometry_buffers(tmp_path, latents, SIZE, renderer)
+    assert len(drawn) == COUNT
 
 
 @pytest.mark.parametrize("name", ["distance.npy", "visible.npy"])
@@ -327,7 +368,7 @@ def test_an_interrupted_rendering_leaves_no_description(
     monkeypatch.setattr(geometry_buffers, "render_geometry", interrupted)
     with pytest.raises(KeyboardInterrupt):
         load_geometry_buffers(tmp_path, latents, SIZE, renderer)
-    assert not (tmp_path / "surfaces.json").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_several_processes_render_the_same_buffers(
@@ -346,7 +387,7 @@ def test_a_disk_without_room_is_one_line_and_leaves_no_distances(
 ) -> None:
     with files_of_at_most(2000), pytest.raises(InputError, match="distance.npy: cannot be written"):
         load_geometry_buffers(tmp_path, latents, SIZE, renderer)
-    assert [path.name for path in tmp_path.iterdir()] == [MARKER]
+    assert [path.name for path in tmp_path.iterdir()] == []
 
 
 def test_photographs_are_refused(
