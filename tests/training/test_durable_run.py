@@ -287,7 +287,7 @@ def test_on_a_terminal_a_bar_tells_images_a_second_and_the_time_that_is_left(
     terminal = io.StringIO()
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", terminal)
-    state, durable = PlainState(), DurableRun(PlainConfig(tmp_path), {})
+    state, durable = PlainState(), DurableRun(PlainConfig(tmp_path), {"task": "plain"})
     assert durable.new
     durable.resume(state)
     with durable.reporting(state, lambda log: None, 2) as report:
@@ -298,6 +298,6 @@ def test_on_a_terminal_a_bar_tells_images_a_second_and_the_time_that_is_left(
     rates = [float(found) for found in re.findall(r"([\d.]+) images/s", said)]
     assert 0 < rates[-1] <= 200  # 40 images in 0.2 s
     assert re.search(r"2/3 \[\d\d:\d\d<\d\d:\d\d", said)
-    later, again = DurableRun(PlainConfig(tmp_path), {}), PlainState()
+    later, again = DurableRun(PlainConfig(tmp_path), {"task": "plain"}), PlainState()
     later.resume(again)
     assert not later.new and again.step == 3
