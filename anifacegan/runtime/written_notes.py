@@ -4,6 +4,7 @@ A run that fills a folder file by file begins ``.anifacegan.written`` there. Who
 folder, in any process, first adds a line with the file's name and what it holds. The list goes when the run ends.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -51,13 +52,12 @@ def begin_notes(folder: Path) -> None:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
-            found = os.fstat(descriptor)
-            is_new = stat.S_ISREG(found.st_mode) and found.st_size == 0 and found.st_nlink == 1
-            if not (is_new or _is_list(descriptor)):
+            if not _is_list(descriptor, begun=True):
                 raise InputError(f"{path}: is in the way, expected another --out, or that file moved away")
             os.lseek(descriptor, 0, os.SEEK_SET)
             os.ftruncate(descriptor, 0)
-            os.write(descriptor, _TITLE)
+            if os.write(descriptor, _TITLE) < len(_TITLE):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -113,9 +113,12 @@ def end_notes(folder: Path) -> None:
             (folder / NOTES).unlink()
 
 
-def _is_list(descriptor: int) -> bool:
+def _is_list(descriptor: int, begun: bool = False) -> bool:
+    """Return whether an open file is a list; with ``begun``, also whether a full disk has left a part of its first
+    line, or nothing."""
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
         return False
     os.lseek(descriptor, 0, os.SEEK_SET)
-    return os.read(descriptor, len(_TITLE)) == _TITLE
+    first = os.read(descriptor, len(_TITLE))
+    return first == _TITLE or (begun and _TITLE.startswith(first))

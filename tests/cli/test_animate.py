@@ -29,7 +29,7 @@ from anifacegan.geometry.cameras import from_frontal
 from anifacegan.models.latent_files import read_people
 from anifacegan.rendering.model import load_model
 from anifacegan.runtime.errors import ConfigError, InputError
-from anifacegan.runtime.output_folders import claim, require_room
+from anifacegan.runtime.output_folders import claim, note_contents, require_room
 from anifacegan.training.refinement.config import RefinementConfig
 from tests.capture.test_face_fitter import fit_with
 from tests.fixtures.flat_avatars import layered_mesh_of, square
