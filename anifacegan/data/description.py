@@ -16,8 +16,6 @@ or when values in the coefficient files get another meaning. In format 1, the y 
 3, hair was painted, and ``noise`` had another meaning."""
 SYNTHETIC_KEYS = ("format", "face_model")
 """Keys that only the description of a synthetic data set has; other programs' files of the same name lack them."""
-
-
 MOST_IMAGES = 10_000_000
 """Largest number of images of a data set."""
 

@@ -1,4 +1,4 @@
-"""Files and folders that are written completely or not at all; checksums and Markdown tables.
+"""Files that are written completely or not at all, and their checksums.
 
 A file is written under a temporary name in its own folder, flushed to the disk, and renamed. Temporary names cannot be
 foreseen. Folders of results are written by :mod:`anifacegan.runtime.output_folders`.

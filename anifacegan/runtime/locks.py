@@ -28,6 +28,8 @@ _NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK, errno.
 """Errors of file systems that have no locks."""
 _KINDS, _MOST_BYTES = {"host": str, "pid": int}, 4096
 """Names and types of what a lock file holds; number of bytes of it that are read, more than a lock has."""
+_BEGINNING = b'{"host": "'
+"""How the content of a lock file begins."""
 _RETRY_S = 0.05
 """Time between two attempts to take a lock for which one waits, seconds."""
 
@@ -157,15 +159,19 @@ class FileLock(WriterLock):
 
 
 def _holder(file: Any) -> str | None:
-    """Return who has written a lock file, in words; an empty text for an empty file, None for one that is no lock."""
+    """Return who has written a lock file, in words; an empty text for an empty file, None for one that is no lock.
+
+    A power cut may have left zeros, or the beginning of a lock.
+    """
     file.seek(0)
     content = file.read(_MOST_BYTES)
-    if not content:
+    if not content.strip(b"\0"):
         return ""
     try:
         about = json.loads(content) if len(content) < _MOST_BYTES else None
     except (ValueError, RecursionError):
-        return None
+        torn = content.startswith(_BEGINNING) or _BEGINNING.startswith(content)
+        return "an unknown process" if torn else None
     if not isinstance(about, dict) or {key: type(value) for key, value in about.items()} != _KINDS:
         return None
     return f"process {about['pid']} on {about['host']}"

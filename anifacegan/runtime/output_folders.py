@@ -125,7 +125,7 @@ def require_room(
                 raise InputError(f"{out / parent}: is a file or link, expected a folder")
         if not overwrite and (path.is_symlink() or there):
             if name not in noted or not _holds(path, noted[name]):
-                raise _in_the_way_error(path, overwrite)
+                raise _in_the_way_error(path, overwrite, changed=name in noted)
     marker = out / MARKER
     if not overwrite and (marker.is_symlink() or exists(marker)) and not _marker(out):
         raise _in_the_way_error(marker, overwrite)
@@ -145,10 +145,12 @@ def require_unread(out: Path, names: Iterable[str], inputs: Iterable[Path]) -> N
             raise InputError(f"{out / name}: is read and would be replaced, expected another --out")
 
 
-def _in_the_way_error(path: Path, overwrite: bool | None) -> InputError:
-    offered = "" if overwrite is None else ", or --overwrite true"
+def _in_the_way_error(path: Path, overwrite: bool | None, changed: bool = False) -> InputError:
+    """Return the InputError for a file of others, or one that is ``changed`` since this program wrote it."""
+    as_it_is = " as it is now" if changed else ""
+    offered = "or that file moved away" if overwrite is None else "or --overwrite true"
     return InputError(
-        f"{path}: is in the way and was not written by {_PROGRAM}, expected another --out{offered}"
+        f"{path}: is in the way and was not written by {_PROGRAM}{as_it_is}, expected another --out, {offered}"
     )
 
 

@@ -104,11 +104,15 @@ def paths_below(folder: Path) -> Iterator[Path]:
         for name in shown:
             real = os.path.realpath(os.path.join(place, name))
             linked = os.path.islink(os.path.join(place, name))
-            if real not in seen and not (
-                linked and real.startswith(root.rstrip(os.sep) + os.sep)
-            ):  # it comes anyway
+            if real not in seen and not (linked and _is_shown_below(root, real)):  # that comes anyway
                 seen.add(real)
                 folders.append(name)
+
+
+def _is_shown_below(root: str, place: str) -> bool:
+    """Return whether a place, a path without links, lies in the folder ``root``, and in no hidden one there."""
+    way = os.path.relpath(place, root).split(os.sep)
+    return not any(part.startswith(".") for part in way)
 
 
 def require_writable_folder(folder: Path) -> None:

@@ -56,8 +56,12 @@ def begin_notes(folder: Path) -> None:
                 raise InputError(f"{path}: is in the way, expected another --out, or that file moved away")
             os.lseek(descriptor, 0, os.SEEK_SET)
             os.ftruncate(descriptor, 0)
-            if os.write(descriptor, _TITLE) < len(_TITLE):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            try:
+                if os.write(descriptor, _TITLE) < len(_TITLE):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                path.unlink()
+                raise
         finally:
             os.close(descriptor)
     except OSError as error:

@@ -30,6 +30,7 @@ from anifacegan.runtime.files import sha256
 from anifacegan.runtime.locks import FolderLock
 from anifacegan.runtime.output_folders import (
     claim,
+    note_claims,
     own_files,
     require_room,
     still_own,
@@ -41,7 +42,14 @@ from anifacegan.runtime.structured_text import parse_yaml, read_yaml, yaml_text
 from anifacegan.runtime.typed_config import plain
 from anifacegan.training.logging import Losses, RunLog
 from anifacegan.training.resume_check import refuse_changes, require_within_schedule
-from anifacegan.training.snapshots import CONFIG, RUN_FILES, load_newest, remove_half_written, save_snapshot
+from anifacegan.training.snapshots import (
+    CONFIG,
+    RUN_FILES,
+    files_of_run,
+    load_newest,
+    remove_half_written,
+    save_snapshot,
+)
 
 
 @runtime_checkable
@@ -181,8 +189,11 @@ class DurableRun:
             for folder, names in ((out / "model", (TENSORS, CARD)), (out, files)):
                 require_room(folder, names, overwrite=None if self.new or own_files(folder) else True)
             self._made = [folder for folder in (out, *out.parents) if not exists(folder)]
+            unlisted = [] if self.new or own_files(out) else files_of_run(out)
             claim(out, [], overwrite=None if self.new else True)
             self._lock.take()
+            # the next run would refuse what this one does not replace
+            note_claims(out, dict.fromkeys(unlisted))
             remove_half_written(out)
             if self.new and not exists(out / CONFIG):
                 self._trace = [CONFIG]

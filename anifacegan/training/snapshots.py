@@ -108,6 +108,13 @@ def _snapshots(folder: Path) -> list[Path]:
     return sorted((path for path in folder.glob(PATTERN) if _NAME.fullmatch(path.name)), key=_step)
 
 
+def files_of_run(folder: Path) -> list[str]:
+    """Return the names of the files in a run's folder that runs write there."""
+    return [name for name in RUN_FILES if (folder / name).is_file()] + [
+        path.name for path in _snapshots(folder)
+    ]
+
+
 def _path(folder: Path, step: int) -> Path:
     return folder / f"snapshot_{step:08d}.pt"
 

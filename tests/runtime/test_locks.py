@@ -49,7 +49,7 @@ def test_another_process_is_refused_until_it_is_killed(tmp_path: Path, capsys: p
 
 @pytest.mark.parametrize(
     "content",
-    [b"precious", b"{", b"[]", b"\xff", b'{"pid": 1}', b'{"host": "a", "pid": 1, "more": 2}', b" " * 9999],
+    [b"precious", b"{}", b"[]", b"\xff", b'{"pid": 1}', b'{"host": "a", "pid": 1, "more": 2}', b" " * 9999],
 )
 def test_a_file_that_is_no_lock_is_refused_and_stays(content: bytes, tmp_path: Path) -> None:
     lock = FolderLock(tmp_path)
@@ -59,6 +59,14 @@ def test_a_file_that_is_no_lock_is_refused_and_stays(content: bytes, tmp_path: P
             lock.take()
     lock.release()
     assert (tmp_path / LOCK).read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"{", b'{"host": "a", "pi', bytes(40)])
+def test_what_a_power_cut_has_left_of_a_lock_is_taken_over(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / LOCK).write_bytes(content)
+    with FolderLock(tmp_path):
+        assert json.loads((tmp_path / LOCK).read_bytes())["pid"] == os.getpid()
+    assert not (tmp_path / LOCK).exists()
 
 
 @pytest.mark.parametrize("content", [b"", b'{"host": "a", "pid": 1}'])

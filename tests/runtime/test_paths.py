@@ -92,11 +92,12 @@ def test_what_is_behind_links_to_folders_is_found_once(tmp_path: Path) -> None:
     (root / "again").symlink_to(other / "c")
     (root / "a" / "up").symlink_to(root)
     (root / "inside").symlink_to(root / "a")
+    (root / "shown").symlink_to(root / ".hidden")
     (other / "back").symlink_to(root / "a" / "b")
     (other / "c" / "round").symlink_to(other)
     files = {path.relative_to(root).as_posix() for path in paths_below(root) if path.is_file()}
-    assert files == {"a/b/file", "again/file"}
-    assert FolderFiles(root).names == ["a/b/file", "again/file"]
+    assert files == {"a/b/file", "again/file", "shown/file"}
+    assert FolderFiles(root).names == ["a/b/file", "again/file", "shown/file"]
 
 
 def test_a_folder_that_cannot_be_read_is_named(

@@ -89,7 +89,7 @@ def test_a_run_goes_on_in_its_own_folder_and_leaves_no_lock(tmp_path: Path) -> N
 def test_a_new_run_replaces_no_file_of_others(name: str, tmp_path: Path) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("mine")
-    expected = f"{name}: is in the way and was not written by anifacegan, expected another --out$"
+    expected = f"{name}: is in the way and was not written by anifacegan, expected another --out, or that file moved"
     with pytest.raises(InputError, match=expected):  # training has no --overwrite
         train(tmp_path)
     assert contents(tmp_path) == {name: b"mine"}
@@ -157,6 +157,7 @@ def test_a_configuration_that_somebody_has_edited_stays_if_the_run_has_its_optio
 def test_a_run_without_a_list_of_its_files_goes_on(tmp_path: Path) -> None:
     train(tmp_path, until=2, previews=True)
     (tmp_path / MARKER).unlink()
+    assert train(tmp_path).step == 3  # no preview is drawn again
     assert train(tmp_path, previews=True).step == 3
 
 
