@@ -1,6 +1,7 @@
 """'anifacegan prepare' lists, resumes and reports; with MediaPipe, raw photographs become a data set whose crop check
 says 0."""
 
+import io
 import json
 import os
 import re
@@ -320,6 +321,18 @@ def test_photographs_of_one_size_and_time_that_were_swapped_are_fitted_again(
     os.utime(raw / "x.bmp", (7, 7))  # which changes no photograph
     prepare.prepare_images(config)
     assert asked == []
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_bar_on_a_terminal_shows_how_many_photographs_were_read(
+    raw: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    said = io.StringIO()
+    monkeypatch.setattr(said, "isatty", lambda: terminal)
+    monkeypatch.setattr("sys.stderr", said)
+    found = [raw / "b2.PNG", raw / "a.bmp", raw / "gone.png"]
+    assert record.stamps_of(found) == {path: record.stamp_of(path) for path in found}
+    assert ("checksums" in said.getvalue()) == terminal and bool(said.getvalue()) == terminal
 
 
 def test_fits_of_a_version_that_noted_times_are_made_again_and_counted_once(

@@ -3,10 +3,14 @@ photograph, so that a later run goes on with the fits that it would make itself,
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from anifacegan.capture.landmark_model import landmark_model_bytes
 from anifacegan.capture.person_mask import person_model_bytes
@@ -35,6 +39,8 @@ PERSON_MODEL = "person_model"
 """Name of the setting that only masks share."""
 DIGITS = 16
 """Number of hexadecimal digits of a checksum that are noted."""
+READ_AT_ONCE = 4
+"""Number of photographs of which checksums are computed at a time, while others are read from a disk."""
 _STAMP_WITH_TIME = re.compile(r".* \d+ \d+", re.DOTALL)
 """Stamps of earlier versions: name, size and time of modification."""
 
@@ -46,6 +52,23 @@ def stamp_of(photograph: Path) -> str:
         return f"{photograph.name} {photograph.stat().st_size} sha256 {file_sha256(photograph)[:DIGITS]}"
     except OSError:  # said, with its reason, when it is prepared
         return f"{photograph.name} not readable"
+
+
+def stamps_of(photographs: Sequence[Path]) -> dict[Path, str]:
+    """Return the stamp of each photograph; a bar on a terminal shows how many have been read."""
+    pool = ThreadPoolExecutor(READ_AT_ONCE, "checksums")
+    bar = tqdm(
+        pool.map(stamp_of, photographs),
+        desc="checksums",
+        total=len(photographs),
+        unit="image",
+        leave=False,
+        disable=not sys.stderr.isatty(),
+    )
+    try:
+        return dict(zip(photographs, bar, strict=True))
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C waits for no other photograph
 
 
 def say_noted_without_checksum(out: Path, stamps: Iterable[str]) -> None:

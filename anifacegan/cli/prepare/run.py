@@ -28,7 +28,7 @@ from anifacegan.cli.prepare.record import (
     say_noted_without_checksum,
     settings_of,
     shares_settings,
-    stamp_of,
+    stamps_of,
     write_settings,
 )
 from anifacegan.cli.prepare.report import REPORT_FILES, SHEET_FILE, report_folder, write_report
@@ -267,7 +267,7 @@ def photographs_of(config: PrepareConfig) -> tuple[list[Job], dict[Path, str]]:
     ]
     if not found:
         raise InputError(f"{images}: no photographs in the folder, expected {', '.join(IMAGE_SUFFIXES)}")
-    jobs: dict[Path, Job] = {}
+    jobs: dict[Path, tuple[Path, Path | None]] = {}
     repeated: dict[Path, str] = {}
     taken: set[Path] = set()
     folders = {
@@ -289,9 +289,10 @@ def photographs_of(config: PrepareConfig) -> tuple[list[Job], dict[Path, str]]:
             repeated[path] = f"{path}: another photograph of the folder gives files of the same name"
         else:
             mask = mask_folder(config.out) / inside.parent / inside.stem if config.masks else None
-            jobs[target] = Job(path, target, stamp_of(path), mask)
+            jobs[target] = path, mask
             taken.update(files)
-    return list(jobs.values()), repeated
+    stamps = stamps_of([path for path, _ in jobs.values()])
+    return [Job(path, target, stamps[path], mask) for target, (path, mask) in jobs.items()], repeated
 
 
 def _name_rejected(rejected: dict[str, tuple[str, str]]) -> None:
