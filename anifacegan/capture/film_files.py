@@ -104,7 +104,7 @@ class Film:
         """Yield the frames in the order of their times, as many as there are times.
 
         Raises:
-            InputError: the file cannot be decoded to its end.
+            InputError: the file is gone, or cannot be decoded to its end.
         """
         with film_source(self.path) as (source, file), TemporaryFile() as said:
             command = ffmpeg_command(*source, *_EVERY_FRAME, *_SQUARE, *_PIXELS)

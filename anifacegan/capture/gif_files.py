@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
+from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.ffmpeg import film_input
 
 SIGNATURE = b"GIF8"
@@ -53,8 +54,16 @@ def picture_starts(file: IO[bytes]) -> list[tuple[int, bool]]:
 @contextmanager
 def film_source(path: Path) -> Iterator[tuple[list[str], int]]:
     """Yield the words by which ffmpeg reads a film, and its standard input: the file, or a copy of a GIF's with the
-    blocks that it lacks."""
-    with path.open("rb") as file, TemporaryFile() as copy:
+    blocks that it lacks.
+
+    Raises:
+        InputError: the file cannot be opened.
+    """
+    try:
+        content = path.open("rb")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}), expected a film") from None
+    with content as file, TemporaryFile() as copy:
         starts = picture_starts(file)
         if all(timed for _, timed in starts):
             yield film_input(path), subprocess.DEVNULL

@@ -159,7 +159,10 @@ class Connection:
         """Say that nothing is recorded any more, and wait for the film; ``full``: it has reached its largest size."""
         await self.say({"type": "recording", "on": False, "full": full})
         if writing is not None:
-            await asyncio.wait([asyncio.wrap_future(writing)])  # who waits may be cancelled, the film is not
+            waiting = asyncio.wrap_future(writing)
+            # what nobody has looked at, asyncio prints
+            waiting.add_done_callback(lambda done: done.cancelled() or done.exception())
+            await asyncio.wait([waiting])  # who waits may be cancelled, the film is not
 
     def _write_film(self, whose: str = "") -> "Future[Path]":
         """End the recording, and let it be written while frames are drawn, whatever becomes of this page; ``whose`` is

@@ -243,6 +243,15 @@ def test_a_film_that_has_become_shorter_is_refused(film: Path, tmp_path: Path) -
         list(found.frames())
 
 
+def test_a_film_that_was_removed_after_it_was_opened_is_refused(film: Path, tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(film.read_bytes())
+    found = open_film(path)
+    path.unlink()
+    with pytest.raises(InputError, match=r"film\.mp4: cannot be read \(No such file.*expected a film"):
+        next(found.frames())
+
+
 @pytest.mark.parametrize(
     ("aspect", "shape"), [("16:15", (64, 102, 3)), ("4:5", (80, 96, 3)), ("0:1", (64, 96, 3))]
 )

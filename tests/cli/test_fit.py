@@ -10,11 +10,14 @@ from anifacegan.capture.crop import Photograph
 from anifacegan.capture.face_fitter import FaceFitter, FittedFace
 from anifacegan.capture.landmarks import DetectedFace
 from anifacegan.capture.light import Colours
-from anifacegan.cli.fit import run
+from anifacegan.cli.fit import results, run
 from anifacegan.face_model.coefficients import read_coefficients
+from anifacegan.runtime import growing_folders
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.files import write_complete
+from anifacegan.runtime.growing_folders import GrowingFolder
 from anifacegan.runtime.image_files import read_image
-from anifacegan.runtime.output_folders import MARKER
+from anifacegan.runtime.output_folders import MARKER, own_files
 from tests.capture.test_face_fitter import fit_with
 from tests.fixtures.commands import command, one_error_line
 from tests.fixtures.small_disk import files_of_at_most
@@ -142,6 +145,44 @@ def test_a_refused_photograph_says_that_its_earlier_face_stays(
     (out / "faces" / "b.png").unlink()
     assert command("fit", photograph.parent, "--out", out, "--size", 64, *options) == 0
     assert "(faces/b.mat of an earlier run stays)" in capsys.readouterr().err
+
+
+def test_files_are_claimed_many_at_a_time_and_those_of_a_refused_photograph_are_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is a file of another program, in their place, said to be of an earlier run."""
+    listed: list[int] = []
+    note = growing_folders.note_claims
+
+    def counted(path: Path, noted: dict) -> None:
+        listed.append(len(noted))
+        note(path, noted)
+
+    monkeypatch.setattr(growing_folders, "note_claims", counted)
+    monkeypatch.setattr(results, "CLAIMED_AT_ONCE", 2)
+    files = [tmp_path / f"{name}.jpg" for name in "abcde"]
+
+    def fit(file: Path) -> Path:
+        if file.stem == "b":
+            raise InputError(f"{file}: no face found")
+        return file
+
+    with GrowingFolder(tmp_path / "out", overwrite=True) as folder:
+        names = [results.result_names(file) for file in files]
+        other = tmp_path / "out" / names[1][2]
+        other.parent.mkdir(parents=True)
+        other.write_bytes(b"of another program")
+
+        def write(file: Path, _: Path) -> None:
+            for name in results.result_names(file):
+                write_complete(folder.file(name), b"ours")
+
+        assert results.each_photograph(folder, files, fit, write) == (4, 1)
+        assert listed == [6, 6, 3]
+        error = InputError("no face found")
+        assert results.refusal(folder, files[1], error) == "no face found"
+    assert own_files(tmp_path / "out") == {name for k in (0, 2, 3, 4) for name in names[k]}
+    assert other.read_bytes() == b"of another program"
 
 
 @pytest.mark.parametrize("options", [(), ("--same_person", "true")], ids=["each", "one person"])

@@ -1,6 +1,7 @@
 """'anifacegan prepare' lists, resumes and reports; with MediaPipe, raw photographs become a data set whose crop check
 says 0."""
 
+import io
 import json
 import os
 import re
@@ -322,21 +323,49 @@ def test_photographs_of_one_size_and_time_that_were_swapped_are_fitted_again(
     assert asked == []
 
 
-def test_fits_of_a_version_that_noted_times_are_made_again_and_counted_once(
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_bar_on_a_terminal_shows_how_many_photographs_were_read(
+    raw: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    said = io.StringIO()
+    monkeypatch.setattr(said, "isatty", lambda: terminal)
+    monkeypatch.setattr("sys.stderr", said)
+    found = [raw / "b2.PNG", raw / "a.bmp", raw / "gone.png"]
+    assert record.stamps_of(found) == {path: record.stamp_of(path) for path in found}
+    assert ("checksums" in said.getvalue()) == terminal and bool(said.getvalue()) == terminal
+
+
+def test_fits_of_a_version_that_noted_times_stay_where_these_are_the_same_and_the_others_are_counted_once(
     raw: Path, tmp_path: Path, asked: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = PrepareConfig(images=raw, out=tmp_path / "data", size=SIZE, sheet=0)
     prepare.prepare_images(config)
-    for name in ("prepared.jsonl", "left_out.jsonl"):
-        noted = tmp_path / "data-report" / name
-        noted.write_text(re.sub(r" sha256 \w+", " 1700000000000000000", noted.read_text()))
+    notes = [tmp_path / "data-report" / name for name in ("prepared.jsonl", "left_out.jsonl")]
+    today = [noted.read_text() for noted in notes]
+    times = {path.name: path.stat().st_mtime_ns for path in raw.rglob("*.*")}
+    for noted in notes:
+        noted.write_text(
+            re.sub(
+                r'"(\S+) (\d+) sha256 \w+',
+                lambda found: f'"{found[1]} {found[2]} {times[found[1]]}',
+                noted.read_text(),
+            )
+        )
+    assert "sha256" not in "".join(noted.read_text() for noted in notes)
+    os.utime(raw / "b10.jpg", (5, 5))
     asked.clear()
     capsys.readouterr()
     prepare.prepare_images(config)
-    assert asked == ["b2.PNG", "b10.jpg", "broken.png", "a.bmp"]
-    assert "3 photographs are fitted again: an earlier version noted no checksum" in capsys.readouterr().err
+    assert asked == ["b10.jpg"]
+    said = capsys.readouterr().err
+    assert "1 photographs are fitted again: an earlier version noted no checksum of them, and another" in said
+    for noted, before in zip(notes, today, strict=True):
+        assert set(re.findall(r"sha256 \w+", noted.read_text())) == set(re.findall(r"sha256 \w+", before))
+    asked.clear()
+    for path in raw.rglob("*.*"):
+        os.utime(path, (7, 7))  # content decides from now on
     prepare.prepare_images(config)
-    assert "fitted again" not in capsys.readouterr().err
+    assert asked == [] and "fitted again" not in capsys.readouterr().err
 
 
 def test_photographs_behind_a_link_to_a_folder_are_prepared(

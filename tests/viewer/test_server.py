@@ -1,6 +1,7 @@
 """The server as a page sees it, through a WebSocket in the same process."""
 
 import asyncio
+import gc
 import socket
 import threading
 import urllib.request
@@ -361,6 +362,42 @@ def test_frames_are_drawn_while_a_film_is_written(
             assert (await page.next("said"))["line"] == "wrote film"
 
     with_server(viewer, test)
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_of_a_film_that_cannot_be_written_only_its_line_is_said(
+    viewer: Viewer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, stays: bool
+) -> None:
+    """Also where the page is closed while it waits: asyncio reports nothing that was not looked at."""
+    may_write = threading.Event()
+
+    def film(frames: list[bytes], fps: int) -> Path:
+        assert may_write.wait(30)
+        raise InputError("clip_0001.mp4: cannot be written (No space left on device)")
+
+    monkeypatch.setattr(viewer.stage.files, "film", film)
+
+    async def test(address: Address) -> None:
+        async with connect(address) as socket:
+            page = Client(socket)
+            await page.tell("record", on=True)
+            await page.frame(1, size=32)
+            await page.tell("record", on=False)
+            assert (await page.next("recording"))["on"]
+            assert not (await page.next("recording"))["on"]
+            if stays:
+                may_write.set()
+                assert "No space left" in (await page.next("error"))["line"]
+        while viewer._pages:
+            await asyncio.sleep(0.01)
+        may_write.set()
+        while not stays and not viewer._unheard:
+            await asyncio.sleep(0.01)
+        gc.collect()
+
+    with_server(viewer, test)
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
 def test_a_second_start_of_a_recording_is_refused_and_the_first_goes_on(viewer: Viewer) -> None:

@@ -25,6 +25,8 @@ from anifacegan.runtime.output_folders import own_files
 
 OVERLAY_PX = 384
 """Height of the overlays, pixels."""
+CLAIMED_AT_ONCE = 256
+"""Number of photographs whose files are claimed at a time, as each claim reads and writes the list of all files."""
 Fitted = TypeVar("Fitted")
 Select = Callable[[Photograph, Path, int | None], tuple[DetectedFace, int]]
 """A method that finds a face, as :meth:`anifacegan.capture.face_fitter.FaceFitter.select`."""
@@ -33,6 +35,12 @@ Select = Callable[[Photograph, Path, int | None], tuple[DetectedFace, int]]
 def result_names(file: Path) -> tuple[str, str, str]:
     """Return the names of a photograph's files in the output folder: overlay, coefficients, crop."""
     return f"{OVERLAYS}/{file.stem}.png", f"{FACES}/{file.stem}.mat", f"{FACES}/{file.stem}.png"
+
+
+def claim_part(folder: GrowingFolder, files: list[Path], k: int) -> None:
+    """Claim the files of the k-th photograph, and of those that are claimed with it."""
+    first = k - k % CLAIMED_AT_ONCE
+    folder.claim(name for file in files[first : first + CLAIMED_AT_ONCE] for name in result_names(file))
 
 
 def require_room_for_photographs(folder: GrowingFolder, files: list[Path], size: int) -> None:
@@ -77,7 +85,7 @@ def say_of_earlier_faces(folder: GrowingFolder, files: list[Path]) -> None:
 def refusal(folder: GrowingFolder, file: Path, error: InputError) -> str:
     """Return why a photograph was refused, and whether files that an earlier run wrote of it stay."""
     there = [name for name in result_names(file) if (folder.path / name).exists()]
-    own = own_files(folder.path) if there else set()  # a file to read, which lists all
+    own = folder.still_own(there)
     stays = [name for name in there if name in own]
     return f"{error}{f' ({stays[-1]} of an earlier run stays)' if stays else ''}"
 
@@ -94,12 +102,13 @@ def each_photograph(
         InputError: all were refused, or files cannot be written.
     """
     refused: list[str] = []
-    for file in tqdm(files, unit="image", disable=None if len(files) > 1 else True):
+    for k, file in enumerate(tqdm(files, unit="image", disable=None if len(files) > 1 else True)):
         try:
             fitted = fit(file)
         except InputError as error:
             refused.append(refusal(folder, file, error))
         else:
+            claim_part(folder, files, k)
             write(file, fitted)
     numbers = counts(files, refused)
     say_of_earlier_faces(folder, files)
@@ -135,9 +144,7 @@ def write_results(
     crop: UInt8[np.ndarray, "size size 3"],
 ) -> None:
     """Write the three files of a photograph, the crop last."""
-    names = result_names(file)
-    folder.claim(names)
-    overlay_file, coefficient_file, crop_file = map(folder.file, names)
+    overlay_file, coefficient_file, crop_file = map(folder.file, result_names(file))
     write_complete(overlay_file, encoded_image(overlay))
     write_coefficients(coefficient_file, coefficients)
     write_complete(crop_file, encoded_image(crop))

@@ -17,6 +17,7 @@ from anifacegan.cli.fit.film import film_results, fit_one_film
 from anifacegan.cli.fit.reconstruction import reconstruct_photographs
 from anifacegan.cli.fit.results import (
     OVERLAY_PX,
+    claim_part,
     counts,
     each_photograph,
     found_face,
@@ -104,7 +105,9 @@ def _fit_one_person(
             usable.append((photograph, detected, file))
     numbers = counts(files, refused)
     identity = shared_identity(fits)
-    for photograph, detected, file in usable:
+    written = [file for _, _, file in usable]
+    for k, (photograph, detected, file) in enumerate(usable):
+        claim_part(folder, written, k)
         fitted = fitter.fit(photograph, detected, file, identity)
         _write(config, fitter, folder, file, photograph, fitted)
     say_of_earlier_faces(folder, files)

@@ -3,10 +3,14 @@ photograph, so that a later run goes on with the fits that it would make itself,
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from anifacegan.capture.landmark_model import landmark_model_bytes
 from anifacegan.capture.person_mask import person_model_bytes
@@ -35,8 +39,12 @@ PERSON_MODEL = "person_model"
 """Name of the setting that only masks share."""
 DIGITS = 16
 """Number of hexadecimal digits of a checksum that are noted."""
+READ_AT_ONCE = 4
+"""Number of photographs of which checksums are computed at a time, while others are read from a disk."""
 _STAMP_WITH_TIME = re.compile(r".* \d+ \d+", re.DOTALL)
 """Stamps of earlier versions: name, size and time of modification."""
+_NOT_READABLE = " not readable"
+"""End of the stamp of a photograph that cannot be read now."""
 
 
 def stamp_of(photograph: Path) -> str:
@@ -45,15 +53,58 @@ def stamp_of(photograph: Path) -> str:
     try:
         return f"{photograph.name} {photograph.stat().st_size} sha256 {file_sha256(photograph)[:DIGITS]}"
     except OSError:  # said, with its reason, when it is prepared
-        return f"{photograph.name} not readable"
+        return f"{photograph.name}{_NOT_READABLE}"
+
+
+def stamps_of(photographs: Sequence[Path]) -> dict[Path, str]:
+    """Return the stamp of each photograph; a bar on a terminal shows how many have been read."""
+    pool = ThreadPoolExecutor(READ_AT_ONCE, "checksums")
+    bar = tqdm(
+        pool.map(stamp_of, photographs),
+        desc="checksums",
+        total=len(photographs),
+        unit="image",
+        leave=False,
+        disable=not sys.stderr.isatty(),
+    )
+    try:
+        return dict(zip(photographs, bar, strict=True))
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C waits for no other photograph
+
+
+def renewed_rows(
+    path: Path, kinds: tuple[type, ...], photographs: Mapping[str, tuple[Path, str]]
+) -> dict[str, list[Any]]:
+    """Read a file of rows as :func:`rows_of` does, and note in it today's stamps of photographs of which an earlier
+    version noted the time of modification, if that, their names and sizes are the same.
+
+    ``photographs`` are the file and the stamp of each row's photograph.
+    """
+    rows, renewed = rows_of(path, kinds), False
+    for name in rows.keys() & photographs.keys():
+        photograph, stamp = photographs[name]
+        if not _STAMP_WITH_TIME.fullmatch(rows[name][0]) or stamp.endswith(_NOT_READABLE):
+            continue
+        with suppress(OSError):  # it has gone since its checksum was computed
+            facts = photograph.stat()
+            if rows[name][0] == f"{photograph.name} {facts.st_size} {facts.st_mtime_ns}":
+                rows[name][0], renewed = stamp, True
+    if renewed:
+        with journal(path, rows):
+            pass
+    return rows
 
 
 def say_noted_without_checksum(out: Path, stamps: Iterable[str]) -> None:
-    """Say, in one line on standard error, how many fits are made again because an earlier version noted the time of
-    their photograph instead of a checksum."""
+    """Say, in one line on standard error, how many fits are made again because an earlier version noted another time or
+    size of their photograph, and no checksum."""
     count = sum(_STAMP_WITH_TIME.fullmatch(stamp) is not None for stamp in stamps)
     if count:
-        say(f"{out}: {count} photographs are fitted again: an earlier version noted no checksum of them")
+        say(
+            f"{out}: {count} photographs are fitted again: an earlier version noted no checksum of them, and another "
+            "time or size"
+        )
 
 
 def settings_of(config: PrepareConfig) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -24,11 +25,12 @@ from anifacegan.cli.prepare.record import (
     journal,
     mask_folder,
     noted_as_unfinished,
+    renewed_rows,
     rows_of,
     say_noted_without_checksum,
     settings_of,
     shares_settings,
-    stamp_of,
+    stamps_of,
     write_settings,
 )
 from anifacegan.cli.prepare.report import REPORT_FILES, SHEET_FILE, report_folder, write_report
@@ -110,9 +112,7 @@ def prepare_images(config: PrepareConfig) -> str:
             for name in JOURNALS:
                 write_complete(folder / name, "")
         write_settings(folder / SETTINGS_FILE, settings, goes_on)
-        prepared = rows_of(folder / PREPARED_FILE, PREPARED_ROW)
-        rows = (prepared.get(_name(job, config)) for job in jobs)
-        say_noted_without_checksum(config.out, (row[0] for row in rows if row is not None))
+        prepared = _earlier_fits(config, jobs)
         finished = {
             job
             for job in jobs
@@ -134,6 +134,17 @@ def prepare_images(config: PrepareConfig) -> str:
 
 class NoUsablePhotographError(InputError):
     """All photographs of a folder were left out."""
+
+
+def _earlier_fits(config: PrepareConfig, jobs: list[Job]) -> dict[str, list[Any]]:
+    """Return what earlier runs noted of each item; photographs left out are noted with today's stamps, too."""
+    folder = report_folder(config.out)
+    by_path = {str(job.photograph): (job.photograph, job.stamp) for job in jobs}
+    renewed_rows(folder / REJECTED_FILE, REJECTED_ROW, by_path)
+    by_name = {_name(job, config): (job.photograph, job.stamp) for job in jobs}
+    prepared = renewed_rows(folder / PREPARED_FILE, PREPARED_ROW, by_name)
+    say_noted_without_checksum(config.out, (prepared[name][0] for name in by_name if name in prepared))
+    return prepared
 
 
 def _name(job: Job, config: PrepareConfig) -> str:
@@ -267,7 +278,7 @@ def photographs_of(config: PrepareConfig) -> tuple[list[Job], dict[Path, str]]:
     ]
     if not found:
         raise InputError(f"{images}: no photographs in the folder, expected {', '.join(IMAGE_SUFFIXES)}")
-    jobs: dict[Path, Job] = {}
+    jobs: dict[Path, tuple[Path, Path | None]] = {}
     repeated: dict[Path, str] = {}
     taken: set[Path] = set()
     folders = {
@@ -289,9 +300,10 @@ def photographs_of(config: PrepareConfig) -> tuple[list[Job], dict[Path, str]]:
             repeated[path] = f"{path}: another photograph of the folder gives files of the same name"
         else:
             mask = mask_folder(config.out) / inside.parent / inside.stem if config.masks else None
-            jobs[target] = Job(path, target, stamp_of(path), mask)
+            jobs[target] = path, mask
             taken.update(files)
-    return list(jobs.values()), repeated
+    stamps = stamps_of([path for path, _ in jobs.values()])
+    return [Job(path, target, stamps[path], mask) for target, (path, mask) in jobs.items()], repeated
 
 
 def _name_rejected(rejected: dict[str, tuple[str, str]]) -> None:
