@@ -89,7 +89,9 @@ def test_a_run_goes_on_in_its_own_folder_and_leaves_no_lock(tmp_path: Path) -> N
 def test_a_new_run_replaces_no_file_of_others(name: str, tmp_path: Path) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("mine")
-    expected = f"{name}: is in the way and was not written by anifacegan, expected another --out, or that file moved"
+    expected = (
+        f"{name}: is in the way and was not written by anifacegan, expected another --out, or that file moved"
+    )
     with pytest.raises(InputError, match=expected):  # training has no --overwrite
         train(tmp_path)
     assert contents(tmp_path) == {name: b"mine"}
