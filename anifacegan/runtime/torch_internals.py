@@ -1,8 +1,8 @@
 """The parts of PyTorch that this package uses although PyTorch does not promise to keep them: nothing else imports any.
 
 They watch single operations (:mod:`anifacegan.training.cost_counter`, and the tests' pretended GPU), keep networks
-that are loaded from drawing random weights first, and
-tell what torch.compile does (:mod:`anifacegan.training.compilation`).
+that are loaded from drawing random weights first, and tell what torch.compile does
+(:mod:`anifacegan.training.compilation`).
 """
 
 from collections.abc import Callable, Mapping

@@ -165,7 +165,7 @@ def measured(
     require_room(model.parent, [RESULT], overwrite=is_ours or None)
     generator = load_checkpoint(model).generator.to(judge.world_offset.device)
     result = ablation_result(generator, judge, head, dataset, config)
-    require_room(model.parent, [RESULT], overwrite=is_ours or None)
+    require_room(model.parent, [RESULT], overwrite=is_ours or None)  # somebody may have put one there since
     write_noted(model.parent, RESULT, json.dumps({"inputs": inputs, "result": asdict(result)}, indent=1))
     return result
 
