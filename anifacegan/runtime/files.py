@@ -8,14 +8,18 @@ import hashlib
 import os
 import re
 import secrets
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.written_notes import note_before_replacing
 
+_DIGITS = 16
+"""Number of hexadecimal digits of a checksum that are noted of a file."""
 _LONGEST_NAME = 150
 """Largest number of bytes of a file's name that its temporary name repeats; names end at 255 bytes."""
 
@@ -58,7 +62,7 @@ def put_in_place(temporary: Path, path: Path) -> None:
     """Wait until a file's content is on the disk, and rename it to ``path``, in the place of a file of that name. Where
     a run fills the folder, it is noted before what the file holds, see :mod:`.written_notes`."""
     flush(temporary)
-    note_before_replacing(temporary, path)
+    note_before_replacing(path, partial(content_note, temporary))
     os.replace(temporary, path)
 
 
@@ -148,3 +152,20 @@ def sha256(parts: Iterable[bytes | memoryview]) -> str:
     for part in parts:
         digest.update(part)
     return digest.hexdigest()
+
+
+def content_note(path: Path) -> str | None:
+    """Return what tells a file from one of other content: its size, and the beginning of its SHA-256. None: there is no
+    file that can be read, or a link has its name."""
+    try:
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode):
+            return None
+        return size_and_digest(found.st_size, file_sha256(path))
+    except OSError:
+        return None
+
+
+def size_and_digest(size: int, digest: str) -> str:
+    """Return a note of a file's size and SHA-256."""
+    return f"{size} {digest[:_DIGITS]}"

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.files import not_writable_error, remove_leftovers
+from anifacegan.runtime.files import content_note, not_writable_error, remove_leftovers
 from anifacegan.runtime.locks import FolderLock
 from anifacegan.runtime.output_folders import (
     GROWS,
@@ -20,7 +20,7 @@ from anifacegan.runtime.output_folders import (
     withdraw_claim,
 )
 from anifacegan.runtime.paths import exists
-from anifacegan.runtime.written_notes import begin_notes, content_note, end_notes, read_notes
+from anifacegan.runtime.written_notes import begin_notes, end_notes, read_notes
 
 
 class GrowingFolder:

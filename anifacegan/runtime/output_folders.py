@@ -21,6 +21,7 @@ from typing import Any
 
 from anifacegan.runtime.errors import InputError, say
 from anifacegan.runtime.files import (
+    content_note,
     encoded,
     flush,
     not_writable_error,
@@ -29,13 +30,14 @@ from anifacegan.runtime.files import (
     remove_leftovers,
     runs_here,
     sha256,
+    size_and_digest,
     write_complete,
 )
 from anifacegan.runtime.interrupts import interrupts_put_off
 from anifacegan.runtime.locks import FolderLock
 from anifacegan.runtime.paths import exists, require_writable_folder
 from anifacegan.runtime.structured_text import read_json
-from anifacegan.runtime.written_notes import MARKER, content_note, read_notes, size_and_digest
+from anifacegan.runtime.written_notes import MARKER, read_notes
 
 MANIFEST = "manifest.json"
 """Name of the file that lists what a run wrote into a folder: its key ``files`` holds paths relative to the folder."""

@@ -5,10 +5,10 @@ folder, in any process, first adds a line with the file's name and what it holds
 """
 
 import errno
-import hashlib
 import json
 import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,26 +20,6 @@ _TITLE = b'["written by anifacegan, or about to be"]\n'
 """First line of the list, by which it is known."""
 MARKER = ".anifacegan.json"
 """Name of the file that lists which files of a folder this program wrote, and may replace; nothing is noted of it."""
-DIGITS = 16
-"""Number of hexadecimal digits of a checksum that are noted."""
-
-
-def content_note(path: Path) -> str | None:
-    """Return what tells a file from one of other content: its size, and the beginning of its SHA-256. None: there is no
-    file that can be read, or a link has its name."""
-    try:
-        found = path.lstat()
-        if not stat.S_ISREG(found.st_mode):
-            return None
-        with path.open("rb") as stream:
-            return size_and_digest(found.st_size, hashlib.file_digest(stream, "sha256").hexdigest())
-    except OSError:
-        return None
-
-
-def size_and_digest(size: int, digest: str) -> str:
-    """Return a note of a file's size and SHA-256."""
-    return f"{size} {digest[:DIGITS]}"
 
 
 def begin_notes(folder: Path) -> None:
@@ -68,9 +48,12 @@ def begin_notes(folder: Path) -> None:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
-def note_before_replacing(temporary: Path, path: Path) -> None:
-    """Note, in the nearest folder above ``path`` whose list is begun, what a temporary file holds that is about to get
-    this path, and wait until that is on the disk; does nothing without such a folder. Several processes may do so."""
+def note_before_replacing(path: Path, note_of_new: Callable[[], str | None]) -> None:
+    """Note, in the nearest folder above ``path`` whose list is begun, what a file holds that is about to get this path,
+    and wait until that is on the disk; does nothing without such a folder. Several processes may do so.
+
+    ``note_of_new`` returns what the file holds, see :func:`anifacegan.runtime.files.content_note`.
+    """
     if path.name == MARKER:
         return
     for folder in path.parents:
@@ -79,7 +62,7 @@ def note_before_replacing(temporary: Path, path: Path) -> None:
         except OSError:
             continue
         try:
-            if _is_list(descriptor) and (note := content_note(temporary)) is not None:
+            if _is_list(descriptor) and (note := note_of_new()) is not None:
                 line = json.dumps([path.relative_to(folder).as_posix(), note])
                 os.write(descriptor, f"{line}\n".encode())
                 os.fsync(descriptor)
