@@ -111,6 +111,13 @@ def test_a_value_that_keeps_pytorch_from_being_imported_names_its_variable(name:
     assert f"PyTorch cannot be imported with {name}='{value}': " in ended.stderr
 
 
+@pytest.mark.parametrize("module", ["anifacegan", "anifacegan.cli"])
+def test_python_runs_the_command_where_it_is_not_installed(module: str) -> None:
+    words = [sys.executable, "-m", module, "--version"]
+    ended = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert ended.stdout == f"anifacegan {anifacegan.__version__}\n"
+
+
 def test_a_variable_that_numba_cannot_read_is_one_line() -> None:
     """In a process of its own, as numba reads them once; it would warn with a traceback and go on without."""
     ended = subprocess.run(
