@@ -1,7 +1,8 @@
 """Camera poses in the file dataset.json of EG3D's data sets, which have a label of 25 numbers for each image.
 
 The first 16 numbers are the rows of a 4 x 4 matrix from camera to world. The camera has x right, y down and z forward;
-the world has y up, and the face, near the origin, looks along +z. The last 9 are intrinsics, which the generator's camera does not take.
+the world has y up, and the face, near the origin, looks along +z. The last 9 are intrinsics, which the generator's
+camera does not take.
 """
 
 import math

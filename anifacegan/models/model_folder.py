@@ -92,7 +92,9 @@ def read_card(
         )
     content = read_yaml(path, "a model's card")
     if config_key not in content:
-        came = next((f"is of {kind}" for key, kind in KINDS.items() if key in content), f"no key '{config_key}'")
+        came = next(
+            (f"is of {kind}" for key, kind in KINDS.items() if key in content), f"no key '{config_key}'"
+        )
         raise InputError(f"{path}: {came}, expected the card of {KINDS[config_key]}")
     sizes = content.pop(config_key)
     if not isinstance(sizes, dict):

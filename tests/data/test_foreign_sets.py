@@ -317,7 +317,9 @@ def test_a_label_of_another_convention_is_refused(
 ) -> None:
     """Its camera would look past the head, into the scene's other half."""
     numbers = [*change(label(yaw=0.5, pitch=0)).ravel().tolist(), *[0] * 9]
-    with pytest.raises(InputError, match=rf"a\.png: the camera .* looks {angle} degrees past the origin, expected"):
+    with pytest.raises(
+        InputError, match=rf"a\.png: the camera .* looks {angle} degrees past the origin, expected"
+    ):
         label_pose(numbers, 0.0, Path("a.png"))
 
 

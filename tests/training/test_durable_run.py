@@ -104,7 +104,9 @@ def test_a_new_run_takes_the_place_of_no_finished_one(
     same = kind.config(tiny, unbroken)
     (out / "config.yaml").write_bytes((unbroken / "config.yaml").read_bytes())
     other = replace(same, out=out, schedule=replace(same.schedule, seed=9))
-    with pytest.raises(InputError, match=r"schedule\.seed is 9, expected 0 as in .*config\.yaml; take another"):
+    with pytest.raises(
+        InputError, match=r"schedule\.seed is 9, expected 0 as in .*config\.yaml; take another"
+    ):
         kind.run(other)
     assert (out / "model" / "model.safetensors").read_bytes() == (
         unbroken / "model" / "model.safetensors"
