@@ -2,7 +2,8 @@
 
 In this mode the landmarker follows the face from frame to frame and smooths by the frames' times. It is run in a part
 of the frame around the face, in which the face is large enough to be found, and in the part's mirror image. Where the
-face is lost, or leaves the part, it is looked for in the whole frame, and the landmarker starts anew.
+face is lost, or leaves the part, it is looked for in the whole frame, and the landmarker starts anew. The search for a
+small face in tiles takes seconds, so a long stretch without a face has it a few times a second only.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ PART_SCALE = 3.0
 LEAST_MARGIN, LARGEST_CHANGE = 0.35, 1.6
 """Smallest distance of the landmarks from the part's border, in sides of the face, and largest factor by which the face
 may grow or shrink, before another part is taken."""
+TILES_MS, TILES_INTERVAL_MS = 1000, 250
+"""For how long every frame without a face is also searched in tiles, and the interval after that, milliseconds: a face
+that is too small to be found without them may be found so much too late."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,8 @@ class FaceTracker:
         """Landmarks where the face was last, pixels of the frame."""
         self._part: Part | None = None
         self._landmarkers: tuple[VideoLandmarker, VideoLandmarker] | None = None
+        self._lost_since: int | None = None
+        self._tiles_at = 0
 
     def landmarks(self, frame: Photograph, millisecond: int) -> Landmarks | None:
         """Return the landmarks in the next frame, pixels of the frame; None if no face is found.
@@ -89,19 +95,20 @@ class FaceTracker:
         points = None if self._part is None else self._follow(frame, millisecond)
         if points is None or self._part is None or not self._part.suits(points, frame.shape):
             if points is None:
-                points = self._look_for(frame)
+                points = self._look_for(frame, self._searches_tiles(millisecond))
                 if points is None:
                     return None  # the next frame is looked at in this part, too
             self._forget_part()
             self._part = Part.around(points, frame.shape)
             points = self._follow(frame, millisecond)
         if points is not None:
-            self.last = points
+            self.last, self._lost_since = points, None
         return points
 
     def start_anew(self) -> None:
         """Forget everything but where the face was last; the next frame begins there."""
         self._forget_part()
+        self._lost_since = None
 
     def close(self) -> None:
         """Free the landmarker's networks."""
@@ -126,9 +133,19 @@ class FaceTracker:
         turned += np.array([image.shape[1] - 1.0, 0.0])
         return (seen + turned) / 2 + np.array([part.left, part.top])
 
-    def _look_for(self, frame: Photograph) -> Landmarks | None:
+    def _searches_tiles(self, millisecond: int) -> bool:
+        """Return whether the search of a frame without a face includes tiles."""
+        if self._lost_since is None:
+            self._lost_since = millisecond
+        is_new = millisecond - self._lost_since < TILES_MS
+        if not is_new and millisecond - self._tiles_at < TILES_INTERVAL_MS:
+            return False
+        self._tiles_at = millisecond
+        return True
+
+    def _look_for(self, frame: Photograph, tiles: bool) -> Landmarks | None:
         """Search the whole frame; prefer the face that is nearest to where the face was last."""
-        faces = [face for face in self._detector.faces(frame) if face.side >= LEAST_FACE_PX]
+        faces = [face for face in self._detector.faces(frame, tiles) if face.side >= LEAST_FACE_PX]
         if not faces:
             return None
         if self.last is None:

@@ -105,9 +105,9 @@ class LandmarkDetector:
                 self._mediapipe, open_landmarker(self.path, self._content, video=True), self.path
             )
 
-    def faces(self, photograph: Photograph) -> list[DetectedFace]:
+    def faces(self, photograph: Photograph, tiles: bool = True) -> list[DetectedFace]:
         """Return the faces of a photograph, the largest first; smaller faces are looked for only if no large one is
-        found.
+        found, and if ``tiles``, as that takes ten times as long.
 
         Raises:
             InputError: the landmarker's file has another number of landmarks or no depth.
@@ -117,7 +117,7 @@ class LandmarkDetector:
             self.landmarks_once(photograph) or self._with_margin(photograph) or self._upside_down(photograph)
         )
         faces = [self._read_again(photograph, points) or DetectedFace(points) for points in found]
-        for share in SEARCH_SHARES:
+        for share in SEARCH_SHARES if tiles else ():
             if not faces:
                 tiles = self._in_tiles(photograph, share * max(height, width))
                 again = [self._read_again(photograph, points) for points in tiles]

@@ -55,15 +55,13 @@ def main(arguments: Sequence[str]) -> None:
         read_one_of(CONFIGS, "task", arguments, COMMAND)  # prints the help, without PyTorch, and exits
     from anifacegan.runtime.cpu import keep_freed_memory
     from anifacegan.runtime.distributed import working_together
+    from anifacegan.training.unused_options import require_effects
 
     keep_freed_memory()
     with working_together() as workers, exit_on_input_error():
         with workers.rank_zero_only():
             config = read_one_of(CONFIGS, "task", arguments, COMMAND)
-            if config.task == "generator":
-                from anifacegan.training.unused_options import require_effects
-
-                require_effects(config, given_options(arguments))
+            require_effects(config, given_options(arguments))
             if getattr(config, "plan", False):
                 return print_plan(config)
             require_writable_folder(config.out)

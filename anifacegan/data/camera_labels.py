@@ -1,7 +1,8 @@
 """Camera poses in the file dataset.json of EG3D's data sets, which have a label of 25 numbers for each image.
 
 The first 16 numbers are the rows of a 4 x 4 matrix from camera to world. The camera has x right, y down and z forward;
-the world has y up, and the face looks along +z. The last 9 are intrinsics, which the generator's camera does not take.
+the world has y up, and the face, near the origin, looks along +z. The last 9 are intrinsics, which the generator's
+camera does not take.
 """
 
 import math
@@ -19,6 +20,8 @@ LABEL_NUMBERS = 25
 """Numbers of a label: a 4 x 4 matrix from camera to world, and 3 x 3 intrinsics."""
 _TOLERANCE = 1e-2
 """Largest deviation of the rows' scalar products from those of a rotation."""
+WIDEST_LOOK_DEG = 15.0
+"""Largest angle between a camera's axis and its way to the origin: EG3D's own look past it by a few degrees."""
 
 
 def camera_labels(content: bytes, label: Path, folder: PurePosixPath) -> dict[str, list[Any]]:
@@ -68,6 +71,18 @@ def label_pose(numbers: list[Any], pitch_offset: float, image: Path) -> Float[np
     is_pose = is_rotation and np.linalg.det(rotation) > 0 and matrix[3].tolist() == [0, 0, 0, 1]
     if not (is_pose and np.isfinite(values).all()):
         raise InputError(f"{image}: its label in dataset.json is no camera pose, expected {expected}")
+    away = math.degrees(math.acos(_cosine(-rotation[:, 2], matrix[:3, 3])))
+    if away > WIDEST_LOOK_DEG:
+        raise InputError(
+            f"{image}: the camera of its label in dataset.json looks {away:.0f} degrees past the origin, expected "
+            f"a matrix from camera to world with z forward and y down, and the face at the origin"
+        )
     x, y, z = -rotation[:, 2]  # from the face to the camera
     pitch, yaw = math.asin(max(-1.0, min(1.0, y))), math.atan2(-x, z)
     return np.array([pitch - pitch_offset, yaw], np.float32)
+
+
+def _cosine(axis: Float[np.ndarray, "3"], position: Float[np.ndarray, "3"]) -> float:
+    """Return the cosine of the angle between a unit vector and a camera's position; 1 for a camera at the origin."""
+    distance = float(np.linalg.norm(position))
+    return max(-1.0, min(1.0, float(axis @ position) / distance)) if distance > 0 else 1.0

@@ -21,7 +21,7 @@ from anifacegan.runtime.arguments import array, number
 from anifacegan.runtime.errors import InputError, say_once
 from anifacegan.runtime.mat_files import is_mat_file, mat_files_in_order
 from anifacegan.runtime.number_texts import real_number_of
-from anifacegan.runtime.paths import user_path
+from anifacegan.runtime.paths import require_file, user_path
 
 PRESETS: dict[str, dict[str, float]] = {
     "smile": {
@@ -200,6 +200,8 @@ def names_of(expressions: Sequence[str]) -> tuple[str, ...]:
 
 EXPECTED = "a .csv or .json of blendshapes, or names such as smile=0.7,blink=0.3"
 """What an expression may be beside a .mat file."""
+SEQUENCE_FILE = "a .mat with face coefficients, or a .csv or .json of blendshapes"
+"""What a file of expressions may be."""
 
 
 def has_separator(text: str) -> bool:
@@ -303,6 +305,7 @@ class ExpressionReader:
             InputError: unreadable file, a file that belongs to another face model, or a face model without units.
         """
         path = user_path(path)
+        require_file(path, SEQUENCE_FILE)
         if is_blendshape_file(path.name):
             if self.basis is None:
                 raise InputError(

@@ -15,6 +15,7 @@ from anifacegan.face_model.coefficients import read_poses
 from anifacegan.face_model.config import MOST_FRAMES, DriveConfig
 from anifacegan.face_model.expressions import (
     EXPECTED,
+    SEQUENCE_FILE,
     ExpressionReader,
     has_separator,
     is_expression_file,
@@ -185,7 +186,7 @@ def requested_expressions(drive: DriveConfig, reader: ExpressionReader) -> tuple
                 raise InputError(f"{path}: is a folder, which has to be the only expression")
             return _frames_in(path, reader), True
         if is_expression_file(text):
-            path = located(text, "a .mat with face coefficients, or a .csv or .json of blendshapes")
+            path = located(text, SEQUENCE_FILE)
             expressions += _expressions_of(path, reader, most=MOST_FRAMES if len(requested) == 1 else 1)
             continue
         if path is not None or has_separator(text):

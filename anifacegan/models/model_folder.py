@@ -24,6 +24,13 @@ from anifacegan.runtime.typed_config import from_plain
 
 TENSORS, CARD = "model.safetensors", "card.yaml"
 
+KINDS = {
+    "generator": "a generator",
+    "reconstruction": "a face regressor (--task reconstruction)",
+    "prior": "a coefficient prior (--task prior)",
+}
+"""Kind of model by the key of its network's configuration in card.yaml."""
+
 Card = TypeVar("Card")
 Config = TypeVar("Config")
 Network = TypeVar("Network", bound=nn.Module)
@@ -85,7 +92,10 @@ def read_card(
         )
     content = read_yaml(path, "a model's card")
     if config_key not in content:
-        raise InputError(f"{path}: no key '{config_key}', expected the card of a model of that kind")
+        came = next(
+            (f"is of {kind}" for key, kind in KINDS.items() if key in content), f"no key '{config_key}'"
+        )
+        raise InputError(f"{path}: {came}, expected the card of {KINDS[config_key]}")
     sizes = content.pop(config_key)
     if not isinstance(sizes, dict):
         raise InputError(f"{path}: '{config_key}' holds {sizes!r}, expected keys and values")

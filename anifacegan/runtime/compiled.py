@@ -32,6 +32,10 @@ def kernel(**options: Any) -> Callable[[Callable], Callable]:
     """Return a decorator that compiles a function at its first call, with ``numba.njit`` and its options."""
 
     def decorate(function: Callable) -> Callable:
+        if numba.config.DISABLE_JIT:
+            say_once(
+                "NUMBA_DISABLE_JIT is set: nothing is compiled, and rendering is thousands of times slower"
+            )
         with suppress(RuntimeError):  # no writable folder for a cache
             return _with_optional_cache(numba.njit(cache=True, **options)(function))
         folder = _own_temporary_folder()

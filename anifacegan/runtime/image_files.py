@@ -22,6 +22,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 from anifacegan.runtime.colour_profiles import conversion_to_srgb
 from anifacegan.runtime.errors import first_line
+from anifacegan.runtime.file_kinds import HEAD_BYTES, foreign_kind
 
 ImageArray = UInt8[np.ndarray, "height width *channel"] | UInt16[np.ndarray, "height width"]
 
@@ -35,6 +36,12 @@ PNG_MAGIC, _PNG_PIXELS = b"\x89PNG\r\n\x1a\n", (b"IHDR", b"PLTE", b"IDAT", b"tRN
 """Beginning of a PNG file, and the names of those of its parts that make its pixels."""
 PNG_END = b"\0\0\0\0IEND\xae\x42\x60\x82"
 """End of a PNG file."""
+_OTHERS = {
+    b"GIF8": "is a GIF",
+    b"\x1a\x45\xdf\xa3": "is a film (Matroska or WebM)",
+    b"%PDF": "is a PDF document",
+}
+"""Beginnings of files that people take for images of ours, and the words after "it" in a message."""
 _PNG_PROFILE = b"iCCP"
 """Name of the part of a PNG file that has a colour profile."""
 _TURNS = dict(enumerate(("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE",
@@ -163,6 +170,22 @@ def _silent_libtiff() -> Iterator[None]:
         os.close(kept)
 
 
+def _head(source: Path | bytes) -> bytes:
+    if isinstance(source, bytes):
+        return source[:HEAD_BYTES]
+    with source.open("rb") as file:
+        return file.read(HEAD_BYTES)
+
+
+def _other_kind(head: bytes) -> str | None:
+    """Return what a file is that is no image of ours, by its first bytes, as the words after "it"; None if unknown."""
+    if head[4:8] == b"ftyp":
+        still = head[8:11] in (b"hei", b"hev", b"mif", b"msf", b"avi")
+        return "is a HEIC or AVIF image: convert it to JPEG" if still else "is a film (MP4 or MOV)"
+    found = (words for start, words in _OTHERS.items() if head.startswith(start))
+    return next(found, None) or foreign_kind(head, PNG_MAGIC[:4], b"\xff\xd8\xff")
+
+
 @contextmanager
 def _opened(source: Path | bytes) -> Iterator[Image.Image]:
     """Open an image without decoding it; whatever Pillow raises, also in the block, becomes an OSError of one line."""
@@ -179,7 +202,10 @@ def _opened(source: Path | bytes) -> Iterator[Image.Image]:
     except Image.DecompressionBombError:
         raise OSError(f"its header announces more than {MOST_PIXELS} pixels") from None
     except Image.UnidentifiedImageError:
-        raise OSError("no PNG, JPEG, WebP, BMP or TIFF data") from None
+        kind = _other_kind(_head(source))
+        raise OSError(
+            "no PNG, JPEG, WebP, BMP or TIFF data" + ("" if kind is None else f": it {kind}")
+        ) from None
     except (
         OSError,
         SyntaxError,

@@ -41,7 +41,7 @@ from anifacegan.runtime.paths import exists
 from anifacegan.runtime.structured_text import parse_yaml, read_yaml, yaml_text
 from anifacegan.runtime.typed_config import plain
 from anifacegan.training.logging import Losses, RunLog
-from anifacegan.training.resume_check import refuse_changes, require_within_schedule
+from anifacegan.training.resume_check import refuse_changes, refuse_other_run, require_within_schedule
 from anifacegan.training.snapshots import (
     CONFIG,
     RUN_FILES,
@@ -169,8 +169,8 @@ class DurableRun:
         snapshots say whose folder it is. A config.yaml that somebody has edited stays if the run has its options.
 
         Raises:
-            InputError: the snapshot belongs to other networks, the folder has files of others in the way, or another
-                process trains in the folder; no file has been written or removed then.
+            InputError: the snapshot belongs to other networks, the folder has files of others or another run's model in
+                the way, or another process trains in the folder; no file has been written or removed then.
         """
         out = self.config.out
         if self.content is not None:
@@ -182,6 +182,8 @@ class DurableRun:
                     f"{out / 'config.yaml'}; take another --out for a new run"
                 ) from None
         if self.workers.first:
+            if self.new:
+                refuse_other_run(out, self.config)
             text, kept = yaml_text(plain(self.config)), False
             if not self.new and CONFIG not in still_own(out, [CONFIG]):
                 kept = _holds_options(out / CONFIG, text)

@@ -25,6 +25,7 @@ from anifacegan.runtime.structured_text import yaml_text
 from anifacegan.runtime.typed_config import plain
 from anifacegan.training.config import PriorRun
 from anifacegan.training.initialization import fit_prior, moment_errors
+from anifacegan.training.resume_check import refuse_other_run
 
 LEAST_ITEMS = 8
 """Smallest number of items of a data set, enough to estimate the covariance of each half."""
@@ -36,10 +37,11 @@ def run(config: PriorRun, workers: Workers = SINGLE_PROCESS) -> Path:
     The error on coefficients to which a VAE was not fitted is estimated by :func:`cross_validation`, and printed.
 
     Raises:
-        InputError: configuration and data do not fit together.
+        InputError: configuration and data do not fit together, or the run folder is another run's.
         FloatingPointError: the evidence lower bound is not finite; the message names its part and the step.
     """
     workers.require_single_process("task prior")
+    refuse_other_run(config.out, config)
     require_room(config.out, ["config.yaml"])
     require_room_for_model(config.out / "model")
     set_torch_threads(config.threads)

@@ -1,14 +1,20 @@
-"""Options and data that must not change when a run is resumed from a snapshot.
+"""Options and data that must not change when a run is resumed from a snapshot, or repeated in the folder of a finished
+one.
 
 A run resumed with other values could not be repeated. Each snapshot stores these values, and checksums of the
-data, as plain values; the resumed run compares them with its own.
+data, as plain values; the resumed run compares them with its own. A run that begins anew in a folder would replace what
+another one has made there; it is compared with the folder's config.yaml.
 """
 
 from pathlib import Path
 from typing import Any
 
+from anifacegan.models.model_folder import CARD
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.paths import exists
+from anifacegan.runtime.structured_text import read_yaml
 from anifacegan.runtime.typed_config import plain
+from anifacegan.training.snapshots import CONFIG, newest_step
 
 MAY_CHANGE = (
     "out",
@@ -33,6 +39,8 @@ MAY_CHANGE = (
 compared by checksum, not by path."""
 FIXED_REPORTING = ("reporting.held_out",)
 """Options inside the groups of MAY_CHANGE that must not change: held_out decides which images are trained on."""
+FIXED_IN_A_FOLDER = ("task", "name", "face_model", "data.path", "real.path", "reconstruction")
+"""Options of MAY_CHANGE that must not change when a run is repeated from its start, where no checksum is compared."""
 CHECKSUMS = {
     "latents_sha256": "data.path",
     "images_sha256": "data.path",
@@ -78,6 +86,30 @@ def refuse_changes(
             option, given, expected = CHECKSUMS.get(key, key), _text(key, now[key]), _text(key, before[key])
             raise InputError(
                 f"{option} is {given}, expected {expected} as in the snapshots of {out}; {advice}"
+            )
+
+
+def refuse_other_run(out: Path, config: object) -> None:
+    """Refuse to begin a run in a folder in which another one, with other options, has left a model or snapshots.
+
+    ``config`` is the configuration of the run that begins; the other one's is the folder's config.yaml.
+
+    Raises:
+        InputError: an option differs, or there is no config.yaml; the message names it and both values.
+    """
+    if not exists(out / "model" / CARD) and newest_step(out) is None:
+        return
+    advice = f"expected the run that {out} has files of; take another --out for a new run"
+    if not exists(out / CONFIG):
+        raise InputError(f"{out / CONFIG}: is missing, {advice}")
+    before, now = _flat(read_yaml(out / CONFIG, "the options of a run")), _flat(plain(config))
+    before.setdefault("task", "generator")
+    fixed = fixed_values(config, {})
+    for key in (*FIXED_IN_A_FOLDER, *fixed):
+        if key in now and before.get(key, now[key]) != now[key]:
+            given, expected = _text(key, now[key]), _text(key, before[key])
+            raise InputError(
+                f"{key} is {given}, expected {expected} as in {out / CONFIG}; take another --out for a new run"
             )
 
 

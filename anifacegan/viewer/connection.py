@@ -13,7 +13,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.errors import InputError, one_line
 from anifacegan.runtime.image_files import image_size, read_image
 from anifacegan.viewer.recording import FPS, MOST_MB, MOST_S, Recording
 from anifacegan.viewer.requests import (
@@ -230,7 +230,7 @@ class Connection:
         return await asyncio.get_running_loop().run_in_executor(self._stage.thread, work, *arguments)
 
     async def _tell(self, line: str) -> None:
-        await self.say({"type": "said", "line": line})
+        await self.say({"type": "said", "line": one_line(line)})
 
     async def _guarded(self, work: Any, request: int | None = None) -> None:
         """Wait for work; what it raises becomes a line on the page. A closed connection ends it."""

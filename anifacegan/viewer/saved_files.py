@@ -1,10 +1,11 @@
 """Files that the viewer writes, all into one folder: images, people and films, numbered, none ever replaced."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -61,13 +62,21 @@ class SavedFiles:
         """Write JPEG files as the frames of a film (MP4), all as large as the largest, and return the path.
 
         One frame at a time is decoded, and the folder is locked for the finished film only: encoding takes a while.
+
+        Raises:
+            InputError: the folder cannot be written; the message says where the film is kept, for temporary files.
         """
         side = max(image_size(frame)[1] for frame in _different(frames))
         with TemporaryDirectory() as work:
             film = Path(work) / "film.mp4"
             write_video(film, _decoded(frames, side), fps, SYNTHETIC)
-            with self._next("clip", ".mp4") as path:
-                write_complete(path, film.read_bytes())
+            try:
+                with self._next("clip", ".mp4") as path:
+                    write_complete(path, film.read_bytes())
+            except InputError as error:
+                kept = Path(mkdtemp(prefix="anifacegan-view-")) / "clip.mp4"
+                shutil.copyfile(film, kept)
+                raise InputError(f"{error}; the film is kept as {kept}") from None
         return path
 
     @contextmanager

@@ -25,8 +25,10 @@ class Detector(LandmarkDetector):
         self._sides = sides
         self.shows_face = True
         self.followers: list[Follower] = []
+        self.tiles_at: list[bool] = []
 
-    def faces(self, photograph: np.ndarray) -> list[DetectedFace]:
+    def faces(self, photograph: np.ndarray, tiles: bool = True) -> list[DetectedFace]:
+        self.tiles_at.append(tiles)
         return [DetectedFace(face(side)) for side in self._sides] if self.shows_face else []
 
     def video_landmarker(self) -> "Follower":  # type: ignore[override]
@@ -80,3 +82,22 @@ def test_a_face_is_found_again_in_the_first_frame_that_shows_it() -> None:
             detector.shows_face = True
             assert tracker.landmarks(FRAME, next(times)) is not None
         assert len(detector.followers) <= 2 * (5 + seen_before)  # none for a frame without a face
+
+
+def test_a_long_stretch_without_a_face_is_searched_in_tiles_a_few_times_a_second() -> None:
+    """For a second in all of 25 frames, then in each seventh; again in all of a new stretch, or a new chunk."""
+    detector, times = Detector(200.0), iter(range(0, 40 * 1000, 40))
+    tracker = FaceTracker(detector, 1, Path("me.mp4"))
+
+    def searched(frames: int) -> list[bool]:
+        detector.shows_face = False
+        detector.tiles_at.clear()
+        assert all(tracker.landmarks(FRAME, next(times)) is None for _ in range(frames))
+        return detector.tiles_at
+
+    assert searched(60) == [True] * 25 + 5 * ([False] * 6 + [True])
+    tracker.start_anew()
+    assert searched(30) == [True] * 25 + [False] * 5
+    detector.shows_face = True
+    assert tracker.landmarks(FRAME, next(times)) is not None
+    assert searched(30) == [True] * 25 + [False] * 5

@@ -26,6 +26,7 @@ from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.output_folders import MARKER
 from anifacegan.training.config import TrainConfig
 from anifacegan.training.weights import LossWeights
+from tests.fixtures.commands import command, one_error_line
 from tests.fixtures.resumed_runs import ADVERSARIAL_SIZE, adversarial_config
 from tests.fixtures.shared_preparation import shared_preparation
 from tests.fixtures.tiny_training_set import write_tiny_set
@@ -127,6 +128,16 @@ def test_the_table_names_what_is_left_out() -> None:
 def test_impossible_counts_are_refused(tiny: Path, change: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(change))} is"):
         requested(tiny, tiny / "unused", **change)
+
+
+@pytest.mark.parametrize("words", [("--plan",), ("--view",), ("--initial_model", "m", "--priors.steps", "3")])
+def test_an_option_without_an_effect_is_refused(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = ("--out", tmp_path / "out", "--data.path", tmp_path / "none")
+    assert command("ablate", "--config", "configs/tiny_adversarial.yaml", *places, *words) == 2
+    assert f"expected no {words[-2 if len(words) > 1 else 0]} " in one_error_line(capsys)
+    assert not (tmp_path / "out").exists()
 
 
 def test_shared_surfaces_are_links_to_all_files(tmp_path: Path) -> None:

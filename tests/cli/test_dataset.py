@@ -16,8 +16,11 @@ import scipy.io
 from PIL import Image
 
 from anifacegan.cli.dataset import finished, writer
+from anifacegan.data.config import DataConfig
+from anifacegan.data.dataset import FaceDataset
 from anifacegan.data.synthetic.renderer import render_item
 from anifacegan.face_model.coefficients import read_coefficients
+from anifacegan.runtime.errors import InputError
 from tests.fixtures.commands import command, one_error_line
 from tests.fixtures.loaded_renderers import loaded_once
 from tests.fixtures.tiny_head import write_tiny_file
@@ -260,7 +263,7 @@ def exchanged(archive: Path, name: str, content: bytes, kind: int = zipfile.ZIP_
     return archive.read_bytes()
 
 
-@pytest.mark.parametrize("name", ["000001.png", "000004.mat", "000009.png"])
+@pytest.mark.parametrize("name", ["000001.png", "000004.mat", "000009.png", "checksums.txt"])
 @pytest.mark.parametrize("kind", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_an_archive_in_which_somebody_exchanged_a_file_stays(
     name: str, kind: int, made: Path, face_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -298,7 +301,20 @@ def test_fewer_images_leave_the_archive_of_all(made: Path, face_file: Path, tmp_
     assert command("dataset", *arguments(out, face_file, count=2), "--zip") == 0
     with zipfile.ZipFile(tmp_path / "set.zip") as archive:
         assert json.loads(archive.read("dataset.json"))["count"] == 3
-        assert len(archive.namelist()) == 1 + 2 * 3
+        assert len(archive.namelist()) == 2 + 2 * 3
+        listed = archive.read("checksums.txt").decode()
+    made_of = (made / "checksums.txt").read_text().splitlines(keepends=True)
+    assert listed == "".join(made_of[: 1 + 2 * 3])
+
+
+def test_a_swap_within_an_archive_is_refused_when_it_is_read(made: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "set.zip"
+    shutil.copy(made.parent / "set.zip", archive)
+    dataset = FaceDataset(DataConfig(archive, 24))
+    assert len(dataset) == 6
+    exchanged(archive, "000001.png", (made / "000002.png").read_bytes())
+    with pytest.raises(InputError, match=r"000001\.png: is not the file that was made there"):
+        FaceDataset(DataConfig(archive, 24)).load_images()
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,16 @@ def test_wrong_options_are_refused_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_sequence_that_is_no_file_is_refused_before_a_person_is_baked(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anifacegan.cli.bake.run.baked_avatar", None)
+    words = ("--seed", "7", "--model", "demo", "--sequence", folder, "--out", tmp_path / "me.glb")
+    assert command("export", "glb", *words) == 2
+    line = one_error_line(capsys)
+    assert f"{folder}: " in line and "expected a .mat with face coefficients, or a .csv or .json" in line
+
+
 def test_nobody_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command("export", "glb", "--out", tmp_path / "me.glb") == 2
     assert "got nobody, expected one of --avatar, --seed and --latents" in one_error_line(capsys)

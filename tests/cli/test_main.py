@@ -97,6 +97,31 @@ def test_memory_settings_at_which_pytorch_aborts_name_their_variable(
     assert said in one_error_line(capsys)
 
 
+def test_too_little_address_space_for_pytorch_is_refused() -> None:
+    """In a process of its own: PyTorch would end it with an abort."""
+    words = [sys.executable, "-m", "anifacegan.cli", "render", "--out", ""]
+    ended = subprocess.run(
+        ["bash", "-c", 'ulimit -v 3000000; exec "$@"', "bash", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        "error: ulimit -v is 3000000, expected at least 3500000: PyTorch needs that much\n",
+    )
+
+
+def test_code_that_is_not_compiled_is_said() -> None:
+    code = "from anifacegan.runtime.compiled import kernel; kernel()(lambda: 1); kernel()(lambda: 2)"
+    variables = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    words = [sys.executable, "-c", code]
+    ended = subprocess.run(words, env=variables, capture_output=True, text=True, check=True)
+    assert ended.stderr.splitlines() == [
+        "NUMBA_DISABLE_JIT is set: nothing is compiled, and rendering is thousands of times slower"
+    ]
+
+
 @pytest.mark.parametrize(("name", "value"), [("TORCH_LOGS", "bogus"), ("TORCH_DISTRIBUTED_DEBUG", "bogus")])
 def test_a_value_that_keeps_pytorch_from_being_imported_names_its_variable(name: str, value: str) -> None:
     """In a process of its own, as PyTorch reads them once."""

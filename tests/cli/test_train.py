@@ -49,6 +49,7 @@ def test_what_says_no_task_is_refused(content: str, part: str, tmp_path: Path) -
 
 
 NO_GAME = ("--schedule.adversarial", "0")
+NO_COEFFICIENTS = ("--weights.id", "0", "--weights.exp", "0", "--weights.tex", "0")
 TINY, DEMO = "tiny_adversarial", "demo"
 
 
@@ -71,6 +72,10 @@ TINY, DEMO = "tiny_adversarial", "demo"
         (TINY, ("--alignment_init.points", "10"), "alignment_init.points"),
         (TINY, ("--schedule.prior_share", "0.1"), "schedule.prior_share"),
         (DEMO, ("--schedule.lr_manifolds", "0.1"), "schedule.lr_manifolds"),
+        ("judge", ("--augmentation.blur_share", "0", "--augmentation.blur", "0.01"), "augmentation.blur"),
+        ("judge", ("--augmentation.jitter_share", "0", "--augmentation.zoom", "0.01"), "augmentation.zoom"),
+        ("judge", (*NO_COEFFICIENTS, "--weights.effect_exponent", "1"), "weights.effect_exponent"),
+        ("prior_identity", ("--data.pitch_offset", "0.1"), "data.pitch_offset"),
     ],
 )
 def test_an_option_without_an_effect_is_refused(
@@ -105,6 +110,8 @@ def test_an_option_without_an_effect_is_refused(
         (TINY, ("--initial_model", "m", "--schedule.batch", "4")),
         (DEMO, ("--schedule.lr_planes", "0.1", "--expression_prior_model", "p")),
         ("ffhq128", ("--data.path", "y", "--face_model", "null", "--reconstruction", "r", "--out", "o")),
+        ("judge", ("--augmentation.blur", "0.01", "--weights.effect_exponent", "1", "--weights.id", "0")),
+        ("prior_identity", ("--data.size", "64")),
         ("synthetic64", ("--schedule.batch", "4", "--shading_init.steps", "3")),
     ],
 )

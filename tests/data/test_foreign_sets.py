@@ -22,6 +22,7 @@ from anifacegan.data.file_sources import ZipFiles
 from anifacegan.data.posed_images import RealImages
 from anifacegan.face_model.coefficients import BFM, OPEN_FACE_MODEL, write_coefficients
 from anifacegan.geometry.cameras import orbit_rotation
+from anifacegan.runtime.errors import InputError
 from tests.data.test_dataset import SIZE, mirroring, random_face
 from tests.fixtures.one_line import assert_one_line
 
@@ -298,6 +299,28 @@ def test_a_bad_label_names_its_image(numbers: list, tmp_path: Path) -> None:
         lambda: opened(tmp_path, poses_suffice=True), "b.png: its label in dataset.json", "expected a 4 x 4"
     )
     assert len(opened(tmp_path, poses_suffice=True, skip_bad=True)) == 1
+
+
+def to_camera(numbers: list[float]) -> np.ndarray:
+    """The inverse of a label's matrix."""
+    return np.linalg.inv(np.array(numbers[:16]).reshape(4, 4))
+
+
+def of_opengl(numbers: list[float]) -> np.ndarray:
+    """A label's matrix for a camera with y up and z backward."""
+    return np.array(numbers[:16]).reshape(4, 4) @ np.diag([1.0, -1.0, -1.0, 1.0])
+
+
+@pytest.mark.parametrize(("change", "angle"), [(to_camera, 29), (of_opengl, 180)])
+def test_a_label_of_another_convention_is_refused(
+    change: Callable[[list[float]], np.ndarray], angle: int
+) -> None:
+    """Its camera would look past the head, into the scene's other half."""
+    numbers = [*change(label(yaw=0.5, pitch=0)).ravel().tolist(), *[0] * 9]
+    with pytest.raises(
+        InputError, match=rf"a\.png: the camera .* looks {angle} degrees past the origin, expected"
+    ):
+        label_pose(numbers, 0.0, Path("a.png"))
 
 
 @pytest.mark.parametrize(

@@ -321,5 +321,8 @@ def test_folders_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"{TENSORS}: tensor 'backbone.stem.0.weight' has shape"):
         load_face_regressor(tmp_path / "model")
     card.write_text(text.replace("reconstruction:", "generator:"))
-    with pytest.raises(InputError, match="no key 'reconstruction'"):
+    with pytest.raises(InputError, match="is of a generator, expected the card of a face regressor"):
+        load_face_regressor(tmp_path / "model")
+    card.write_text(text.replace("reconstruction:", "network:"))
+    with pytest.raises(InputError, match="no key 'reconstruction', expected the card of a face regressor"):
         load_face_regressor(tmp_path / "model")

@@ -1,5 +1,6 @@
 """Images of every kind that people have become the same arrays, or are refused in one line."""
 
+import re
 import struct
 import tracemalloc
 import zlib
@@ -195,11 +196,32 @@ def test_a_decompression_bomb_is_refused_by_its_header() -> None:
     assert image_size(png(10_000, 10_000, 8, 2, bytes(100))) == (10_000, 10_000)  # Pillow only warns
 
 
-@pytest.mark.parametrize("content", [b"", b"nothing", b"GIF89a" + bytes(100), b"%!PS-Adobe-3.0 EPSF-3.0\n"])
-def test_other_files_are_refused_in_one_line(content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"", ": it is empty"),
+        (b"nothing", ""),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", ""),
+        (b"GIF89a" + bytes(100), ": it is a GIF"),
+        (b"\0\0\0\x18ftypheic" + bytes(99), ": it is a HEIC or AVIF image: convert it to JPEG"),
+        (b"\0\0\0\x18ftypisom" + bytes(99), ": it is a film (MP4 or MOV)"),
+        (b"\x1a\x45\xdf\xa3" + bytes(99), ": it is a film (Matroska or WebM)"),
+        (b"%PDF-1.7\n", ": it is a PDF document"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\n",
+            ": it is a Git LFS pointer; 'git lfs pull' fetches the file",
+        ),
+        (b"<!DOCTYPE html>", ": it is a web page, perhaps of a failed download"),
+        (b"\x89PNG nothing", ""),
+    ],
+)
+def test_other_files_are_refused_in_one_line(content: bytes, kind: str, tmp_path: Path) -> None:
+    (tmp_path / "image.png").write_bytes(content)
     for read in (image_size, read_image):
-        with pytest.raises(OSError, match=r"^no PNG, JPEG, WebP, BMP or TIFF data$"):
-            read(content)
+        for source in (content, tmp_path / "image.png"):
+            expected = rf"^no PNG, JPEG, WebP, BMP or TIFF data{re.escape(kind)}( itself)?$"
+            with pytest.raises(OSError, match=expected):
+                read(source)
 
 
 def test_a_missing_file_stays_a_missing_file(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -90,6 +90,29 @@ def names_in(folder: Path) -> list[str]:
     """Everything in a run folder but tensorboard's files, which are named for time and process."""
     names = (path.relative_to(folder) for path in folder.rglob("*") if path.name != MARKER)
     return sorted(str(name) for name in names if "tensorboard" not in name.parts)
+
+
+@kinds(SHORTEST)
+def test_a_new_run_takes_the_place_of_no_finished_one(
+    kind: Kind, tiny: Path, unbroken: Path, tmp_path: Path
+) -> None:
+    """Also where somebody has removed its snapshots to save room; the same run may be repeated."""
+    out = tmp_path / "run"
+    shutil.copytree(unbroken, out)
+    for path in out.glob("snapshot_*.pt"):
+        path.unlink()
+    same = kind.config(tiny, unbroken)
+    (out / "config.yaml").write_bytes((unbroken / "config.yaml").read_bytes())
+    other = replace(same, out=out, schedule=replace(same.schedule, seed=9))
+    with pytest.raises(
+        InputError, match=r"schedule\.seed is 9, expected 0 as in .*config\.yaml; take another"
+    ):
+        kind.run(other)
+    assert (out / "model" / "model.safetensors").read_bytes() == (
+        unbroken / "model" / "model.safetensors"
+    ).read_bytes()
+    kind.run(replace(same, out=out))
+    same_end(out, unbroken)
 
 
 @kinds(*KINDS)

@@ -17,6 +17,7 @@ from anifacegan.face_model.coefficients import BFM, OPEN_FACE_MODEL
 from anifacegan.models.checkpoints import load_checkpoint
 from anifacegan.models.config import CoefficientVAEConfig, PriorKind
 from anifacegan.models.prior_checkpoints import load_prior
+from anifacegan.runtime.errors import InputError
 from anifacegan.runtime.output_folders import MARKER
 from anifacegan.runtime.typed_config import read_config
 from anifacegan.training import priors
@@ -130,8 +131,30 @@ def test_a_run_that_does_not_end_leaves_the_earlier_prior(
 
     monkeypatch.setattr(priors, "cross_validation", stop)
     with pytest.raises(broken):
-        run(dataclasses.replace(requested, seed=3))
+        run(requested)
     assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*")} == before
+
+
+def test_a_prior_takes_the_place_of_no_other_run(photographs: Path, tmp_path: Path) -> None:
+    """Of the other kind, with another option, or of a network of another kind; the same run may be repeated."""
+    out = tmp_path / "run"
+    requested = config(DataConfig(photographs, 8), out)
+    run(requested)
+    content = {path: path.read_bytes() for path in out.rglob("*.*")}
+    others = {"kind": "identity", "seed": 3, "name": "other", "data": DataConfig(tmp_path, 8)}
+    for option, value in others.items():
+        key = "data.path" if option == "data" else option
+        expected = rf"{key} is .*, expected .* as in .*run/config\.yaml; take another --out"
+        with pytest.raises(InputError, match=expected):
+            run(dataclasses.replace(requested, **{option: value}))
+    assert {path: path.read_bytes() for path in out.rglob("*.*")} == content
+    run(requested)
+    (out / "config.yaml").write_text("out: run\n")  # of a generator, which is the task where none is named
+    with pytest.raises(InputError, match="task is prior, expected generator as in"):
+        run(requested)
+    (out / "config.yaml").unlink()
+    with pytest.raises(InputError, match=r"run/config\.yaml: is missing, expected the run that"):
+        run(requested)
 
 
 def test_the_other_half_is_decoded_as_well_as_the_first_half_knows_it() -> None:

@@ -487,6 +487,28 @@ def test_a_film_is_decoded_one_frame_at_a_time(tmp_path: Path, monkeypatch: pyte
     assert written == [((32, 32, 3), count) for count in (1, 1, 2, 3)] and path.read_bytes() == b"film"
 
 
+def test_a_film_whose_folder_is_gone_is_kept_for_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saved_files, "write_video", lambda path, *_: path.write_bytes(b"film"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    files = SavedFiles(tmp_path / "out")
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(InputError, match=r"out: .*; the film is kept as (.*/clip\.mp4)$") as caught:
+        files.film([encoded_image(np.full((16, 16, 3), 9, np.uint8), ".jpg")], 25)
+    assert Path(str(caught.value).rsplit(" ", 1)[1]).read_bytes() == b"film"
+
+
+def test_a_long_path_is_said_in_a_short_line(viewer: Viewer) -> None:
+    async def test(address: Address) -> None:
+        async with connect(address) as socket:
+            page = Client(socket)
+            await page.tell("load", path="x" * 5000)
+            assert len((await page.next("said"))["line"]) == 300
+
+    with_server(viewer, test)
+
+
 def test_another_model_is_shown_to_every_page(viewer: Viewer, tmp_path: Path) -> None:
     write_small_model(tmp_path / "model")
 

@@ -119,7 +119,7 @@ def posed_views(
         elif avatar.basis is not None and unit_name in avatar.basis.names:
             z_exp = avatar.expressions.coefficients(unit_name.removesuffix("Left"))
         if z_exp is None or not avatar.can_make(z_exp):
-            say(f"avatar '{avatar.card.name}' was not baked with {name}: {shows} is guessed")
+            say(f"avatar '{avatar.card.name}' was not baked with {name}: the colours of {shows} are guessed")
             continue
         vertices = shape.vertices(z_exp) + offset
         for yaw, pitch in within_reach(avatar, FEW_DIRECTIONS):

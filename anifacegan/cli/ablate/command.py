@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from anifacegan.cli.ablate.config import AblationConfig
 from anifacegan.runtime.errors import say
-from anifacegan.runtime.typed_config import read_config
+from anifacegan.runtime.typed_config import given_options, read_config
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -17,7 +17,9 @@ def main(arguments: Sequence[str]) -> None:
     config = read_config(AblationConfig, arguments, "anifacegan ablate")
     from anifacegan.cli.ablate.run import ablate, table
     from anifacegan.runtime.cpu import keep_freed_memory
+    from anifacegan.training.unused_options import require_effects
 
+    require_effects(config, given_options(arguments))
     keep_freed_memory()
     results = ablate(config, lambda name: say(f"variant: {name}"))
     print(table(results), end="")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from anifacegan.evaluation.config import EvaluationConfig, SampleConfig
+from anifacegan.runtime.errors import require_unused
 from anifacegan.runtime.output_places import OutputFolder
 from anifacegan.training.config import TrainConfig
 
@@ -53,6 +54,7 @@ class AblationConfig(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_unused(self, "in an ablation, which is several runs", "plan", "view")
         self.evaluation()  # refuses counts that are too small
 
     def evaluation(self) -> EvaluationConfig:

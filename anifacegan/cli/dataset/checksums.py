@@ -36,10 +36,15 @@ def read_checksums(out: Path, overwrite: bool) -> dict[str, str] | None:
     )
 
 
-def write_checksums(out: Path, checksums: Mapping[str, str]) -> None:
-    """Write the list, in the order of the names."""
+def checksums_text(checksums: Mapping[str, str]) -> str:
+    """Return the content of a list, in the order of the names."""
     lines = [f"{checksums[name]}  {name}\n" for name in sorted(checksums, key=lambda name: (len(name), name))]
-    write_complete(out / CHECKSUMS_FILE, CHECKSUMS_TITLE + "".join(lines))
+    return CHECKSUMS_TITLE + "".join(lines)
+
+
+def write_checksums(out: Path, checksums: Mapping[str, str]) -> None:
+    """Write the list."""
+    write_complete(out / CHECKSUMS_FILE, checksums_text(checksums))
 
 
 def note_checksums(out: Path, checksums: Mapping[str, str]) -> None:

@@ -28,7 +28,8 @@ class DatasetConfig:
     processes: int | None = None
     """Number of processes that render. null: one for each CPU core."""
     zip: bool = False
-    """Also write OUT.zip with the same files."""
+    """Also write OUT.zip with all images of the folder that are finished, also those beyond the count, and their
+    checksums."""
     overwrite: bool = False
     """Replace files with the names of this data set's that do not belong to it. false: refuse, before rendering."""
     face_model: Path | None = None

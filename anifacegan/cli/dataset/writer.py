@@ -7,7 +7,7 @@ import json
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,17 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from anifacegan.cli.dataset.checksums import note_checksums, read_checksums, write_checksums
+from anifacegan.cli.dataset.checksums import (
+    checksums_text,
+    note_checksums,
+    read_checksums,
+    write_checksums,
+)
 from anifacegan.cli.dataset.config import DatasetConfig
 from anifacegan.cli.dataset.finished import is_finished, item_paths, known_checksums
 from anifacegan.data.description import DESCRIPTION_FILE, FORMAT_VERSION, described_count, parsed_description
 from anifacegan.data.file_sources import first_image
+from anifacegan.data.listed_checksums import CHECKSUMS_FILE
 from anifacegan.data.synthetic.renderer import SyntheticRenderer, load_synthetic_renderer, render_item
 from anifacegan.data.synthetic.sampling import item_identity
 from anifacegan.data.synthetic.surface.head import HeadGeometry
@@ -34,6 +40,8 @@ from anifacegan.runtime.image_files import encoded_image
 from anifacegan.runtime.paths import exists, require_file, require_writable_folder
 from anifacegan.runtime.processes import map_in_processes
 
+_ABOUT = (DESCRIPTION_FILE, CHECKSUMS_FILE)
+"""Names of the files of a data set that are no items."""
 COUNTED_PEOPLE = 10_000
 """Largest number of people whose sexes, ages and descents are counted."""
 
@@ -184,7 +192,7 @@ def require_room_for_archive(config: DatasetConfig) -> None:
         raise InputError(f"{path}: is in the way and no archive of this data set, expected another --out")
     seen = set()
     for name in names:
-        if name in seen or not (name == DESCRIPTION_FILE or re.fullmatch(r"[0-9]{6,}\.(png|mat)", name)):
+        if name in seen or not (name in _ABOUT or re.fullmatch(r"[0-9]{6,}\.(png|mat)", name)):
             raise InputError(
                 f"{path}: is in the way, {name!r} in it is no file of this data set, expected another --out, or "
                 "--overwrite true"
@@ -194,7 +202,7 @@ def require_room_for_archive(config: DatasetConfig) -> None:
 
 def require_own_entries(config: DatasetConfig, checksums: Mapping[str, str]) -> None:
     """Require that each image and coefficient file in OUT.zip holds what this program wrote into the folder under its
-    name; ``checksums`` are those of what it wrote.
+    name, and the list of checksums in it those of these files; ``checksums`` are those of what it wrote.
 
     Raises:
         InputError: one does not, and ``overwrite`` is not set.
@@ -203,9 +211,11 @@ def require_own_entries(config: DatasetConfig, checksums: Mapping[str, str]) -> 
     if config.overwrite or not exists(path):
         return
     with zipfile.ZipFile(path) as found:
-        entries = (entry for entry in found.infolist() if entry.filename != DESCRIPTION_FILE)
-        for entry in entries:
-            if entry.filename not in checksums or _entry_sha256(found, entry) != checksums[entry.filename]:
+        items = [entry.filename for entry in found.infolist() if entry.filename not in _ABOUT]
+        listed = checksums_text({name: checksums[name] for name in items if name in checksums})
+        expected = dict(checksums) | {CHECKSUMS_FILE: sha256([listed.encode()])}
+        for entry in (entry for entry in found.infolist() if entry.filename != DESCRIPTION_FILE):
+            if entry.filename not in expected or _entry_sha256(found, entry) != expected[entry.filename]:
                 raise InputError(
                     f"{path}: is in the way, {entry.filename!r} in it is not what was made for this data set, expected "
                     "another --out, or --overwrite true"
@@ -229,9 +239,9 @@ def archive_path(out: Path) -> Path:
 
 
 def archive(config: DatasetConfig, parts: HeadParts, checksums: Mapping[str, str]) -> None:
-    """Write the images of a folder's data set, up to the first that is not finished, to OUT.zip, with a description of
-    these and without dates, so that the same data set gives the same bytes. The images that ``config`` asks for are
-    finished; ``checksums`` are those of all that were made.
+    """Write the images of a folder's data set, up to the first that is not finished, to OUT.zip, with a description and
+    the checksums of these and without dates, so that the same data set gives the same bytes. The images that ``config``
+    asks for are finished; ``checksums`` are those of all that were made.
     """
     out = config.out
     path, description = archive_path(out), out / DESCRIPTION_FILE
@@ -241,8 +251,10 @@ def archive(config: DatasetConfig, parts: HeadParts, checksums: Mapping[str, str
     count = next(
         (index for index in more if not is_finished(any_file, parts, index, checksums)), about["count"]
     )
-    files: Iterable[Path] = (p for i in range(count) for p in item_paths(out, i))
+    files = [path for index in range(count) for path in item_paths(out, index)]
+    listed = checksums_text({file.name: checksums[file.name] for file in files if file.name in checksums})
     with complete_or_absent(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as target:
         target.writestr(zipfile.ZipInfo(DESCRIPTION_FILE), described(about | {"count": count}))
+        target.writestr(zipfile.ZipInfo(CHECKSUMS_FILE), listed)
         for file in files:
             target.writestr(zipfile.ZipInfo(file.name), file.read_bytes())

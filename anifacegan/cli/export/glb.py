@@ -1,5 +1,6 @@
 """``anifacegan export glb``: write a person as a head for Blender, game engines and three.js."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -200,4 +201,9 @@ def _avatar(config: GlbCommand) -> "Avatar":
         bake=config.bake,
         device=config.device,
     )
-    return baked_avatar(baking, load_model(baking.model, config.device))
+    model = load_model(baking.model, config.device)
+    if config.sequence is not None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they come when it is used
+            model.expressions.sequence(config.sequence)  # refused before a minute of baking
+    return baked_avatar(baking, model)

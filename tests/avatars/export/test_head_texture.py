@@ -68,7 +68,10 @@ def test_an_expression_that_cannot_be_made_is_left_out_and_said(
     views = neutral_views(avatar, 32)
     assert len(posed_views(still, shape, np.zeros_like(shape.neutral), views)) == len(views)
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2 and "not baked with jaw_open: the inside of the mouth is guessed" in lines[0]
+    assert (
+        len(lines) == 2
+        and "not baked with jaw_open: the colours of the inside of the mouth are guessed" in lines[0]
+    )
 
 
 def test_a_bald_head_has_no_hair(shape: PersonShape, avatar: Avatar) -> None:
