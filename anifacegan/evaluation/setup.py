@@ -22,6 +22,7 @@ from anifacegan.evaluation.judge import Judge, load_judge
 from anifacegan.evaluation.metric_options import EMBEDDED
 from anifacegan.face_model.coefficients import OPEN_FACE_MODEL
 from anifacegan.face_model.open_model import load_open_face_model
+from anifacegan.face_model.trajectories import check_views
 from anifacegan.models.checkpoints import ModelCard
 from anifacegan.rendering.model import Model
 from anifacegan.runtime.errors import InputError, say
@@ -91,13 +92,16 @@ def evaluation_setup(config: MeasureConfig, card: ModelCard, device: torch.devic
     ``card`` has the facts about the model, such as its face model; ``device`` is where the judge computes.
 
     Raises:
-        InputError: a file or folder cannot be read, the judge belongs to another face model than the model, or
-            ``expressions_from`` is data and the data belong to another face model.
+        InputError: a file or folder cannot be read, an image is seen from where faces are not rendered, the judge
+            belongs to another face model than the model, or ``expressions_from`` is data and the data belong to another
+            face model.
     """
     judge = matching_judge(config, card, device)
     size = dataset_image_size(config.data)
     offset = card.pitch_offset if config.pitch_offset is None else config.pitch_offset
     dataset = FaceDataset(DataConfig(config.data, size, offset), poses_suffice=True, option=None)
+    for name, pose in zip(dataset.names, dataset.poses, strict=True):
+        check_views(pitch=pose[:1], yaw=pose[1:], place=f"{config.data / name}: ")
     if config.expressions_from == "data":
         for item in range(len(dataset)):
             dataset.face(item)  # an image with a camera pose only is refused

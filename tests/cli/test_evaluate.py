@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -114,6 +115,21 @@ def test_camera_labels_of_eg3d_suffice_unless_expressions_are_requested(
     assert "camera pose only" in metrics["embedding_frechet"]["not_measured"]
     assert run(*arguments, "--metrics", "frechet", "--expressions_from", "data") == 2
     assert ".png: has a camera pose only, expected a .mat of that name" in one_error_line(capsys)
+
+
+def test_an_image_from_the_side_is_refused_by_name(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The generator's camera would see nothing that it has learnt."""
+    shutil.copytree(tiny / "data", tmp_path / "others")
+    path = sorted((tmp_path / "others").glob("*.mat"))[2]
+    face = read_coefficients(path)
+    assert face.pose is not None
+    write_coefficients(path, dataclasses.replace(face, pose=np.array([0.0, 1.5])))
+    assert run(*everything(tiny, tmp_path), "--data", str(tmp_path / "others")) == 2
+    line = one_error_line(capsys)
+    assert f"{path.with_suffix('.png').name}: yaw 1.5 and pitch 0 are farther from frontal" in line
+    assert not (tmp_path / "out").exists()
 
 
 def test_mistakes_are_one_line(tiny: Path) -> None:
