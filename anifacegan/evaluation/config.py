@@ -331,7 +331,7 @@ class CompareConfig(MeasureConfig):
             require_unused(self, "with --psi_a and --psi_b", "psi")
         if self.b is None:
             require_unused(self, "without a second model", "faces")
-        if self.b is None and self.psis[0] == self.psis[1]:
+        if self.b in (None, self.a) and self.psis[0] == self.psis[1]:
             raise ValueError(
                 "A is compared with itself, expected a second model, or another --psi_a or --psi_b"
             )

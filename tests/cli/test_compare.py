@@ -1,6 +1,7 @@
 """anifacegan compare: a table, a sheet, a file and a verdict, all of them or none."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -102,10 +103,11 @@ def test_everything_is_in_the_table_and_in_the_file(
     assert document["sheet"]["columns"] == ["neutral", "smile", "yaw -0.5", "yaw +0.5"]
 
 
-def test_a_model_has_no_winner_over_itself(
+def test_a_model_has_no_winner_over_its_copy(
     models: tuple[str, str], common: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(models[0], models[0], *common, "--metrics", "deformation", "expression")
+    shutil.copytree(models[0], tmp_path / "copy")
+    run(models[0], str(tmp_path / "copy"), *common, "--metrics", "deformation", "expression")
     numbers = [
         n for metric in written(tmp_path / "out")["metrics"].values() for n in metric["compared"].values()
     ]
@@ -210,6 +212,7 @@ def test_mistakes_are_one_line(
     assert all(name in unknown for name in ("'fid'", *DEFINITIONS))
     assert "expected only A B before the options" in said(*models, released, *common)
     assert "A is compared with itself" in said(models[0], *common)
+    assert "A is compared with itself" in said(models[0], models[0], *common)
     assert "draws is 3, expected at least 20" in said(*models, *common, "--draws", "3")
     assert "psi_b is -1.0, expected at least 0" in said(*models, *common, "--psi_b", "-1")
     both = ["--psi_a", "0.5", "--psi_b", "0.6", "--psi", "0.7"]
