@@ -98,8 +98,18 @@ def _ctrl_c_blocked() -> Iterator[None]:
 def _start(task: Callable[[Shared, Job], Result], shared: Shared) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # also where the server of forks was started by others
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with_main_process, daemon=True).start()
     global _work_on
     _work_on = partial(task, shared)
+
+
+def _end_with_main_process() -> None:
+    """Wait for the end of the main process, and end this one: where the main process is killed, the pool's processes
+    would wait for jobs for ever."""
+    main_process = multiprocessing.parent_process()
+    assert main_process is not None, "a process of the pool has been started by another"
+    main_process.join()
+    os._exit(1)
 
 
 def _work(jobs: Sequence[Job]) -> list[Result]:

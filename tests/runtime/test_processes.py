@@ -2,9 +2,13 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,3 +85,48 @@ def after_ctrl_c(label: str, job: int) -> int:
 
 def test_other_processes_leave_ctrl_c_to_the_first() -> None:
     assert list(map_in_processes(after_ctrl_c, "", range(4), processes=2, chunk=1)) == [0, 1, 2, 3]
+
+
+def endless(label: str, job: int) -> int:
+    (Path(label) / str(os.getpid())).touch()
+    time.sleep(600)
+    return job
+
+
+@pytest.mark.parametrize("at_work", [True, False])
+def test_processes_end_where_the_first_one_is_killed(at_work: bool, tmp_path: Path) -> None:
+    """While they work, and while they wait for jobs."""
+    task = "endless" if at_work else "with_pid_noted"
+    code = (
+        "import sys, time\n"
+        "from anifacegan.runtime.processes import map_in_processes\n"
+        f"from tests.runtime.test_processes import {task} as task\n"
+        "for _ in map_in_processes(task, sys.argv[1], range(2), processes=2, chunk=1):\n"
+        "    time.sleep(600)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) as first:
+        workers = after_a_while(lambda: [int(path.name) for path in tmp_path.iterdir()], 2)
+        first.kill()
+    assert after_a_while(lambda: [pid for pid in workers if is_running(pid)], 0) == []
+
+
+def with_pid_noted(label: str, job: int) -> int:
+    (Path(label) / str(os.getpid())).touch()
+    time.sleep(0.5)  # so long that the other process gets the other job
+    return job
+
+
+def after_a_while(find: Callable[[], list[int]], count: int) -> list[int]:
+    """Return what is found as soon as it is so many, or after 30 seconds."""
+    end = time.monotonic() + 30
+    while len(found := find()) != count and time.monotonic() < end:
+        time.sleep(0.05)
+    return found
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process has not ended; one that nobody has waited for has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
