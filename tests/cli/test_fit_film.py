@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from anifacegan.capture.face_fitter import FaceFitter
-from anifacegan.capture.film_files import Film, NoFaceError
-from anifacegan.capture.film_fit import work_files
+from anifacegan.capture.film_files import Film, NoFaceError, open_film
+from anifacegan.capture.film_fit import FittedFilm, work_files
 from anifacegan.cli.fit import film as fit_film_module
 from anifacegan.cli.fit.config import FitConfig
 from anifacegan.cli.fit.results import result_names
@@ -137,3 +137,17 @@ def test_options_of_photographs_are_no_choice_of_a_film(
     assert command("fit", path, "--out", tmp_path / "out", *option) == 2
     assert expected in one_error_line(capsys)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_overlay_film_is_as_long_as_the_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where few frames a second are no whole number: rounded, ten frames of 4 seconds took 5."""
+    film = SimpleNamespace(path=tmp_path / "me.mp4", frames_per_second=2.4)
+    fitted = FittedFilm.__new__(FittedFilm)
+    object.__setattr__(fitted, "film", film)
+    pictures = iter([np.zeros((32, 32, 3), np.uint8)] * 12)
+    monkeypatch.setattr(fit_film_module, "_pictures", lambda *_: pictures)
+    with GrowingFolder(tmp_path / "out") as folder:
+        config = FitConfig(film.path, tmp_path / "out")
+        fit_film_module._write_pictures(config, FaceFitter.__new__(FaceFitter), folder, fitted, [])
+    written = open_film(tmp_path / "out" / "overlays" / "me.mp4")
+    assert len(written) == 12 and written.times[-1] == pytest.approx(11 / 2.4, abs=1e-3)

@@ -112,9 +112,8 @@ def _write_pictures(
         for _ in frames:
             pass
         return
-    fps = max(1, round(fitted.film.frames_per_second))
     with complete_or_absent(folder.file(f"{OVERLAYS}/{fitted.film.path.stem}.mp4")) as temporary:
-        write_video(temporary, frames, fps)
+        write_video(temporary, frames, fitted.film.frames_per_second)
 
 
 def _pictures(
