@@ -119,8 +119,8 @@ class LandmarkDetector:
         faces = [self._read_again(photograph, points) or DetectedFace(points) for points in found]
         for share in SEARCH_SHARES if tiles else ():
             if not faces:
-                tiles = self._in_tiles(photograph, share * max(height, width))
-                again = [self._read_again(photograph, points) for points in tiles]
+                found = self._in_tiles(photograph, share * max(height, width))
+                again = [self._read_again(photograph, points) for points in found]
                 faces = [face for face in again if face is not None]
         return sorted(faces, key=lambda face: -face.side)
 
