@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
-from anifacegan.runtime.errors import exit_on_input_error, say
-from anifacegan.runtime.paths import require_writable_folder
-from anifacegan.runtime.typed_config import asks_for_help, given_options, read_one_of
+from anifacegan.runtime.errors import ConfigError, exit_on_input_error, say
+from anifacegan.runtime.paths import exists, real_path, require_writable_folder
+from anifacegan.runtime.typed_config import asks_for_help, given_files, given_options, read_one_of
 
 if TYPE_CHECKING:
     from anifacegan.runtime.distributed import Workers
@@ -62,6 +63,8 @@ def main(arguments: Sequence[str]) -> None:
         with workers.rank_zero_only():
             config = read_one_of(CONFIGS, "task", arguments, COMMAND)
             require_effects(config, given_options(arguments))
+            if "out" not in given_options(arguments):
+                require_own_folder(config.out, given_files(arguments, COMMAND))
             if getattr(config, "plan", False):
                 return print_plan(config)
             require_writable_folder(config.out)
@@ -69,6 +72,23 @@ def main(arguments: Sequence[str]) -> None:
                 folder = resolve_name(TASKS[config.task].run)(config, workers)
         if workers.first:
             say(f"model written to {folder}")
+
+
+def require_own_folder(out: Path, files: Sequence[Path]) -> None:
+    """Require that a run whose ``config.yaml`` is among the configuration's files goes on where that file is: in a
+    folder that was moved or copied, its option ``out`` names the old place, where a new run would begin.
+
+    Raises:
+        ConfigError: it names another folder.
+    """
+    from anifacegan.training.snapshots import CONFIG, newest_step
+
+    for file in files:
+        folder = file.parent
+        is_of_run = file.name == CONFIG and (newest_step(folder) is not None or exists(folder / "model"))
+        if is_of_run and real_path(folder) != real_path(out):
+            expected = f"--out {folder}, where the run of {file} is now, or another --out for a new run"
+            raise ConfigError("out", out, expected)
 
 
 @contextmanager

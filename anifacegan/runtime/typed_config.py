@@ -90,6 +90,11 @@ def given_options(arguments: Sequence[str]) -> tuple[str, ...]:
     return tuple(_key(word.partition("=")[0]) for word in arguments if _is_option(word))
 
 
+def given_files(arguments: Sequence[str], command: str) -> tuple[Path, ...]:
+    """Return the YAML files that a command line of ``command`` names."""
+    return tuple(Path(path) for path, _ in _split(arguments, command, ()).files)
+
+
 def from_plain(kind: type[Config], content: dict, place: str, prefix: str = "") -> Config:
     """Make a dataclass from plain values, such as those of a YAML file.
 

@@ -121,3 +121,21 @@ def test_options_with_an_effect_and_those_of_the_file_are_taken(
     monkeypatch.chdir(ROOT)
     arguments = ["--config", f"configs/{config}.yaml", *words]
     require_effects(read_one_of(CONFIGS, "task", arguments, COMMAND), given_options(arguments))
+
+
+def test_a_run_whose_folder_was_moved_begins_nothing_at_its_old_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    moved = tmp_path / "moved"
+    (moved / "model").mkdir(parents=True)
+    (moved / "config.yaml").write_text("out: runs/old\ndata: {path: data}\nkind: identity\ntask: prior\n")
+    assert command("train", "--config", "moved/config.yaml") == 2
+    line = one_error_line(capsys)
+    assert "out is runs/old, expected --out moved, where the run of moved/config.yaml is now" in line
+    assert not (tmp_path / "runs").exists()
+    assert command("train", "--config", "moved/config.yaml", "--out", "other") == 2
+    assert "data: no such" in one_error_line(capsys)
+    (moved / "config.yaml").rename(moved / "mine.yaml")  # an example for other runs
+    assert command("train", "--config", "moved/mine.yaml") == 2
+    assert "data: no such" in one_error_line(capsys)
