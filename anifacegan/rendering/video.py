@@ -1,5 +1,6 @@
 """Videos: H.264 in MP4."""
 
+import os
 import subprocess
 from collections.abc import Iterable
 from contextlib import suppress
@@ -12,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from anifacegan.runtime.errors import first_line
-from anifacegan.runtime.ffmpeg import ffmpeg_command, file_name, film_input, read_streams
+from anifacegan.runtime.ffmpeg import PROGRAM_VARIABLE, ffmpeg_command, file_name, film_input, read_streams
 
 
 def write_video(
@@ -65,7 +66,9 @@ def write_video(
     except BaseException as error:
         path.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise OSError(f"{path.name}: the video encoder failed ({first_line(error)})") from None
+            given = os.environ.get(PROGRAM_VARIABLE)
+            program = "" if given is None else f", which is {PROGRAM_VARIABLE}={given!r}"
+            raise OSError(f"{path.name}: the video encoder failed ({first_line(error)}){program}") from None
         raise
 
 

@@ -75,6 +75,12 @@ def test_a_full_disk_leaves_no_video(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_program_that_is_no_encoder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/bin/false")
+    with pytest.raises(OSError, match=r"encoder failed \(.*\), which is IMAGEIO_FFMPEG_EXE='/bin/false'$"):
+        write_video(tmp_path / "a.mp4", [noise(64, 64, 3, seed=seed) for seed in range(60)], fps=25)
+
+
 @pytest.mark.parametrize("share", [0.98, 0.5])
 def test_a_video_that_ends_early_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
