@@ -81,7 +81,8 @@ def differences(
     """Compute all statistics of the models A and B, and the differences B - A, with 95 % intervals.
 
     The intervals come from ``draws`` bootstrap draws (random samples of the measured items, with replacement). Returns
-    the name of each statistic -> its values for A, B and B - A.
+    the name of each statistic -> its values for A, B and B - A. Without two items of each kind there are no intervals:
+    every draw would pick the same one.
 
     Raises:
         ValueError: the two models were not measured on the same numbers of items.
@@ -90,7 +91,8 @@ def differences(
         raise ValueError(f"{dict(a.counts)} and {dict(b.counts)} are not the same items")
     values_a, values_b = a.estimate(), b.estimate()
     batches: dict[str, list[np.ndarray]] = {name: [] for name in values_a}  # arrays of shape (2, draw)
-    for start in range(0, draws if a.counts else 0, DRAWS_PER_BATCH):
+    vary = a.counts and min(a.counts.values()) > 1
+    for start in range(0, draws if vary else 0, DRAWS_PER_BATCH):
         batch = min(DRAWS_PER_BATCH, draws - start)
         weights = [resample_weights(count, batch, rng) for count in a.counts.values()]
         draws_a, draws_b = a.compute(weights), b.compute(weights)

@@ -101,6 +101,8 @@ class Verdict:
     """Names of the statistics that A wins."""
     decidable: int
     """Number of statistics that have an interval."""
+    undecidable: int = 0
+    """Number of statistics that have none, as their values are undefined or of one item."""
 
     @property
     def replaces(self) -> bool:
@@ -114,6 +116,8 @@ class Verdict:
             return f"Nothing was compared that has an interval: no winner. {RULE}."
         wins, losses = len(self.wins), len(self.losses)
         won = f"B wins {wins} of {self.decidable} metrics beyond their 95 % intervals, loses {losses}"
+        if self.undecidable:
+            won += f" ({self.undecidable} without an interval are not counted)"
         if not self.wins and not self.losses:
             return f"{won}: no winner, B does not replace A ({RULE})."
         return f"{won}: B {'replaces' if self.replaces else 'does not replace'} A ({RULE})."
@@ -121,11 +125,13 @@ class Verdict:
 
 def verdict(statistics: Iterable[ComparedStatistic]) -> Verdict:
     """Decide which statistics model A wins, and which statistics model B wins."""
+    statistics = list(statistics)
     decidable = [statistic for statistic in statistics if statistic.significant is not None]
     won_by = {
         model: tuple(f"{s.metric}: {s.name}" for s in decidable if s.winner == model) for model in ("A", "B")
     }
-    return Verdict(wins=won_by["B"], losses=won_by["A"], decidable=len(decidable))
+    undecidable = len(statistics) - len(decidable)
+    return Verdict(won_by["B"], won_by["A"], len(decidable), undecidable)
 
 
 @dataclass(frozen=True)

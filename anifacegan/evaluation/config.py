@@ -239,7 +239,8 @@ class MeasureConfig:
     """Device that computes. auto: a GPU if PyTorch finds one, else the CPU."""
 
     def __post_init__(self) -> None:
-        require_at_least(self, 1, "count", "inception_count", "batch")
+        require_at_least(self, 2, "count")  # of one image there is no correlation
+        require_at_least(self, 1, "inception_count", "batch")
         require_at_least(self, 0, "seed", "psi")
         if self.size is not None:
             require_at_least(self, 2, "size")

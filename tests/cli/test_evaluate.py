@@ -142,6 +142,7 @@ def test_mistakes_are_one_line(tiny: Path) -> None:
         assert read("--metrics", *names).evaluation(8).metrics == tuple(names)
     assert_one_line(lambda: read("--metrics", "fid", "frechet"), "'fid'", "inception, frechet")
     assert_one_line(lambda: read("--people", "1"), "people is 1", "at least 2")
+    assert_one_line(lambda: read("--count", "1"), "count is 1", "at least 2")
     assert_one_line(lambda: read("--frames", "2"), "frames is 2", "at least 3")
     assert_one_line(lambda: read("--cuont", "2"), "cuont")
     assert_one_line(lambda: read("--seed", "-1"), "evaluate: seed is -1", "at least 0")

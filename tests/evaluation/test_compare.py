@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from anifacegan.data.synthetic.surface.head import load_head_geometry
-from anifacegan.evaluation.bootstrap import Difference, Estimate
+from anifacegan.evaluation.bootstrap import BootstrapStatistics, Difference, Estimate, differences
 from anifacegan.evaluation.compare import (
     ComparedStatistic,
     compare,
@@ -179,6 +179,21 @@ def test_b_replaces_a_if_it_wins_one_and_loses_none() -> None:
         "B wins 1 of 2 metrics beyond their 95 % intervals, loses 0: B replaces A ("
         in verdict([win, draw]).text
     )
+
+
+def test_a_number_without_an_interval_is_said_not_to_count() -> None:
+    undefined = ComparedStatistic(
+        "view_consistency", "psnr_db", "higher", Difference(*[Estimate(math.nan)] * 3)
+    )
+    result = verdict([number("lower", -3, -1), undefined])
+    assert "B wins 1 of 1 metrics beyond their 95 % intervals, loses 0 (1 without an interval" in result.text
+
+
+def test_of_one_item_there_is_no_interval() -> None:
+    """Each draw would pick it, and every difference would count."""
+    a, b = (BootstrapStatistics({"faces": 1}, lambda w, x=x: {"mm": w[0] @ [x]}) for x in (1.0, 2.0))
+    found = differences(a, b, 100, np.random.default_rng(0))["mm"]
+    assert found.difference == Estimate(1.0) and found.is_significant() is None
 
 
 def test_every_metric_says_which_way_is_better() -> None:
