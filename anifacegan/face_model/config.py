@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from anifacegan.runtime.errors import ConfigError, require_unused
+from anifacegan.runtime.limits import LARGEST_PSI
 from anifacegan.runtime.typed_config import as_tuple
 
 CameraKind = Literal["generator", "deep3dfacerecon"]
@@ -55,6 +56,20 @@ class DriveConfig:
             require_unused(self, "without --pose_from_mat", "pitch_offset")
         if not self.expression:
             raise ValueError("expression is empty, expected files, names, or a folder")
+
+
+def require_psi(name: str, value: float | tuple[float, ...] | None) -> None:
+    """Check that a truncation psi, or each of several, is at most LARGEST_PSI in size.
+
+    Raises:
+        ConfigError: names the option.
+    """
+    if value is not None and not (
+        as_tuple(value) and all(abs(item) <= LARGEST_PSI for item in as_tuple(value))
+    ):
+        raise ConfigError(
+            name, value, f"-{LARGEST_PSI:g} to {LARGEST_PSI:g}; 1 is the full variety of people"
+        )
 
 
 def require_finite(name: str, value: float | tuple[float, ...] | None) -> None:

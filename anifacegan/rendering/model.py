@@ -32,7 +32,7 @@ from anifacegan.runtime.arguments import array, number, switch, whole_number
 from anifacegan.runtime.caller_settings import without_caller_settings
 from anifacegan.runtime.devices import select_device
 from anifacegan.runtime.errors import InputError
-from anifacegan.runtime.limits import LARGEST_SEED
+from anifacegan.runtime.limits import LARGEST_PSI, LARGEST_SEED
 from anifacegan.runtime.resources import located_model
 
 
@@ -179,7 +179,7 @@ class Model:
         z_id, z_noise = self._checked(latents)
         face = Latents(z_id, self.expression(expression), z_noise)
         with without_caller_settings():
-            return Face(self.generator.condition(face, number("psi", psi)), face)
+            return Face(self.generator.condition(face, number("psi", psi, LARGEST_PSI)), face)
 
     def _checked(self, latents: Any) -> tuple[Float[Tensor, "1 80"], Float[Tensor, "1 80"]]:
         """Return identity and appearance latents as tensors on the model's device.

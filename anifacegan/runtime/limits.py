@@ -14,6 +14,8 @@ LARGEST_COUNT = 10**9
 """Largest number of steps and the like, which cost time but no memory."""
 LARGEST_SEED = 2**63 - 1
 """Largest seed: the largest signed whole number of 64 bits."""
+LARGEST_PSI = 4.0
+"""Largest size of the truncation psi, of which 1 is the full variety of people: 70 was meant as a percentage."""
 LARGEST = {
     "batch": 2**16,
     "rays": 2**26,
@@ -48,13 +50,14 @@ LARGEST = {
     "resolution": 1024,
     "threads": max(64, os.cpu_count() or 1),
     "keep_snapshots": 10**4,
+    **dict.fromkeys(("psi", "psi_a", "psi_b"), LARGEST_PSI),
 }
-"""Largest value of the counts on which memory depends, by the name of the option."""
+"""Largest value of the counts on which memory depends, and of psi, by the name of the option."""
 _CGROUP = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 """Files in which Linux says how much memory a container may use."""
 
 
-def largest(name: str) -> int:
+def largest(name: str) -> int | float:
     """Return the largest value of a count or seed by the name of its option."""
     return LARGEST_SEED if "seed" in name else LARGEST.get(name, LARGEST_COUNT)
 

@@ -7,7 +7,7 @@ view that is meant; ``load`` carries a path; ``record`` and ``webcam`` start and
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from anifacegan.face_model.config import require_finite
+from anifacegan.face_model.config import require_psi
 from anifacegan.geometry.cameras import WIDEST_VIEW_RAD
 from anifacegan.geometry.conventions import EXP_DIM
 from anifacegan.runtime.errors import ConfigError, InputError, require_within
@@ -64,7 +64,7 @@ class View:
         require_within(self, LEAST_PX, MOST_PX, "size")
         require_within(self, -WIDEST_VIEW_RAD, WIDEST_VIEW_RAD, "yaw", "pitch")
         require_within(self, -WIDEST_SLICE, WIDEST_SLICE, "at")
-        require_finite("psi", self.psi)
+        require_psi("psi", self.psi)
         if len(self.coefficients) > EXP_DIM or not all(abs(c) <= MOST_STRENGTH for c in self.coefficients):
             raise ConfigError(
                 "coefficients", list(self.coefficients), f"at most {EXP_DIM} numbers up to {MOST_STRENGTH:g}"

@@ -45,7 +45,7 @@ def test_a_view_has_defaults_and_takes_everything() -> None:
         (draw(seed=2.5), "seed is 2.5, expected a whole number"),
         (draw(yaw=float("nan")), "yaw is nan, expected"),
         (draw(yaw=99), "yaw is 99.0, expected"),
-        (draw(psi=float("inf")), "psi is inf, expected finite numbers"),
+        (draw(psi=float("inf")), "psi is inf, expected -4 to 4"),
         (draw(size=10**9), "size is 1000000000, expected 32 to 1024"),
         (draw(at=1), "at is 1.0, expected"),
         (draw(shown="teeth"), "shown is teeth, expected one of colour, depth, normals, slice"),

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from anifacegan.avatars.config import SUFFIX, BakeConfig
-from anifacegan.face_model.config import require_finite
+from anifacegan.face_model.config import require_psi
 from anifacegan.runtime.devices import Device
 from anifacegan.runtime.errors import ConfigError, require_unused, require_within
 from anifacegan.runtime.limits import LARGEST_SEED
@@ -45,4 +45,4 @@ class BakeCommand:
         require_within(self, 0, LARGEST_SEED, "seed")
         if self.latents is not None:
             require_unused(self, "with --latents", "seed")
-        require_finite("psi", self.psi)
+        require_psi("psi", self.psi)

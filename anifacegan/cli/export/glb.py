@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from anifacegan.avatars.config import SUFFIX, BakeConfig
 from anifacegan.avatars.export.config import SEQUENCE_FPS, GlbConfig, require_frame_rate
-from anifacegan.face_model.config import require_finite
+from anifacegan.face_model.config import require_psi
 from anifacegan.runtime.devices import Device
 from anifacegan.runtime.errors import ConfigError, InputError, printable, require_within
 from anifacegan.runtime.limits import LARGEST_SEED
@@ -71,7 +71,7 @@ class GlbCommand:
         if self.out.suffix != ".glb":
             raise ConfigError("out", self.out, "NAME.glb")
         require_frame_rate(self)
-        require_finite("psi", self.psi)
+        require_psi("psi", self.psi)
         if self.seed is not None:
             require_within(self, 0, LARGEST_SEED, "seed")
         given = [name for name in ("avatar", "seed", "latents") if getattr(self, name) is not None]

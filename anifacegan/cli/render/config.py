@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from anifacegan.face_model.config import DriveConfig, require_finite
+from anifacegan.face_model.config import DriveConfig, require_finite, require_psi
 from anifacegan.models.config import ViewSamplingConfig
 from anifacegan.runtime.devices import Device
 from anifacegan.runtime.errors import ConfigError, require_memory, require_seeds, require_unused
@@ -85,8 +85,8 @@ class RenderConfig(DriveConfig):
         for name, least, most in (("size", 8, 4096), ("grid_size", 8, 1024), ("fps", 1, 240)):
             if not least <= getattr(self, name) <= most:
                 raise ConfigError(name, getattr(self, name), f"{least} to {most}")
-        for name in ("truncation", "grid_yaw"):
-            require_finite("psi" if name == "truncation" else name, getattr(self, name))
+        require_psi("psi", self.truncation)
+        require_finite("grid_yaw", self.grid_yaw)
         seeds = expanded_seeds(self.seeds)
         require_seeds(seeds)
         rows = len(seeds) * len(as_tuple(self.grid_yaw)) if self.grid and not self.stills else 0

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from anifacegan.avatars.config import SUFFIX, BakeConfig
-from anifacegan.face_model.config import require_finite
+from anifacegan.face_model.config import require_psi
 from anifacegan.runtime.devices import Device
 from anifacegan.runtime.errors import ConfigError, require_unused, require_within
 from anifacegan.runtime.output_places import SavedFolder
@@ -50,7 +50,7 @@ class ViewCommand:
         require_within(self, 0, 65535, "port")
         require_within(self, 0, 2**53, "seed")
         require_within(self, 32, 1024, "size")
-        require_finite("psi", self.psi)
+        require_psi("psi", self.psi)
         if self.model.suffix == SUFFIX:  # bake is for the models that the page may open later
             require_unused(self, "with an avatar file, which is one person", "seed", "psi")
         if not self.webcam:

@@ -1,9 +1,9 @@
 """Options of every figure."""
 
-import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from anifacegan.face_model.config import require_psi
 from anifacegan.runtime.devices import Device
 from anifacegan.runtime.errors import (
     ConfigError,
@@ -52,8 +52,7 @@ class FigureConfig:
     def __post_init__(self) -> None:
         if not 8 <= self.size <= 1024:
             raise ConfigError("size", self.size, "8 to 1024")
-        if not math.isfinite(self.psi):
-            raise ConfigError("psi", self.psi, "a finite number")
+        require_psi("psi", self.psi)
         seeds = selected_seeds(self)
         require_seeds(seeds)
         if self.expressions is not None and not self.expressions:
@@ -167,8 +166,7 @@ class TruncationConfig(FigureConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not as_tuple(self.psis) or not all(map(math.isfinite, as_tuple(self.psis))):
-            raise ConfigError("psis", self.psis, "one finite number or more")
+        require_psi("psis", self.psis)
 
 
 @dataclass(frozen=True)
