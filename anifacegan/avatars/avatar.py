@@ -201,15 +201,15 @@ class Avatar:
             InputError: the view is too far from frontal; the message has the angles and the limit.
         """
         yaw, pitch = number("yaw", yaw), number("pitch", pitch)
+        check_views(
+            yaw=np.array([yaw]), pitch=np.array([pitch]), place=""
+        )  # degrees may look like a near view
         angle = float(from_frontal(yaw=yaw, pitch=pitch))
         if not angle <= self.layered_mesh.widest_rad + 1e-6:
             raise InputError(
                 f"yaw {yaw:.3g} and pitch {pitch:.3g} are {angle:.2f} radians from frontal, but avatar "
                 f"'{self.card.name}' was baked for views up to {self.layered_mesh.widest_rad:.2f}"
             )
-        check_views(
-            yaw=np.array([yaw]), pitch=np.array([pitch]), place=""
-        )  # degrees may look like a near view
 
 
 def save_avatar(path: Path | str, avatar: Avatar, overwrite: bool = False) -> None:

@@ -385,9 +385,15 @@ def test_directions_of_a_photographs_avatar_go_both_ways() -> None:
         avatar.render(size=8, expression=-mesh.z_exp[3])
 
 
-@pytest.mark.parametrize(("yaw", "pitch"), [(0.95, 0.0), (0.0, -0.95), (0.7, 0.7), (math.pi, 0.0)])
+@pytest.mark.parametrize(("yaw", "pitch"), [(0.95, 0.0), (0.0, -0.95), (0.7, 0.7)])
 def test_a_view_too_far_aside_is_refused(yaw: float, pitch: float) -> None:
     assert_one_line(lambda: small_avatar().render(yaw=yaw, pitch=pitch), "yaw", "0.90")
+
+
+@pytest.mark.parametrize("yaw", [math.pi, 20.0, 360.0])
+def test_degrees_are_said_to_be_no_radians(yaw: float) -> None:
+    """20 radians are 1.15 from frontal, so that a wider avatar would seem to help."""
+    assert_one_line(lambda: small_avatar().render(yaw=yaw), f"yaw {yaw:.3g}", "radians, not degrees")
 
 
 def test_an_angle_that_is_no_number_is_refused() -> None:

@@ -592,10 +592,11 @@ def test_wrong_folders_are_refused(raw: Path, tmp_path: Path, asked: list[str]) 
     (tmp_path / "fitted" / "faces").mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(tmp_path / "fitted" / "faces" / "me.png")
     with pytest.raises(
-        InputError, match=r"images of another program or command \(the first is faces/me.png\)"
+        InputError,
+        match=r"holds images \(the first is faces/me.png\) that would be items .* is missing, by which",
     ):
         prepare.prepare_images(PrepareConfig(images=raw, out=tmp_path / "fitted"))
-    with pytest.raises(InputError, match="images of another program"):
+    with pytest.raises(InputError, match="holds images .the first is a.png. that would be items"):
         (tmp_path / "other").mkdir()
         Image.new("RGB", (8, 8)).save(tmp_path / "other" / "a.png")
         prepare.prepare_images(PrepareConfig(images=raw, out=tmp_path / "other"))

@@ -244,7 +244,7 @@ def _prepare_missing(
     if earlier:
         say(
             f"{config.out}: files of {len(earlier)} photographs stay that are gone, or were changed and are now left "
-            f"out; the first is {earlier[0].name}.png"
+            f"out; the first is {earlier[0].relative_to(config.out)}.png"
         )
     return write_report(config, targets, earlier, reasons, list(prepared.values()))
 
