@@ -593,7 +593,7 @@ def test_wrong_folders_are_refused(raw: Path, tmp_path: Path, asked: list[str]) 
     Image.new("RGB", (8, 8)).save(tmp_path / "fitted" / "faces" / "me.png")
     with pytest.raises(
         InputError,
-        match=r"holds images \(the first is faces/me.png\) that would be items .* is missing, by which",
+        match=r"holds images \(the first is faces/me.png\) .* fitted-report, by which it knows its own, is missing",
     ):
         prepare.prepare_images(PrepareConfig(images=raw, out=tmp_path / "fitted"))
     with pytest.raises(InputError, match="holds images .the first is a.png. that would be items"):

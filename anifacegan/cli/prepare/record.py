@@ -153,8 +153,8 @@ def shares_settings(config: PrepareConfig, path: Path, settings: Mapping[str, An
         image = None if config.overwrite else first_image(config.out)
         if image is not None:
             raise InputError(
-                f"{config.out} holds images (the first is {image}) that would be items of the data set, and {path} is "
-                "missing, by which 'anifacegan prepare' knows its own: move its folder, too, or choose another --out"
+                f"{config.out} holds images (the first is {image}) that would be items, and {path.parent.name}, by "
+                "which it knows its own, is missing beside it: move that folder, too, or choose another --out"
             )
         return False
     try:
