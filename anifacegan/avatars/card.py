@@ -8,6 +8,9 @@ from anifacegan.face_model.expressions import STRONGEST
 from anifacegan.geometry.conventions import ID_DIM, NOISE_DIM
 from anifacegan.runtime.errors import InputError
 
+SYNTHETIC = "Synthetic image: made by anifacegan from one photograph; the person did not do this"
+"""Text in every image and film of an avatar of a photograph."""
+
 
 @dataclass(frozen=True)
 class AvatarCard:
@@ -38,6 +41,11 @@ class AvatarCard:
     appearance: tuple[float, ...] = ()
     """Appearance latents of the person, 80 as the synthetic renderer reads them; none for photographs, for models that
     were not trained on its images, and in files of older versions."""
+
+    @property
+    def is_of_photograph(self) -> bool:
+        """Whether the avatar was made from a photograph, so that its images have to say that they are synthetic."""
+        return "photograph" in self.baking
 
 
 def check_card(path: Path, card: AvatarCard) -> None:

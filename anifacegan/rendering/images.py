@@ -53,10 +53,13 @@ def depth_levels(
 
 
 def write_png(
-    path: Path, pixels: UInt8[np.ndarray, "height width channel"] | UInt16[np.ndarray, "height width"]
+    path: Path,
+    pixels: UInt8[np.ndarray, "height width channel"] | UInt16[np.ndarray, "height width"],
+    description: str | None = None,
 ) -> None:
-    """Write an RGB, RGBA or 16-bit grey PNG file.
+    """Write an RGB, RGBA or 16-bit grey PNG file, with a text ``description`` if there is one.
 
     An interrupted write leaves a broken file, so the caller writes into a temporary folder.
     """
-    path.write_bytes(encoded_image(pixels))
+    texts = None if description is None else {"Description": description}
+    path.write_bytes(encoded_image(pixels, texts=texts))

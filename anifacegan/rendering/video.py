@@ -15,6 +15,10 @@ from jaxtyping import UInt8
 from anifacegan.runtime.errors import first_line
 from anifacegan.runtime.ffmpeg import PROGRAM_VARIABLE, ffmpeg_command, file_name, film_input, read_streams
 
+_BT709 = "colorspace=bt709:color_primaries=bt709:color_trc=bt709"
+_COLOURS = ("-vf", f"scale=out_color_matrix=bt709,setparams={_BT709}")
+"""Words by which colours are those of BT.709, and the file says so: players guess them by the height otherwise."""
+
 
 def write_video(
     path: Path,
@@ -26,8 +30,9 @@ def write_video(
 ) -> None:
     """Write frames as an H.264 video (MP4, yuv420p, readable by common players).
 
-    An odd width or height is padded by repeating the last column or row. ``comment`` becomes the file's comment;
-    ``sound`` is a film whose sound is added, if it has any, from ``sound_start_s`` seconds after the film's start on.
+    The colours are those of BT.709, as the file says. An odd width or height is padded by repeating the last column or
+    row. ``comment`` becomes the file's comment; ``sound`` is a film whose sound is added, if it has any, from
+    ``sound_start_s`` seconds after the film's start on.
     When writing fails or is interrupted, no file is left at ``path``.
 
     Raises:
@@ -44,6 +49,7 @@ def write_video(
         *drawn,
         *_sound_words(sound, sound_start_s),
         *("-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", "-movflags", "+faststart"),
+        *_COLOURS,
         *(*metadata, "-f", "mp4", file_name(path)),
     )
     count = 0

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
+from PIL import Image
 
 from anifacegan.avatars.avatar import load_avatar, save_avatar
 from anifacegan.avatars.baking import visible_cells
 from anifacegan.avatars.baking.key_expressions import NEGLIGIBLE, key_expressions, probe_frames
+from anifacegan.avatars.card import SYNTHETIC
 from anifacegan.avatars.config import BakeConfig
 from anifacegan.cli.render import renderer_choice
 from anifacegan.cli.render.config import RenderConfig
@@ -316,6 +318,22 @@ def test_the_reverse_of_a_baked_expression_is_said_in_one_line(
         "warning: avatar 'a <ball>' was baked for 0 to 1 times 'shift', and is less exact below -0.5 times"
     )
     assert len(lines) == 1 and lines[0].startswith(expected)
+
+
+@pytest.mark.parametrize("of_photograph", [True, False])
+def test_images_of_a_photographs_avatar_say_that_they_are_synthetic(
+    of_photograph: bool, tmp_path: Path
+) -> None:
+    ball = ball_avatar()
+    baking = {**ball.card.baking, "photograph": "me.jpg"} if of_photograph else ball.card.baking
+    save_avatar(tmp_path / "a.safetensors", replace(ball, card=replace(ball.card, baking=baking)))
+    words = ("--model", tmp_path / "a.safetensors", "--size", 16, "--frames", 2, "--out", tmp_path / "out")
+    assert command("render", *words, "--expression", "both", "--grid_size", 16) == 0
+    texts = {path.name: Image.open(path).info for path in (tmp_path / "out").rglob("*.png")}
+    assert "sheet.png" in texts and len(texts) == 3
+    assert {info.get("Description") for info in texts.values()} == {SYNTHETIC if of_photograph else None}
+    (film,) = (tmp_path / "out").glob("*.mp4")
+    assert (SYNTHETIC.encode() in film.read_bytes()) == of_photograph
 
 
 def test_cameras_of_an_earlier_run_are_said(

@@ -41,7 +41,21 @@ def test_video_keeps_colours_upright(tmp_path: Path) -> None:
     write_video(tmp_path / "a.mp4", [frame] * 3, fps=25)
     seen = decoded(tmp_path / "a.mp4")[1][-1].astype(int)
     for y, x in ((5, 5), (5, 25), (25, 5), (25, 25)):
-        assert np.abs(seen[y, x] - frame[y, x]).max() < 40  # 4:2:0 and BT.601 round, channels do not swap
+        assert np.abs(seen[y, x] - frame[y, x]).max() < 40  # 4:2:0 rounds, channels do not swap
+
+
+@pytest.mark.parametrize("size", [64, 1024])
+def test_a_video_of_any_height_says_what_its_colours_mean(tmp_path: Path, size: int) -> None:
+    """Players took untagged ones for BT.601 below 720 rows, and for BT.709 above."""
+    frame = np.zeros((size, size, 3), np.uint8) + np.array([200, 120, 90], np.uint8)
+    write_video(tmp_path / "a.mp4", [frame] * 3, fps=25)
+    words = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(tmp_path / "a.mp4")]
+    about = subprocess.run(
+        words, capture_output=True, text=True, check=False
+    ).stderr  # no output is asked for
+    assert "yuv420p(tv, bt709, progressive)" in about
+    seen = decoded(tmp_path / "a.mp4")[1][-1]
+    assert np.abs(seen.astype(int) - frame).max() <= 3  # 8 bits of YUV
 
 
 def test_a_video_that_cannot_be_written_says_so(tmp_path: Path) -> None:

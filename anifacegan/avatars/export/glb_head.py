@@ -94,7 +94,7 @@ def glb_scene(
     card = avatar.card
     extras: dict[str, Any] = {"name": card.name, "model": card.model}
     if mark_synthetic:
-        extras["description"] = SYNTHETIC if "photograph" in card.baking else INVENTED
+        extras["description"] = SYNTHETIC if card.is_of_photograph else INVENTED
     return GlbScene((bust, skin), texture, unlit, card.licence, extras, animation)
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Int, UInt8
 from tqdm import tqdm
 
 from anifacegan.avatars.avatar import Avatar, save_avatar
+from anifacegan.avatars.card import SYNTHETIC
 from anifacegan.avatars.moving_head import MovingHead
 from anifacegan.capture.crop import Crop
 from anifacegan.capture.film_files import open_film
@@ -44,8 +45,6 @@ BESIDE_DRIVER = "beside_driver.mp4"
 """Names of the files in the output folder, beside the stills."""
 STILLS = ("own_view", "neutral", "smile", "blink", "jaw_open", "turned_left", "turned_right")
 """Names of the stills, without suffix."""
-SYNTHETIC = "Synthetic image: made by anifacegan from one photograph; the person did not do this"
-"""Text in every image and film."""
 TURN = 0.3
 """Yaw by which the stills turn the head from frontal, radians."""
 Pixels = UInt8[np.ndarray, "height width 3"]

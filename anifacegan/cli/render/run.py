@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from anifacegan import __version__
 from anifacegan.avatars.avatar import Avatar
+from anifacegan.avatars.card import SYNTHETIC
 from anifacegan.cli.render.cameras import (
     CAMERA_FILES,
     LABELS,
@@ -78,7 +79,7 @@ def run(config: RenderConfig) -> dict[str, Any]:
                 write_cameras(folder, config, plan)
             if config.grid:
                 labels = [expression.label for expression in plan.sheet_expressions]
-                write_png(folder / SHEET, contact_sheet(labels, rows))
+                write_png(folder / SHEET, contact_sheet(labels, rows), _mark(plan.model))
         ended = time.perf_counter()
         seconds = {"load": ready - started, "frames": ended - ready - sheet_seconds, "sheet": sheet_seconds}
         manifest = _manifest(folder, config, plan, entries, seconds | {"total": ended - started})
@@ -159,7 +160,7 @@ def _render_person(
             "expression": trajectory.labels[k],
             "strength": round(float(trajectory.strength[k]), 6),
         }
-        write_png(folder / frame["file"], _pixels(image, config.transparent))
+        write_png(folder / frame["file"], _pixels(image, config.transparent), _mark(plan.model))
         if config.depth:
             frame["depth"] = f"{person.name}/{frame_name('depth', k, len(trajectory))}"
             write_png(folder / frame["depth"], depth_levels(image.depth, *_depth_range(plan.model)))
@@ -170,7 +171,7 @@ def _render_person(
     if config.video:
         entry["video"] = f"{person.name}.mp4"
         images = (_over_white(read_image(folder / frame["file"])) for frame in frames)
-        write_video(folder / entry["video"], images, config.fps)
+        write_video(folder / entry["video"], images, config.fps, _mark(plan.model))
     return entry | {"frames": frames}
 
 
@@ -233,6 +234,11 @@ def _depth_range(model: Subject) -> tuple[float, float]:
     """Return the distances from the camera, in world units, at the two ends of the depth maps' range."""
     ray_sampling = ray_sampling_of(model)
     return ray_sampling.near, ray_sampling.near + DEPTH_BEYOND * (ray_sampling.far - ray_sampling.near)
+
+
+def _mark(model: Subject) -> str | None:
+    """Return the text in images and films that says that they are synthetic: of avatars of photographs."""
+    return SYNTHETIC if isinstance(model, Avatar) and model.card.is_of_photograph else None
 
 
 def _manifest(
