@@ -21,7 +21,8 @@ from anifacegan.runtime.arguments import array, number
 from anifacegan.runtime.errors import InputError, say_once
 from anifacegan.runtime.mat_files import is_mat_file, mat_files_in_order
 from anifacegan.runtime.number_texts import real_number_of
-from anifacegan.runtime.paths import require_file, user_path
+from anifacegan.runtime.paths import require_file
+from anifacegan.runtime.resources import located
 
 PRESETS: dict[str, dict[str, float]] = {
     "smile": {
@@ -298,13 +299,15 @@ class ExpressionReader:
         """Read the expression coefficients of every frame in a file: coefficients (.mat), or blendshapes of ARKit or
         MediaPipe (.csv, .json) where the face model has these action units.
 
+        A relative path means a file in the current folder, or else one of the shipped files.
+
         A .mat file whose face model cannot be told causes a warning, unless the generator takes coefficients of the
         Basel face model.
 
         Raises:
             InputError: unreadable file, a file that belongs to another face model, or a face model without units.
         """
-        path = user_path(path)
+        path = located(path, SEQUENCE_FILE)
         require_file(path, SEQUENCE_FILE)
         if is_blendshape_file(path.name):
             if self.basis is None:

@@ -51,6 +51,14 @@ def test_the_cards_command_gives_its_configuration(demo: Model) -> None:
     assert read_config(TrainConfig, options, "train.py") == target
 
 
+def test_a_shipped_expression_is_found_from_any_folder(
+    demo: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the command line finds it."""
+    monkeypatch.chdir(tmp_path)
+    assert torch.allclose(demo.expression("mat/smile.mat"), demo.expression("smile"), atol=1e-5)
+
+
 @torch.no_grad()
 def test_zero_expression_is_neutral(demo: Model, face_model) -> None:
     """Millimetres are 0.001 world: a neutral face moves by less than half of one."""
