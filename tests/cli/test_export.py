@@ -29,6 +29,16 @@ def test_an_avatar_becomes_one_page(avatar: Path, tmp_path: Path, capsys: pytest
     assert sorted(path.name for path in tmp_path.iterdir()) == ["blendshapes.csv", "me.html"]
 
 
+def test_frames_that_the_avatar_cannot_make_are_counted(
+    avatar: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "talk.csv").write_text("halfLeft,halfRight,other\n0,0,0\n1,0.5,0\n0,0,1\n1,0,1\n")
+    words = (avatar, "--out", tmp_path / "me.html", "--sequence", tmp_path / "talk.csv")
+    assert command("export", "web", *words) == 0
+    said = f"{tmp_path}/talk.csv: 2 of 4 frames have movements that the avatar was not baked with"
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("out", "options", "expected"),
     [

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from anifacegan.avatars.export.config import SEQUENCE_FPS, WebConfig, require_frame_rate
-from anifacegan.runtime.errors import ConfigError, printable
+from anifacegan.runtime.errors import ConfigError, printable, say
 from anifacegan.runtime.output_places import OutputFile
 from anifacegan.runtime.typed_config import read_config
 
@@ -62,9 +62,14 @@ def main(arguments: Sequence[str]) -> None:
         sequence = None
         if config.sequence is not None:
             with warnings_in_one_line():
-                sequence = ExpressionSequence(
-                    avatar.expressions.sequence(config.sequence), config.fps or SEQUENCE_FPS
+                rows = avatar.expressions.sequence(config.sequence)
+            lacking = sum(not avatar.can_make(row) for row in rows)
+            if lacking:
+                say(
+                    f"{config.sequence}: {lacking} of {len(rows)} frames have movements that the avatar was not baked "
+                    "with, and are shown without them"
                 )
+            sequence = ExpressionSequence(rows, config.fps or SEQUENCE_FPS)
         page = web_page(avatar, config.web, sequence)
         remove_abandoned(config.out)
         write_complete(config.out, page)
