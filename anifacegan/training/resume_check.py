@@ -11,6 +11,7 @@ from typing import Any
 
 from anifacegan.models.model_folder import CARD
 from anifacegan.runtime.errors import InputError
+from anifacegan.runtime.output_folders import own_files
 from anifacegan.runtime.paths import exists
 from anifacegan.runtime.structured_text import read_yaml
 from anifacegan.runtime.typed_config import plain
@@ -97,8 +98,8 @@ def refuse_other_run(out: Path, config: object) -> None:
     Raises:
         InputError: an option differs, or there is no config.yaml; the message names it and both values.
     """
-    if not exists(out / "model" / CARD) and newest_step(out) is None:
-        return
+    if CARD not in own_files(out / "model") and newest_step(out) is None:
+        return  # files of others are refused by their names
     advice = f"expected the run that {out} has files of; take another --out for a new run"
     if not exists(out / CONFIG):
         raise InputError(f"{out / CONFIG}: is missing, {advice}")
