@@ -201,9 +201,8 @@ class Avatar:
             InputError: the view is too far from frontal; the message has the angles and the limit.
         """
         yaw, pitch = number("yaw", yaw), number("pitch", pitch)
-        check_views(
-            yaw=np.array([yaw]), pitch=np.array([pitch]), place=""
-        )  # degrees may look like a near view
+        # first, as degrees may look like a view that is only a little too far aside
+        check_views(yaw=np.array([yaw]), pitch=np.array([pitch]), place="")
         angle = float(from_frontal(yaw=yaw, pitch=pitch))
         if not angle <= self.layered_mesh.widest_rad + 1e-6:
             raise InputError(

@@ -64,9 +64,7 @@ def require_psi(name: str, value: float | tuple[float, ...] | None) -> None:
     Raises:
         ConfigError: names the option.
     """
-    if value is not None and not (
-        as_tuple(value) and all(abs(item) <= LARGEST_PSI for item in as_tuple(value))
-    ):
+    if not _are_within(value, LARGEST_PSI):
         raise ConfigError(
             name, value, f"-{LARGEST_PSI:g} to {LARGEST_PSI:g}; 1 is the full variety of people"
         )
@@ -78,7 +76,12 @@ def require_finite(name: str, value: float | tuple[float, ...] | None) -> None:
     Raises:
         ConfigError: names the option.
     """
-    if value is not None and not (
-        as_tuple(value) and all(abs(item) <= LARGEST_NUMBER for item in as_tuple(value))
-    ):
+    if not _are_within(value, LARGEST_NUMBER):
         raise ConfigError(name, value, f"finite numbers, up to {LARGEST_NUMBER:g}")
+
+
+def _are_within(value: float | tuple[float, ...] | None, most: float) -> bool:
+    """Return whether an option is not set, or has at least one value and only such up to ``most`` in size."""
+    return value is None or bool(
+        as_tuple(value) and all(abs(item) <= most for item in as_tuple(value))  # nan is not
+    )

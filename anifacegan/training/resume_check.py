@@ -52,6 +52,8 @@ CHECKSUMS = {
     "reconstruction_sha256": "reconstruction",
 }
 """Maps the name of a checksum to the option that names the data; a run has some of these checksums."""
+_ANOTHER = "take another --out for a new run"
+"""End of a message about a run folder that has other options."""
 
 
 def fixed_values(config: object, checksums: dict[str, Any]) -> dict[str, Any]:
@@ -70,14 +72,14 @@ def fixed_values(config: object, checksums: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse_changes(
-    out: Path, before: dict[str, Any], now: dict[str, Any], advice: str = "take another --out for a new run"
+    out: Path, before: dict[str, Any], now: dict[str, Any], advice: str = _ANOTHER, place: str | None = None
 ) -> None:
-    """Refuse to resume a run, or to export its model, with other options or data.
+    """Refuse to resume a run, to repeat it, or to export its model, with other options or data.
 
     ``before`` are the options and checksums in a snapshot of the run in the folder ``out``; ``now`` are those of the
     run that resumes from the snapshot, or of its config.yaml. Both are from :func:`fixed_values`. Options that only one
     of the two has are not compared, because a version of this package has added or removed them. ``advice`` ends the
-    message.
+    message; ``place`` says where ``before`` is read, if it is not a snapshot.
 
     Raises:
         InputError: a value differs; the message names the option and both values.
@@ -86,7 +88,7 @@ def refuse_changes(
         if key in before and now[key] != before[key]:
             option, given, expected = CHECKSUMS.get(key, key), _text(key, now[key]), _text(key, before[key])
             raise InputError(
-                f"{option} is {given}, expected {expected} as in the snapshots of {out}; {advice}"
+                f"{option} is {given}, expected {expected} as in {place or f'the snapshots of {out}'}; {advice}"
             )
 
 
@@ -100,18 +102,12 @@ def refuse_other_run(out: Path, config: object) -> None:
     """
     if CARD not in own_files(out / "model") and newest_step(out) is None:
         return  # files of others are refused by their names
-    advice = f"expected the run that {out} has files of; take another --out for a new run"
     if not exists(out / CONFIG):
-        raise InputError(f"{out / CONFIG}: is missing, {advice}")
+        raise InputError(f"{out / CONFIG}: is missing, expected the run that {out} has files of; {_ANOTHER}")
     before, now = _flat(read_yaml(out / CONFIG, "the options of a run")), _flat(plain(config))
     before.setdefault("task", "generator")
-    fixed = fixed_values(config, {})
-    for key in (*FIXED_IN_A_FOLDER, *fixed):
-        if key in now and before.get(key, now[key]) != now[key]:
-            given, expected = _text(key, now[key]), _text(key, before[key])
-            raise InputError(
-                f"{key} is {given}, expected {expected} as in {out / CONFIG}; take another --out for a new run"
-            )
+    places = {key: now[key] for key in FIXED_IN_A_FOLDER if key in now}
+    refuse_changes(out, before, places | fixed_values(config, {}), place=str(out / CONFIG))
 
 
 def require_within_schedule(out: Path, step: int, steps: int) -> None:

@@ -32,10 +32,9 @@ from anifacegan.cli.animate.driver import (
 from anifacegan.cli.animate.refined import REFINED_BESIDE, REFINED_FILES, refined_still, write_refined
 from anifacegan.face_model.trajectories import Trajectory
 from anifacegan.models.model_folder import CARD, TENSORS
-from anifacegan.rendering.images import to_bytes
+from anifacegan.rendering.images import to_bytes, write_png
 from anifacegan.rendering.model import load_model
 from anifacegan.rendering.video import write_video
-from anifacegan.runtime.image_files import encoded_image
 from anifacegan.runtime.output_folders import filled_when_complete, require_room, require_unread
 from anifacegan.runtime.paths import user_path
 from anifacegan.runtime.resources import located_model
@@ -102,9 +101,9 @@ def _animate_into(folder: Path, config: AnimateConfig) -> Animated:
     views = still_views(made)
     images = {name: to_bytes(made.avatar.render(size=config.size, **still)) for name, still in views.items()}
     for name, image in images.items():
-        _write_image(folder / f"{name}.png", image, text)
+        write_png(folder / f"{name}.png", image, text)
     beside = np.concatenate([made.crop(config.size), *images.values()], axis=1)
-    _write_image(folder / BESIDE, beside, text)
+    write_png(folder / BESIDE, beside, text)
     frames, count = film_frames(made, trajectory, config.size, motion), len(trajectory)
     if driving is None or fitted is None or motion is None:
         write_video(folder / FILM, frames, config.fps, text)
@@ -121,7 +120,7 @@ def _animate_into(folder: Path, config: AnimateConfig) -> Animated:
     refined = write_refined(folder, model, made, view, config.refinement)
     taken = perf_counter() - started
     beside = [made.crop(config.size), *(refined_still(refined, config.size, **v) for v in views.values())]
-    _write_image(folder / REFINED_BESIDE, np.concatenate(beside, axis=1), text)
+    write_png(folder / REFINED_BESIDE, np.concatenate(beside, axis=1), text)
     return Animated(seconds, count, taken)
 
 
@@ -179,7 +178,3 @@ def beside_driver(pairs: Iterable[tuple[Pixels, Pixels]], still: Crop, size: int
     """Yield the frames of a driving film, cut out at one place, each beside the avatar's frame."""
     for driver, frame in pairs:
         yield np.concatenate([still.cut(driver, size), frame[:size, :size]], axis=1)
-
-
-def _write_image(path: Path, pixels: Pixels, text: str | None) -> None:
-    path.write_bytes(encoded_image(pixels, texts=None if text is None else {"Description": text}))
