@@ -102,7 +102,6 @@ def test_a_new_run_takes_the_place_of_no_finished_one(
     for path in out.glob("snapshot_*.pt"):
         path.unlink()
     same = kind.config(tiny, unbroken)
-    (out / "config.yaml").write_bytes((unbroken / "config.yaml").read_bytes())
     other = replace(same, out=out, schedule=replace(same.schedule, seed=9))
     with pytest.raises(
         InputError, match=r"schedule\.seed is 9, expected 0 as in .*config\.yaml; take another"
